@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Schemas in, services out: Cap'n Proto RPC over one secure, multiplexed link.
+
+pub mod schema;
