@@ -1,0 +1,223 @@
+//! The loop itself, and the handle through which tasks reach it.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::{Either, LocalBoxFuture, select};
+use futures::stream::FuturesUnordered;
+
+use crate::buffers::Buffers;
+use crate::timers::{Elapsed, Sleep, Timers};
+use crate::wakeups::{MAIN, TASKS, Unpark, Wakeups};
+use crate::{Clock, Instant};
+
+/// Passes over the flagged tasks before the loop looks at the outside world again.
+///
+/// While tasks keep each other busy the loop would never park, and a park is also what collects the readiness
+/// of links. After this many passes it parks without blocking.
+const PASSES_BETWEEN_PARKS: u32 = 4;
+
+/// Blocks the thread until something outside wants attention: the loop's last resort, never its pacemaker.
+pub trait Park {
+    /// Wakes the wakers of whatever became ready, blocking until something did, `deadline` came or somebody
+    /// called [`Unpark::unpark`]. A deadline that has passed means: look, do not block. None means no deadline.
+    fn park(&mut self, deadline: Option<Instant>) -> io::Result<()>;
+
+    /// What ends a park from elsewhere.
+    fn unpark(&self) -> Arc<dyn Unpark>;
+}
+
+/// The poll loop of one thread.
+///
+/// Tasks are futures that need not be `Send`. [`drive_until`](Self::drive_until) runs them while it waits for
+/// one future of the caller's; between two calls nothing runs.
+pub struct Driver {
+    handle: Handle,
+    tasks: FuturesUnordered<LocalBoxFuture<'static, ()>>,
+    park: Box<dyn Park>,
+    wakeups: Arc<Wakeups>,
+}
+
+impl Driver {
+    /// A loop that tells the time by `clock` and blocks by `park`.
+    #[must_use]
+    pub fn new(clock: impl Clock + 'static, park: impl Park + 'static) -> Self {
+        let wakeups = Wakeups::new(park.unpark());
+        let shared = Shared {
+            clock: Box::new(clock),
+            timers: RefCell::default(),
+            spawned: RefCell::new(Some(Vec::new())),
+            wakeups: wakeups.clone(),
+            buffers: Buffers::default(),
+            rescues: Cell::new(0),
+        };
+        Self {
+            handle: Handle(Rc::new(shared)),
+            tasks: FuturesUnordered::new(),
+            park: Box::new(park),
+            wakeups,
+        }
+    }
+
+    /// What tasks use: spawn, sleep, the time.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs the loop until `future` is done, and gives its output.
+    ///
+    /// Fails where parking fails, which on a host means that the operating system took the poller away, and
+    /// under [virtual time](crate::virtual_time) that everything waits for something that cannot happen.
+    pub fn drive_until<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
+        let mut future = pin!(future);
+        let main_waker = self.wakeups.waker(MAIN);
+        let task_waker = self.wakeups.waker(TASKS);
+        // Whatever was flagged between two drives, and everything once: this is a new pair of wakers.
+        let mut flags = MAIN | TASKS;
+        let mut passes = 0;
+        loop {
+            if flags & MAIN != 0
+                && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&main_waker))
+            {
+                return Ok(output);
+            }
+            if flags & TASKS != 0 || self.handle.has_spawned() {
+                self.poll_tasks(&mut Context::from_waker(&task_waker));
+            }
+            passes += 1;
+            if passes >= PASSES_BETWEEN_PARKS || !self.wakeups.any() {
+                passes = 0;
+                self.fire_timers();
+                self.park()?;
+                self.fire_timers();
+            }
+            flags = self.wakeups.take();
+        }
+    }
+
+    fn poll_tasks(&mut self, cx: &mut Context<'_>) {
+        self.handle.adopt_spawned(&mut self.tasks);
+        while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(cx) {
+            self.handle.adopt_spawned(&mut self.tasks);
+        }
+        if self.handle.has_spawned() {
+            self.wakeups.set(TASKS);
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        if self.handle.timers().borrow().nearest().is_none() {
+            return;
+        }
+        let now = self.handle.now();
+        loop {
+            let due = self.handle.timers().borrow_mut().take_due(now);
+            match due {
+                Some(waker) => waker.wake(),
+                None => return,
+            }
+        }
+    }
+
+    fn park(&mut self) -> io::Result<()> {
+        if self.wakeups.prepare_to_park() {
+            let nearest = self.handle.timers().borrow().nearest();
+            let parked = self.park.park(nearest);
+            self.wakeups.parked_no_more();
+            parked
+        } else {
+            self.park.park(Some(Instant::ORIGIN))
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Tasks hold handles: what was spawned and never ran would keep itself alive for ever.
+        drop(self.handle.0.spawned.borrow_mut().take());
+    }
+}
+
+/// A task's way to its driver. Cheap to clone; it stays on its thread.
+#[derive(Clone)]
+pub struct Handle(Rc<Shared>);
+
+struct Shared {
+    clock: Box<dyn Clock>,
+    timers: RefCell<Timers>,
+    /// Spawned, not yet in the task set; None once the driver is gone.
+    spawned: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
+    wakeups: Arc<Wakeups>,
+    buffers: Buffers,
+    rescues: Cell<u64>,
+}
+
+impl Handle {
+    /// The present, by the driver's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// Runs `task` whenever the driver is driven. It ends with itself or with the driver, which drops it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        if let Some(spawned) = self.0.spawned.borrow_mut().as_mut() {
+            spawned.push(Box::pin(task));
+            self.0.wakeups.set(TASKS);
+        }
+    }
+
+    /// A future that ends at `deadline`.
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep::new(self.clone(), deadline)
+    }
+
+    /// A future that ends after `duration`.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.now() + duration)
+    }
+
+    /// Waits for `future`, but no longer than `duration`; past it the future is dropped.
+    pub async fn timeout<F: Future>(&self, duration: Duration, future: F) -> Result<F::Output, Elapsed> {
+        match select(pin!(future), self.sleep(duration)).await {
+            Either::Left((output, _)) => Ok(output),
+            Either::Right(((), _)) => Err(Elapsed { after: duration }),
+        }
+    }
+
+    /// Wake-ups that were missed and that a keepalive tick made good. Anything but zero is a bug in a link.
+    #[must_use]
+    pub fn rescues(&self) -> u64 {
+        self.0.rescues.get()
+    }
+
+    pub(crate) fn count_rescue(&self) {
+        self.0.rescues.set(self.0.rescues.get() + 1);
+    }
+
+    pub(crate) fn timers(&self) -> &RefCell<Timers> {
+        &self.0.timers
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.0.buffers
+    }
+
+    fn has_spawned(&self) -> bool {
+        self.0.spawned.borrow().as_ref().is_some_and(|spawned| !spawned.is_empty())
+    }
+
+    fn adopt_spawned(&self, tasks: &mut FuturesUnordered<LocalBoxFuture<'static, ()>>) {
+        if let Some(spawned) = self.0.spawned.borrow_mut().as_mut() {
+            tasks.extend(spawned.drain(..));
+        }
+    }
+}
