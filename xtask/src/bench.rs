@@ -1,0 +1,17 @@
+//! `cargo xtask bench`: builds the bench for release and runs one of its suites.
+
+use std::ffi::OsString;
+
+use crate::repository::{Repository, succeed};
+
+/// Builds quietly, then runs the bench in the caller's directory, so that `--json FILE` means what the caller means.
+/// The bench reads `arguments` itself and prints its table, and after it the `ratio` lines.
+pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<(), String> {
+    let mut cargo =
+        repository.cargo(&["run", "--release", "--quiet", "--package", "vatmux-bench", "--manifest-path"]);
+    cargo.arg(repository.root().join("Cargo.toml")).arg("--").args(arguments);
+    cargo.current_dir(
+        std::env::current_dir().map_err(|error| format!("the current directory is gone: {error}"))?,
+    );
+    succeed(&mut cargo)
+}

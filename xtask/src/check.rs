@@ -1,0 +1,177 @@
+//! What `cargo xtask test` checks, and how it tells the outcome.
+
+use std::time::{Duration, Instant};
+
+use crate::repository::{Repository, succeed};
+use crate::setup::Need;
+use crate::{links, marks, portable, schema};
+
+/// One thing that must hold for the project to be in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Format,
+    Marks,
+    Links,
+    Schema,
+    Lint,
+    Quiet,
+    Test,
+    Doc,
+    NoStd,
+}
+
+/// What a check that found nothing wrong could not look at, each with its reason; empty when it looked at everything.
+pub(crate) type Skipped = Vec<String>;
+
+impl Check {
+    /// Every check; the quick ones come first.
+    pub(crate) const ALL: [Check; 9] = [
+        Check::Format,
+        Check::Marks,
+        Check::Links,
+        Check::Schema,
+        Check::Lint,
+        Check::Quiet,
+        Check::Test,
+        Check::Doc,
+        Check::NoStd,
+    ];
+
+    /// The name on the command line and in the report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Check::Format => "format",
+            Check::Marks => "marks",
+            Check::Links => "links",
+            Check::Schema => "schema",
+            Check::Lint => "lint",
+            Check::Quiet => "quiet",
+            Check::Test => "test",
+            Check::Doc => "doc",
+            Check::NoStd => "no-std",
+        }
+    }
+
+    /// What holds when the check passes.
+    pub(crate) fn promise(self) -> &'static str {
+        match self {
+            Check::Format => "the source is formatted as rustfmt does it",
+            Check::Marks => "no source file carries a mark of unfinished work",
+            Check::Links => "every link from a document into the project leads somewhere",
+            Check::Schema => "the committed requests are what the schemas compile to",
+            Check::Lint => "the compiler and clippy have nothing to say about any target",
+            Check::Quiet => "no library prints",
+            Check::Test => {
+                "every test passes: units, documentation examples, processes that talk to each other"
+            }
+            Check::Doc => "the documentation builds without a warning",
+            Check::NoStd => "the protocol cores build where there is no standard library",
+        }
+    }
+
+    /// What the machine must have for the check to run.
+    pub(crate) fn needs(self) -> &'static [Need] {
+        match self {
+            Check::Format => &[Need::Rustfmt],
+            // The tests of the schema check compile schemas.
+            Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
+            Check::Lint | Check::Quiet => &[Need::Clippy],
+            Check::Marks | Check::Links | Check::Doc | Check::NoStd => &[],
+        }
+    }
+
+    fn run(self, repository: &Repository) -> Result<Skipped, String> {
+        let cargo = |arguments: &[&str]| succeed(&mut repository.cargo(arguments)).map(|()| Skipped::new());
+        match self {
+            Check::Format => cargo(&["fmt", "--all", "--check"]),
+            Check::Marks => marks::check(repository),
+            Check::Links => links::check(repository),
+            Check::Schema => schema::check(repository),
+            Check::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]),
+            Check::Quiet => cargo(&[
+                "clippy",
+                "--workspace",
+                "--lib",
+                "--",
+                "-Dclippy::print_stdout",
+                "-Dclippy::print_stderr",
+            ]),
+            Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Check::Doc => {
+                // Only libraries: the command `vatmux` has the library's name, and its pages would overwrite the library's.
+                let mut doc = repository.cargo(&["doc", "--workspace", "--no-deps", "--lib"]);
+                succeed(doc.env("RUSTDOCFLAGS", "-Dwarnings")).map(|()| Skipped::new())
+            }
+            Check::NoStd => portable::check(repository),
+        }
+    }
+}
+
+/// Runs the checks, all of them even when one fails, and says at the end how each came out.
+pub(crate) fn run_all(repository: &Repository, checks: &[Check]) -> Result<(), String> {
+    let mut report = Vec::new();
+    for &check in checks {
+        println!("\n== {}: {}", check.name(), check.promise());
+        let start = Instant::now();
+        let outcome = check.run(repository);
+        let line = line_of(check, &outcome, start.elapsed());
+        println!("== {line}");
+        report.push((line, outcome.is_ok()));
+    }
+    println!("\n== cargo xtask test");
+    for (line, _) in &report {
+        println!("{line}");
+    }
+    match report.iter().filter(|(_, holds)| !holds).count() {
+        0 => Ok(()),
+        failures => Err(format!("{failures} of {} checks failed", report.len())),
+    }
+}
+
+fn line_of(check: Check, outcome: &Result<Skipped, String>, time: Duration) -> String {
+    let (word, remarks) = match outcome {
+        Ok(skipped) => ("ok", skipped.iter().map(|reason| format!("skipped: {reason}")).collect()),
+        Err(complaint) => ("FAILED", vec![complaint.clone()]),
+    };
+    let mut line = format!("{:<9} {word} in {:.1} s", check.name(), time.as_secs_f64());
+    for remark in remarks.iter().flat_map(|remark| remark.lines()) {
+        line.push_str("\n          ");
+        line.push_str(remark);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_check_has_its_own_name() {
+        let mut names = Check::ALL.map(Check::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Check::ALL.len());
+    }
+
+    #[test]
+    fn what_was_skipped_is_told_with_the_outcome() {
+        let line =
+            line_of(Check::NoStd, &Ok(vec!["no such target".to_owned()]), Duration::from_millis(1_250));
+        assert_eq!(line, "no-std    ok in 1.2 s\n          skipped: no such target");
+    }
+
+    #[test]
+    fn a_failure_is_told_whole() {
+        let line = line_of(Check::Links, &Err("a.md: gone\nb.md: gone".to_owned()), Duration::ZERO);
+        assert_eq!(line, "links     FAILED in 0.0 s\n          a.md: gone\n          b.md: gone");
+    }
+
+    #[test]
+    fn every_check_runs_even_after_one_that_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.md"), "[gone](gone.md)").unwrap();
+        let checks = [Check::Links, Check::Marks];
+        let outcome = run_all(&Repository::at(directory.path()), &checks);
+        assert_eq!(outcome, Err("1 of 2 checks failed".to_owned()));
+    }
+}

@@ -1,0 +1,292 @@
+//! What the checks need of the machine, and how a Debian or Ubuntu machine gets it.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::check::Check;
+use crate::repository::{call_of, output, succeed};
+
+/// Whether what is missing may be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Install {
+    Allowed,
+    Forbidden,
+}
+
+/// Something that a machine with Rust need not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The tool `capnp`.
+    SchemaCompiler,
+    /// The schemas that Cap'n Proto comes with. `-> stream` is defined there.
+    StandardSchemas,
+    Rustfmt,
+    Clippy,
+}
+
+/// Where a need is met from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A package of Debian and Ubuntu.
+    Package(&'static str),
+    /// A component of the Rust toolchain. `package` holds it where the distribution provides the toolchain.
+    Component { name: &'static str, package: &'static str },
+}
+
+impl Need {
+    /// What is missing when the need is not met, in words.
+    fn describe(self) -> &'static str {
+        match self {
+            Need::SchemaCompiler => "the schema compiler `capnp`",
+            Need::StandardSchemas => "the standard schemas, `capnp/stream.capnp` among them",
+            Need::Rustfmt => "`cargo fmt`",
+            Need::Clippy => "`cargo clippy`",
+        }
+    }
+
+    fn source(self) -> Source {
+        match self {
+            Need::SchemaCompiler => Source::Package("capnproto"),
+            Need::StandardSchemas => Source::Package("libcapnp-dev"),
+            Need::Rustfmt => Source::Component { name: "rustfmt", package: "rustfmt" },
+            Need::Clippy => Source::Component { name: "clippy", package: "rust-clippy" },
+        }
+    }
+
+    fn is_met(self) -> bool {
+        match self {
+            Need::SchemaCompiler => find_program("capnp").is_some(),
+            Need::StandardSchemas => {
+                holds_standard_schemas(&include_directories(find_program("capnp").as_deref()))
+            }
+            Need::Rustfmt => answers("cargo", &["fmt", "--version"]),
+            Need::Clippy => answers("cargo", &["clippy", "--version"]),
+        }
+    }
+}
+
+/// Sees to it that everything is there that `checks` need. Says what it installs before it does.
+pub(crate) fn prepare(checks: &[Check], install: Install) -> Result<(), String> {
+    let missing = unmet(checks);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if install == Install::Forbidden {
+        return Err(format!("{}\nnothing was installed, because of --no-install", complaint(&missing)));
+    }
+    Plan::new(&missing, find_program("rustup").is_some())
+        .carry_out()
+        .map_err(|failure| format!("{}\n{failure}", complaint(&missing)))?;
+    let missing = unmet(checks);
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{}\nalthough it was just installed", complaint(&missing)))
+    }
+}
+
+fn unmet(checks: &[Check]) -> Vec<Need> {
+    let mut missing = Vec::new();
+    for &need in checks.iter().flat_map(|check| check.needs()) {
+        if !missing.contains(&need) && !need.is_met() {
+            missing.push(need);
+        }
+    }
+    missing
+}
+
+/// Names everything that is missing, one line each, and where to get it.
+fn complaint(missing: &[Need]) -> String {
+    let lines = missing.iter().map(|need| {
+        let remedy = match need.source() {
+            Source::Package(package) => format!("Debian package {package}"),
+            Source::Component { name, package } => {
+                format!("rustup component add {name}, or Debian package {package}")
+            }
+        };
+        format!("missing: {} ({remedy})", need.describe())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What to install.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    components: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+impl Plan {
+    fn new(missing: &[Need], has_rustup: bool) -> Plan {
+        let mut plan = Plan { components: Vec::new(), packages: Vec::new() };
+        for need in missing {
+            match need.source() {
+                Source::Component { name, .. } if has_rustup => plan.components.push(name),
+                Source::Component { package, .. } | Source::Package(package) => plan.packages.push(package),
+            }
+        }
+        plan
+    }
+
+    fn carry_out(&self) -> Result<(), String> {
+        if !self.components.is_empty() {
+            announced(Command::new("rustup").args(["component", "add"]).args(&self.components))?;
+        }
+        if !self.packages.is_empty() {
+            let apt = AptGet::find()?;
+            if let Err(failure) = announced(&mut apt.call(&["update"])) {
+                // A repository that we do not need may be the one that does not answer.
+                println!("== set-up: {failure}; going on with the package lists as they are");
+            }
+            announced(apt.call(&["install", "--yes", "--no-install-recommends"]).args(&self.packages))?;
+        }
+        Ok(())
+    }
+}
+
+fn announced(call: &mut Command) -> Result<(), String> {
+    println!("== set-up: {}", call_of(call));
+    succeed(call)
+}
+
+/// `apt-get`, with the words before it that make its caller root.
+#[derive(Debug, PartialEq, Eq)]
+struct AptGet {
+    prefix: &'static [&'static str],
+}
+
+impl AptGet {
+    fn find() -> Result<AptGet, String> {
+        if find_program("apt-get").is_none() {
+            return Err("this machine has no apt-get: install what is missing by its own means".to_owned());
+        }
+        let is_root = output(Command::new("id").arg("-u"))?.trim_ascii() == b"0";
+        AptGet::new(is_root, find_program("sudo").is_some(), stdin().is_terminal())
+    }
+
+    fn new(is_root: bool, has_sudo: bool, can_ask: bool) -> Result<AptGet, String> {
+        let prefix: &[&str] = match (is_root, has_sudo, can_ask) {
+            (true, _, _) => &[],
+            (false, true, true) => &["sudo"],
+            // Without a terminal nobody can give a password: fail instead of waiting for one.
+            (false, true, false) => &["sudo", "--non-interactive"],
+            (false, false, _) => {
+                return Err("installing it takes root, or sudo, which is not here".to_owned());
+            }
+        };
+        Ok(AptGet { prefix })
+    }
+
+    fn call(&self, arguments: &[&str]) -> Command {
+        let unattended =
+            ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300"];
+        let mut words = self.prefix.iter().chain(&unattended).chain(arguments);
+        let mut call = Command::new(words.next().unwrap_or(&"env"));
+        call.args(words);
+        call
+    }
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    find_program_in(name, &env::var_os("PATH").unwrap_or_default())
+}
+
+fn find_program_in(name: &str, search_path: &OsStr) -> Option<PathBuf> {
+    env::split_paths(search_path).map(|directory| directory.join(name)).find(|path| path.is_file())
+}
+
+/// Whether a program runs and ends well. Tools that come with rustup are on the path even where their component is not.
+fn answers(program: &str, arguments: &[&str]) -> bool {
+    let mut call = Command::new(program);
+    call.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    call.status().is_ok_and(|status| status.success())
+}
+
+/// Where `capnp` looks for an import that starts with a slash: the system's directories, and the one it was installed with.
+fn include_directories(capnp: Option<&Path>) -> Vec<PathBuf> {
+    let own = capnp.and_then(Path::parent).and_then(Path::parent).map(|prefix| prefix.join("include"));
+    ["/usr/local/include", "/usr/include"].into_iter().map(PathBuf::from).chain(own).collect()
+}
+
+fn holds_standard_schemas(directories: &[PathBuf]) -> bool {
+    directories.iter().any(|directory| directory.join("capnp/stream.capnp").is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let plan = Plan::new(&[Need::StandardSchemas, Need::Clippy], true);
+        assert_eq!(plan, Plan { components: vec!["clippy"], packages: vec!["libcapnp-dev"] });
+    }
+
+    #[test]
+    fn without_rustup_the_distribution_provides_the_components() {
+        let plan = Plan::new(&[Need::Rustfmt, Need::Clippy], false);
+        assert_eq!(plan, Plan { components: vec![], packages: vec!["rustfmt", "rust-clippy"] });
+    }
+
+    #[test]
+    fn root_installs_without_sudo() {
+        let call = AptGet::new(true, true, true).unwrap().call(&["update"]);
+        assert_eq!(
+            call_of(&call),
+            "`env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update`"
+        );
+    }
+
+    #[test]
+    fn sudo_asks_for_a_password_only_where_somebody_can_answer() {
+        assert_eq!(AptGet::new(false, true, true), Ok(AptGet { prefix: &["sudo"] }));
+        assert_eq!(AptGet::new(false, true, false), Ok(AptGet { prefix: &["sudo", "--non-interactive"] }));
+    }
+
+    #[test]
+    fn without_root_and_sudo_nothing_is_installed() {
+        assert!(AptGet::new(false, false, true).is_err());
+    }
+
+    #[test]
+    fn everything_missing_is_named_with_its_remedy() {
+        let complaint = complaint(&[Need::SchemaCompiler, Need::Rustfmt]);
+        for part in ["`capnp`", "package capnproto", "`cargo fmt`", "rustup component add rustfmt"] {
+            assert!(complaint.contains(part), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_found_in_the_first_directory_that_holds_it() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let search_path = env::join_paths([first.path(), second.path()]).unwrap();
+        assert_eq!(find_program_in("tool", &search_path), None);
+        std::fs::write(second.path().join("tool"), "").unwrap();
+        assert_eq!(find_program_in("tool", &search_path), Some(second.path().join("tool")));
+        // A directory of that name is no program.
+        std::fs::create_dir(first.path().join("tool")).unwrap();
+        assert_eq!(find_program_in("tool", &search_path), Some(second.path().join("tool")));
+    }
+
+    #[test]
+    fn a_program_that_is_missing_or_fails_does_not_answer() {
+        assert!(answers("true", &[]));
+        assert!(!answers("false", &[]));
+        assert!(!answers("vatmux-no-such-command", &[]));
+    }
+
+    #[test]
+    fn the_schemas_beside_the_compiler_count() {
+        let prefix = tempfile::tempdir().unwrap();
+        let directories = include_directories(Some(&prefix.path().join("bin/capnp")));
+        let own = directories.last().unwrap().clone();
+        assert_eq!(own, prefix.path().join("include"));
+        assert!(!holds_standard_schemas(std::slice::from_ref(&own)));
+        std::fs::create_dir_all(own.join("capnp")).unwrap();
+        std::fs::write(own.join("capnp/stream.capnp"), "").unwrap();
+        assert!(holds_standard_schemas(&directories));
+    }
+}
