@@ -109,36 +109,51 @@ impl Check {
 
 /// Runs the checks, all of them even when one fails, and says at the end how each came out.
 pub(crate) fn run_all(repository: &Repository, checks: &[Check]) -> Result<(), String> {
-    let mut report = Vec::new();
+    let mut outcomes = Vec::new();
     for &check in checks {
         println!("\n== {}: {}", check.name(), check.promise());
         let start = Instant::now();
-        let outcome = check.run(repository);
-        let line = line_of(check, &outcome, start.elapsed());
-        println!("== {line}");
-        report.push((line, outcome.is_ok()));
+        let outcome = Outcome { check, result: check.run(repository), time: start.elapsed() };
+        println!("== {}", outcome.headline());
+        outcomes.push(outcome);
     }
     println!("\n== cargo xtask test");
-    for (line, _) in &report {
-        println!("{line}");
+    for outcome in &outcomes {
+        println!("{}", outcome.report());
     }
-    match report.iter().filter(|(_, holds)| !holds).count() {
+    match outcomes.iter().filter(|outcome| outcome.result.is_err()).count() {
         0 => Ok(()),
-        failures => Err(format!("{failures} of {} checks failed", report.len())),
+        failures => Err(format!("{failures} of {} checks failed", outcomes.len())),
     }
 }
 
-fn line_of(check: Check, outcome: &Result<Skipped, String>, time: Duration) -> String {
-    let (word, remarks) = match outcome {
-        Ok(skipped) => ("ok", skipped.iter().map(|reason| format!("skipped: {reason}")).collect()),
-        Err(complaint) => ("FAILED", vec![complaint.clone()]),
-    };
-    let mut line = format!("{:<9} {word} in {:.1} s", check.name(), time.as_secs_f64());
-    for remark in remarks.iter().flat_map(|remark| remark.lines()) {
-        line.push_str("\n          ");
-        line.push_str(remark);
+/// How a check came out.
+struct Outcome {
+    check: Check,
+    result: Result<Skipped, String>,
+    time: Duration,
+}
+
+impl Outcome {
+    /// One line.
+    fn headline(&self) -> String {
+        let word = if self.result.is_ok() { "ok" } else { "FAILED" };
+        format!("{:<9} {word} in {:.1} s", self.check.name(), self.time.as_secs_f64())
     }
-    line
+
+    /// The headline, and below it what was skipped or what went wrong.
+    fn report(&self) -> String {
+        let remarks = match &self.result {
+            Ok(skipped) => skipped.iter().map(|reason| format!("skipped: {reason}")).collect(),
+            Err(complaint) => vec![complaint.clone()],
+        };
+        let mut report = self.headline();
+        for line in remarks.iter().flat_map(|remark| remark.lines()) {
+            report.push_str("\n          ");
+            report.push_str(line);
+        }
+        report
+    }
 }
 
 #[cfg(test)]
@@ -155,15 +170,16 @@ mod tests {
 
     #[test]
     fn what_was_skipped_is_told_with_the_outcome() {
-        let line =
-            line_of(Check::NoStd, &Ok(vec!["no such target".to_owned()]), Duration::from_millis(1_250));
-        assert_eq!(line, "no-std    ok in 1.2 s\n          skipped: no such target");
+        let result = Ok(vec!["no such target".to_owned()]);
+        let outcome = Outcome { check: Check::NoStd, result, time: Duration::from_millis(1_260) };
+        assert_eq!(outcome.report(), "no-std    ok in 1.3 s\n          skipped: no such target");
     }
 
     #[test]
     fn a_failure_is_told_whole() {
-        let line = line_of(Check::Links, &Err("a.md: gone\nb.md: gone".to_owned()), Duration::ZERO);
-        assert_eq!(line, "links     FAILED in 0.0 s\n          a.md: gone\n          b.md: gone");
+        let result = Err("a.md: gone\nb.md: gone".to_owned());
+        let outcome = Outcome { check: Check::Links, result, time: Duration::ZERO };
+        assert_eq!(outcome.report(), "links     FAILED in 0.0 s\n          a.md: gone\n          b.md: gone");
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let command = match usage::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,
         Err(complaint) => {
-            eprintln!("xtask: {complaint}\n\n{}", usage::text());
+            eprintln!("xtask: {complaint}; `cargo xtask --help` says what there is");
             return ExitCode::from(2);
         }
     };
