@@ -88,14 +88,11 @@ impl Check {
             Check::Links => links::check(repository),
             Check::Schema => schema::check(repository),
             Check::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]),
-            Check::Quiet => cargo(&[
-                "clippy",
-                "--workspace",
-                "--lib",
-                "--",
-                "-Dclippy::print_stdout",
-                "-Dclippy::print_stderr",
-            ]),
+            Check::Quiet => {
+                // Warnings are for the lint check to show.
+                let lints = ["--", "-Awarnings", "-Dclippy::print_stdout", "-Dclippy::print_stderr"];
+                cargo(&[&["clippy", "--workspace", "--lib"], &lints[..]].concat())
+            }
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
             Check::Doc => {
                 // Only libraries: the command `vatmux` has the library's name, and its pages would overwrite the library's.

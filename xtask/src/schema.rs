@@ -25,41 +25,50 @@ struct Pair {
 
 /// Fails unless each request is what its schema compiles to, and says which parts of it are not.
 pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {
-    let mut complaints = Vec::new();
-    let pairs = pairs(repository)?;
-    for pair in &pairs {
-        let fresh = compile(repository, pair)?;
-        match staleness(repository, pair, &fresh)? {
-            None => println!("{} is up to date", pair.request.display()),
-            Some(reason) => complaints.push(format!("{}: {reason}", pair.request.display())),
+    visit(repository, |pair, _, staleness| match staleness {
+        None => {
+            println!("{}: up to date", pair.request.display());
+            Ok(())
         }
-    }
-    complaints.extend(orphans(repository, &pairs)?);
-    if complaints.is_empty() {
-        return Ok(Skipped::new());
-    }
-    complaints.push("`cargo xtask schema` writes the requests anew".to_owned());
-    Err(complaints.join("\n"))
+        Some(reason) => {
+            Err(format!("{}: {reason}; `cargo xtask schema` writes it anew", pair.request.display()))
+        }
+    })?;
+    Ok(Skipped::new())
 }
 
 /// Writes the requests that are stale or missing. Leaves the others as they are, whichever compiler wrote them.
 pub(crate) fn rewrite(repository: &Repository) -> Result<(), String> {
-    let pairs = pairs(repository)?;
-    for pair in &pairs {
-        let fresh = compile(repository, pair)?;
-        let Some(reason) = staleness(repository, pair, &fresh)? else {
+    visit(repository, |pair, fresh, staleness| {
+        let Some(reason) = staleness else {
             println!("{}: up to date", pair.request.display());
-            continue;
+            return Ok(());
         };
         let path = repository.root().join(&pair.request);
         fs::write(&path, fresh)
             .map_err(|error| format!("cannot write {}: {error}", pair.request.display()))?;
         println!("{}: written, because {reason}", pair.request.display());
+        Ok(())
+    })
+}
+
+/// Compiles every schema, and shows each with what it compiled to and why its request is stale, if it is. Goes on after
+/// a complaint and gives all of them, those about requests without a schema last.
+fn visit(
+    repository: &Repository,
+    mut judge: impl FnMut(&Pair, &[u8], Option<String>) -> Result<(), String>,
+) -> Result<(), String> {
+    let pairs = pairs(repository)?;
+    let mut complaints = Vec::new();
+    for pair in &pairs {
+        let verdict = compile(repository, pair).and_then(|fresh| {
+            let staleness = staleness(repository, pair, &fresh)?;
+            judge(pair, &fresh, staleness)
+        });
+        complaints.extend(verdict.err());
     }
-    match orphans(repository, &pairs)? {
-        none if none.is_empty() => Ok(()),
-        some => Err(some.join("\n")),
-    }
+    complaints.extend(orphans(repository, &pairs)?);
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
 }
 
 /// The schemas of the checkout, sorted.
@@ -186,6 +195,15 @@ mod tests {
             checkout(&[("schema/a.capnp", "rubbish"), ("schema/a.capnp.request", "old")]);
         assert!(rewrite(&repository).unwrap_err().contains("`capnp compile"));
         assert_eq!(fs::read(directory.path().join("schema/a.capnp.request")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_schema_that_does_not_compile_hides_no_other() {
+        let (directory, repository) = checkout(&[("schema/a.capnp", "rubbish"), ("schema/b.capnp", SCHEMA)]);
+        let complaint = check(&repository).unwrap_err();
+        assert!(complaint.contains("schema/b.capnp.request: it is missing"), "{complaint}");
+        assert!(rewrite(&repository).is_err());
+        assert!(directory.path().join("schema/b.capnp.request").exists());
     }
 
     #[test]
