@@ -11,7 +11,7 @@
 #
 # What may be expected to go wrong is a `Status`, with a `detail` in words where the status alone does not say it. An
 # exception means that something is broken: the link, the server, or the caller's use of the protocol. A capability in a
-# result is null unless the status is `ok`; calls pipelined on a null one fail with an exception, and the status says why.
+# result is null unless the status is `ok`; calls pipelined on a null one fail with an exception: the status says why.
 #
 # Room to grow: fields and methods are added at the end of their struct or interface. A reader treats a status or a kind
 # that it does not know as `ioError` and `other`.
@@ -51,7 +51,8 @@ struct Attributes {
   modified @3 :Int64;
   # Nanoseconds since 1970-01-01T00:00:00Z, negative before; 0 where it is not known.
   linkTarget @4 :Text;
-  # Of a symlink, where it points, as it is written there: the target may be absolute, may lie outside and may not exist.
+  # Of a symlink, where it points, as it is written there: the target may be absolute, may lie outside and may not
+  # exist. Empty where that is not UTF-8.
 }
 
 struct Entry {
@@ -66,9 +67,12 @@ interface PackageFs {
 
   list @1 (path :Text, cursor :Data, limit :UInt32 = 1000)
       -> (status :Status, detail :Text, entries :List(Entry), next :Data, omitted :UInt32);
-  # One page of the directory's entries, ordered by the bytes of their names. `cursor` is empty for the first page and the
-  # `next` of the page before for each page after it; an empty `next` ends the listing. A page has at most `limit`
-  # entries, never more than 1,000, and about 512 KiB at most; it may have fewer and even none before the end.
+  # One page of the directory's entries, ordered by the bytes of their names. Links on the path are followed inside the
+  # root, the last one included; an entry that is a link is described as the link that it is.
+  #
+  # `cursor` is empty for the first page and the `next` of the page before for each page after it; an empty `next` ends
+  # the listing. A page has at most `limit` entries, never more than 1,000, and about 512 KiB at most; it may have fewer
+  # and even none before the end.
   #
   # Cursors never go stale: an entry that was there during the whole listing is in it exactly once, whatever was added
   # and removed meanwhile. `omitted` counts the entries that were left out of this page because no valid path could name
@@ -76,7 +80,7 @@ interface PackageFs {
 
   open @2 (path :Text) -> (status :Status, detail :Text, attributes :Attributes, file :File);
   # Opens a file; links are followed inside the root. The file stays readable until the capability is dropped, even if
-  # its name is removed meanwhile. At most 1,024 files may be open at once.
+  # its name is removed meanwhile. A server bounds how many files a caller may have open at once, to 256 by default.
 
   readSmall @3 (path :Text, limit :UInt32 = 65536)
       -> (status :Status, detail :Text, attributes :Attributes, content :Data, file :File);
@@ -95,12 +99,13 @@ interface File {
       -> (status :Status, detail :Text, sentBytes :UInt64);
   # Writes the bytes from `offset` to the sink, up to `length` of them or to the end that the file had when the call
   # began, at the pace at which the sink takes them, in chunks of at most 1 MiB. When all were taken it calls `end`, and
-  # returns after `end` did. It never calls `end` when the status is not `ok`.
+  # returns after `end` did. A stream that does not end with `ok` has no `end`. It lasts as long as its bytes take: it is
+  # not a call to be cut off by the clock alone.
 }
 
 interface ByteSink {
   write @0 (bytes :Data) -> stream;
-  # The next bytes, in order. An exception ends the stream.
+  # The next bytes, in order, and at least one. An exception ends the stream.
 
   end @1 (totalBytes :UInt64) -> ();
   # There are no more bytes, and so many were written. Returns when all of them have been taken.

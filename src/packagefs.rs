@@ -1,0 +1,29 @@
+//! packagefs: read-only content, addressed by path.
+//!
+//! A [`Tree`] is a directory of this machine; a [`Server`] offers it to one vat as the capability that
+//! `schema/packagefs.capnp` describes; a [`Client`] makes files and directories of such a capability again. Neither side
+//! trusts the other: no path leads a server out of its tree, and no answer leads a client out of its destination.
+
+mod attributes;
+mod client;
+mod error;
+mod fetch;
+mod fetch_tree;
+mod link;
+mod listing;
+pub mod path;
+mod receive;
+mod server;
+mod tree;
+
+pub use attributes::{Attributes, Entry};
+pub use client::{Client, Links, Listing};
+pub use error::{DestinationState, Error, LocalOperation, Operation, Violation};
+pub use fetch::{FetchOptions, OutsideLinks, Progress, SkipReason, Skipped, Summary};
+pub use server::{Limits, MAX_READ_BYTES, MAX_SMALL_BYTES, MAX_STREAM_CHUNK_BYTES, Server};
+pub use tree::{OpenTreeError, Tree};
+
+pub use crate::schema::packagefs_capnp::{Kind, Status};
+
+/// The name under which a node offers packagefs.
+pub const SERVICE_NAME: &str = "vatmux.packagefs";

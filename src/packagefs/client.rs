@@ -1,0 +1,213 @@
+//! The client of a packagefs service, and its listings.
+
+use std::path::Path;
+
+use futures::io::AsyncWrite;
+
+use super::attributes::{Attributes, Entry};
+use super::error::{Error, Operation, Violation};
+use super::fetch::{self, FetchOptions, Progress, Summary};
+use super::fetch_tree;
+use super::receive::{Opening, accept};
+use crate::schema::packagefs_capnp::package_fs;
+
+/// How much of a file that may be large is asked for with its opening.
+pub(super) const FIRST_BYTES: u32 = 64 * 1024;
+
+/// Pages in a row that a listing may have without an entry in them. A server skips what was removed since it read the
+/// names, a page of a thousand at a time; nobody removes a million files that fast.
+const MAX_EMPTY_PAGES: u32 = 1000;
+
+/// Someone's content, by path.
+///
+/// Paths are relative to the root of what is served, as `schema/packagefs.capnp` has them; the empty path is the root.
+/// Each method takes as many round trips as it says, and none has a deadline of its own: the vat puts one on every call.
+#[derive(Clone)]
+pub struct Client {
+    remote: package_fs::Client,
+}
+
+/// What [`Client::stat`] does when the path is a symbolic link's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Says what the link is.
+    Inspect,
+    /// Says what the link leads to.
+    Follow,
+}
+
+impl Client {
+    /// A client of the service behind `remote`.
+    #[must_use]
+    pub fn new(remote: package_fs::Client) -> Self {
+        Self { remote }
+    }
+
+    /// What `path` names. One round trip.
+    pub async fn stat(&self, path: &str, links: Links) -> Result<Attributes, Error> {
+        let failed = |source| Error::Call { operation: Operation::Stat, path: path.to_owned(), source };
+        let mut request = self.remote.stat_request();
+        request.get().set_path(path);
+        request.get().set_follow_links(links == Links::Follow);
+        let response = request.send().promise.await.map_err(failed)?;
+        let results = response.get().map_err(failed)?;
+        accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::Stat, path)?;
+        results.get_attributes().and_then(Attributes::read).map_err(failed)
+    }
+
+    /// The entries of the directory `path`, page by page. Asks nothing yet.
+    #[must_use]
+    pub fn listing(&self, path: &str) -> Listing {
+        Listing {
+            remote: self.remote.clone(),
+            path: path.to_owned(),
+            cursor: Some(Vec::new()),
+            last_name: String::new(),
+            omitted: 0,
+        }
+    }
+
+    /// All entries of the directory `path`, in the order of their names, if they are no more than `limit`. One round trip
+    /// per thousand.
+    pub async fn list(&self, path: &str, limit: u64) -> Result<Vec<Entry>, Error> {
+        let mut listing = self.listing(path);
+        let mut entries = Vec::new();
+        while let Some(page) = listing.next_page().await? {
+            if (entries.len() + page.len()) as u64 > limit {
+                let (operation, path) = (Operation::List, path.to_owned());
+                return Err(Error::TooManyEntries { operation, path, limit });
+            }
+            entries.extend(page);
+        }
+        Ok(entries)
+    }
+
+    /// Writes the file `path` to `output` and flushes it. Returns its length.
+    ///
+    /// One round trip for a file of up to 64 KiB; a longer one is streamed, at the pace at which `output` takes it. When
+    /// this fails, a part of the file may have been written.
+    pub async fn read_to<W: AsyncWrite + Unpin>(
+        &self,
+        path: &str,
+        output: &mut W,
+        progress: &dyn Fn(Progress),
+    ) -> Result<u64, Error> {
+        let opening = Opening::open(&self.remote, path, FIRST_BYTES).await?;
+        progress(Progress::Found { files: 1, bytes: opening.attributes.size_bytes });
+        opening.copy_to(output, progress).await
+    }
+
+    /// Makes the local file `destination` of the file `path`. Returns its length.
+    ///
+    /// A regular file of that name is replaced; anything else is left alone and refused. The bytes go to a temporary file
+    /// beside it, which takes its name only when it is complete and on disk: whatever fails before, nothing has changed.
+    /// It may be run if the file on the server may be.
+    pub async fn fetch_file(
+        &self,
+        path: &str,
+        destination: &Path,
+        progress: &dyn Fn(Progress),
+    ) -> Result<u64, Error> {
+        fetch::check_file_destination(destination)?;
+        let opening = Opening::open(&self.remote, path, FIRST_BYTES).await?;
+        progress(Progress::Found { files: 1, bytes: opening.attributes.size_bytes });
+        fetch::file(opening, destination, progress).await
+    }
+
+    /// Makes the local directory `destination` of the directory `path` and all that is in it.
+    ///
+    /// There must be nothing of that name yet, or an empty directory. Everything is put together in a temporary directory
+    /// beside it, which takes its name when it is complete: whatever fails before, nothing has changed. Small files
+    /// come in one round trip each, many of them at once; large ones are streamed, a few at a time.
+    ///
+    /// What cannot be had does not end it: it is left out, and the summary says what and why. Files may be run if they may
+    /// be on the server; other modes, owners and times are not kept.
+    pub async fn fetch_tree(
+        &self,
+        path: &str,
+        destination: &Path,
+        options: FetchOptions,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Summary, Error> {
+        fetch_tree::run(self, path, destination, options, progress).await
+    }
+
+    pub(super) async fn open(&self, path: &str, limit: u32) -> Result<Opening, Error> {
+        Opening::open(&self.remote, path, limit).await
+    }
+}
+
+/// A listing under way. One that is dropped costs the server nothing.
+pub struct Listing {
+    remote: package_fs::Client,
+    path: String,
+    /// Where the next page begins; `None` after the last.
+    cursor: Option<Vec<u8>>,
+    last_name: String,
+    omitted: u32,
+}
+
+impl Listing {
+    /// The next entries, in the order of their names; `None` when there are no more. One round trip, unless the server
+    /// sends pages without entries: those are skipped, up to a bound.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>, Error> {
+        for _ in 0..MAX_EMPTY_PAGES {
+            let Some(cursor) = self.cursor.take() else { return Ok(None) };
+            let entries = self.page(&cursor).await?;
+            if !entries.is_empty() {
+                return Ok(Some(entries));
+            }
+            if self.cursor.as_ref() == Some(&cursor) {
+                break;
+            }
+        }
+        match self.cursor {
+            None => Ok(None),
+            Some(_) => Err(self.violation(Violation::EndlessListing)),
+        }
+    }
+
+    /// The directory's path on the server.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How many entries the server has left out so far because no path can name them.
+    #[must_use]
+    pub fn omitted(&self) -> u32 {
+        self.omitted
+    }
+
+    async fn page(&mut self, cursor: &[u8]) -> Result<Vec<Entry>, Error> {
+        let path = self.path.clone();
+        let failed = |source| Error::Call { operation: Operation::List, path: path.clone(), source };
+        let mut request = self.remote.list_request();
+        request.get().set_path(&self.path);
+        request.get().set_cursor(cursor);
+        let response = request.send().promise.await.map_err(failed)?;
+        let results = response.get().map_err(failed)?;
+        accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::List, &self.path)?;
+
+        let listed = results.get_entries().map_err(failed)?;
+        let mut entries = Vec::new();
+        for entry in listed {
+            let Some(entry) = Entry::read(entry).map_err(failed)? else {
+                return Err(self.violation(Violation::InvalidName));
+            };
+            if entry.name <= self.last_name {
+                return Err(self.violation(Violation::UnorderedListing));
+            }
+            self.last_name.clone_from(&entry.name);
+            entries.push(entry);
+        }
+        self.omitted = self.omitted.saturating_add(results.get_omitted());
+        let next = results.get_next().map_err(failed)?;
+        self.cursor = if next.is_empty() { None } else { Some(next.to_owned()) };
+        Ok(entries)
+    }
+
+    fn violation(&self, violation: Violation) -> Error {
+        Error::Violation { operation: Operation::List, path: self.path.clone(), violation }
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading one file: its first bytes in one round trip, the rest through a sink.
+//!
+//! The server is not believed: the bytes that come are counted against the length that it announced.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::Either;
+use futures::io::{AsyncWrite, AsyncWriteExt};
+use futures::{SinkExt, StreamExt};
+
+use super::attributes::Attributes;
+use super::error::{Error, Operation, Violation};
+use super::fetch::Progress;
+use crate::schema::packagefs_capnp::{Status, byte_sink, file, package_fs};
+
+/// A file of which the first bytes are here.
+pub(super) struct Opening {
+    path: String,
+    pub(super) attributes: Attributes,
+    response: capnp::capability::Response<package_fs::read_small_results::Owned>,
+    /// What remains: the file. `None` when all of it is here.
+    rest: Option<file::Client>,
+}
+
+impl Opening {
+    /// Opens `path` and reads its first `limit` bytes, in one round trip.
+    pub(super) async fn open(remote: &package_fs::Client, path: &str, limit: u32) -> Result<Self, Error> {
+        let failed = |source| call_failed(path, source);
+        let mut request = remote.read_small_request();
+        request.get().set_path(path);
+        request.get().set_limit(limit);
+        let response = request.send().promise.await.map_err(failed)?;
+        let (attributes, rest) = Self::check(&response, path, limit)?;
+        Ok(Self { path: path.to_owned(), attributes, response, rest })
+    }
+
+    fn check(
+        response: &capnp::capability::Response<package_fs::read_small_results::Owned>,
+        path: &str,
+        limit: u32,
+    ) -> Result<(Attributes, Option<file::Client>), Error> {
+        let failed = |source| call_failed(path, source);
+        let results = response.get().map_err(failed)?;
+        let detail = results.get_detail().map_err(failed)?;
+        accept(results.get_status(), detail, Operation::Read, path)?;
+        let attributes = results.get_attributes().and_then(Attributes::read).map_err(failed)?;
+        let received = results.get_content().map_err(failed)?.len() as u64;
+        let expected = attributes.size_bytes.min(limit.into());
+        if received > expected {
+            return Err(violation(path, Violation::TooManyBytes { expected }));
+        }
+        if received < expected {
+            return Err(violation(path, Violation::TooFewBytes { expected, received }));
+        }
+        if received == attributes.size_bytes {
+            return Ok((attributes, None));
+        }
+        if !results.has_file() {
+            return Err(violation(path, Violation::NoFile));
+        }
+        Ok((attributes, Some(results.get_file().map_err(failed)?)))
+    }
+
+    fn content(&self) -> Result<&[u8], Error> {
+        let failed = |source| call_failed(&self.path, source);
+        self.response.get().map_err(failed)?.get_content().map_err(failed)
+    }
+
+    /// Writes the whole file to `output`, and flushes it. Returns how many bytes that were: the length that was announced.
+    pub(super) async fn copy_to<W: AsyncWrite + Unpin>(
+        self,
+        output: &mut W,
+        progress: &dyn Fn(Progress),
+    ) -> Result<u64, Error> {
+        let size_bytes = self.attributes.size_bytes;
+        let not_written = |source| Error::Output { path: self.path.clone(), source };
+        let content = self.content()?;
+        let offset = content.len() as u64;
+        output.write_all(content).await.map_err(not_written)?;
+        progress(Progress::Received { bytes: offset });
+        let Self { path, response, rest, .. } = self;
+        drop(response);
+        if let Some(file) = rest {
+            stream(&file, &path, offset, size_bytes - offset, output, progress).await?;
+        }
+        output.flush().await.map_err(|source| Error::Output { path, source })?;
+        Ok(size_bytes)
+    }
+}
+
+/// Streams `length` bytes of `file` from `offset` on into `output`, no more and no fewer.
+async fn stream<W: AsyncWrite + Unpin>(
+    file: &file::Client,
+    path: &str,
+    offset: u64,
+    length: u64,
+    output: &mut W,
+    progress: &dyn Fn(Progress),
+) -> Result<(), Error> {
+    let failed = |source| call_failed(path, source);
+    let (chunks, mut arriving) = mpsc::channel(0);
+    let mut request = file.stream_request();
+    request.get().set_offset(offset);
+    request.get().set_length(length);
+    request.get().set_sink(capnp_rpc::new_client(Sink { chunks: RefCell::new(chunks) }));
+    let mut call = request.send().promise;
+
+    let mut received = 0;
+    let mut ended = false;
+    let response = loop {
+        let arrived = match futures::future::select(arriving.next(), call).await {
+            Either::Left((Some(arrived), pending)) => {
+                call = pending;
+                arrived
+            }
+            Either::Left((None, pending)) => break pending.await,
+            Either::Right((response, _)) => break response,
+        };
+        match arrived {
+            Arrived::Bytes { params, taken } => {
+                let bytes = params.get().map_err(failed)?.get_bytes().map_err(failed)?;
+                if bytes.is_empty() {
+                    return Err(violation(path, Violation::EmptyChunk));
+                }
+                received += bytes.len() as u64;
+                if ended || received > length {
+                    return Err(violation(path, Violation::TooManyBytes { expected: length }));
+                }
+                output
+                    .write_all(bytes)
+                    .await
+                    .map_err(|source| Error::Output { path: path.to_owned(), source })?;
+                progress(Progress::Received { bytes: bytes.len() as u64 });
+                let _ = taken.send(());
+            }
+            Arrived::End { total_bytes, taken } => {
+                if total_bytes != received {
+                    return Err(violation(path, Violation::TooFewBytes { expected: total_bytes, received }));
+                }
+                ended = true;
+                let _ = taken.send(());
+            }
+        }
+    };
+    let response = response.map_err(failed)?;
+    let results = response.get().map_err(failed)?;
+    accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::Read, path)?;
+    if received < length || !ended {
+        // A file that was cut before the stream began is sent to its new end, honestly.
+        if ended && results.get_sent_bytes() == received {
+            return Err(refused(path, Status::Changed));
+        }
+        return Err(violation(path, Violation::TooFewBytes { expected: length, received }));
+    }
+    Ok(())
+}
+
+/// What the server calls while it streams. capnp-rpc lets one streaming call in at a time, so that chunks stay in order.
+struct Sink {
+    chunks: RefCell<mpsc::Sender<Arrived>>,
+}
+
+/// A call of the server's, and where to say that it is done with.
+enum Arrived {
+    Bytes { params: byte_sink::WriteParams, taken: oneshot::Sender<()> },
+    End { total_bytes: u64, taken: oneshot::Sender<()> },
+}
+
+impl Sink {
+    async fn hand_over(&self, arrived: Arrived, taken: oneshot::Receiver<()>) -> capnp::Result<()> {
+        let mut chunks = self.chunks.borrow().clone();
+        chunks.send(arrived).await.map_err(|_| reader_gone())?;
+        taken.await.map_err(|_| reader_gone())
+    }
+}
+
+impl byte_sink::Server for Sink {
+    async fn write(self: Rc<Self>, params: byte_sink::WriteParams) -> capnp::Result<()> {
+        let (taken, done) = oneshot::channel();
+        self.hand_over(Arrived::Bytes { params, taken }, done).await
+    }
+
+    async fn end(
+        self: Rc<Self>,
+        params: byte_sink::EndParams,
+        _results: byte_sink::EndResults,
+    ) -> capnp::Result<()> {
+        let total_bytes = params.get()?.get_total_bytes();
+        let (taken, done) = oneshot::channel();
+        self.hand_over(Arrived::End { total_bytes, taken }, done).await
+    }
+}
+
+fn reader_gone() -> capnp::Error {
+    capnp::Error::failed("the reader takes no more".into())
+}
+
+/// Turns a result's status into an error, unless it is `ok`.
+pub(super) fn accept(
+    status: Result<Status, capnp::NotInSchema>,
+    detail: capnp::text::Reader<'_>,
+    operation: Operation,
+    path: &str,
+) -> Result<(), Error> {
+    let (status, detail) = match status {
+        Ok(Status::Ok) => return Ok(()),
+        Ok(status) => (status, String::from_utf8_lossy(detail.as_bytes()).into_owned()),
+        Err(capnp::NotInSchema(number)) => (Status::IoError, format!("status {number}, unknown here")),
+    };
+    Err(Error::Refused { operation, path: path.to_owned(), status, detail })
+}
+
+fn refused(path: &str, status: Status) -> Error {
+    Error::Refused { operation: Operation::Read, path: path.to_owned(), status, detail: String::new() }
+}
+
+fn call_failed(path: &str, source: capnp::Error) -> Error {
+    Error::Call { operation: Operation::Read, path: path.to_owned(), source }
+}
+
+fn violation(path: &str, violation: Violation) -> Error {
+    Error::Violation { operation: Operation::Read, path: path.to_owned(), violation }
+}

@@ -1,0 +1,133 @@
+//! A directory of this machine, opened as a root that nothing can be reached above.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cap_fs_ext::OpenOptionsSyncExt;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, File, OpenOptions};
+
+use super::attributes::Attributes;
+use super::path::{PathError, TreePath};
+use crate::schema::packagefs_capnp::{Kind, Status};
+
+/// A read-only tree backed by a directory.
+///
+/// Every lookup goes through the handle of the directory that was opened at first, so that renaming it, or planting
+/// symbolic links in it, leads nowhere else: links are followed as long as they stay inside, and are refused with
+/// [`Status::OutsideRoot`] as soon as they leave. FIFOs, sockets and devices are listed and never opened.
+///
+/// One tree serves all threads of a process.
+#[derive(Debug)]
+pub struct Tree {
+    root: Dir,
+}
+
+/// A directory could not be opened to be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve `{}`: {source}", path.display())]
+pub struct OpenTreeError {
+    /// The directory.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// An expected failure: the status of a result, and its detail in words.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    pub(super) detail: String,
+}
+
+impl Tree {
+    /// Opens `path` as the root.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenTreeError> {
+        let path = path.as_ref();
+        let root = Dir::open_ambient_dir(path, ambient_authority())
+            .map_err(|source| OpenTreeError { path: path.to_owned(), source })?;
+        Ok(Self { root })
+    }
+
+    pub(super) fn attributes(&self, path: TreePath<'_>, follow_links: bool) -> Result<Attributes, Refusal> {
+        if path.is_root() {
+            return Ok(Attributes::of(&self.root.dir_metadata()?, None));
+        }
+        if follow_links {
+            return Ok(Attributes::of(&self.root.metadata(path.as_str())?, None));
+        }
+        Ok(attributes_in(&self.root, path.as_str())?)
+    }
+
+    pub(super) fn directory(&self, path: TreePath<'_>) -> Result<Dir, Refusal> {
+        Ok(if path.is_root() { self.root.try_clone()? } else { self.root.open_dir(path.as_str())? })
+    }
+
+    /// Opens a regular file, and nothing else.
+    pub(super) fn file(&self, path: TreePath<'_>) -> Result<(File, Attributes), Refusal> {
+        // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes the file's
+        // place in between is opened without blocking, seen by the second look, and closed.
+        regular_file(self.attributes(path, true)?)?;
+        let file = self.root.open_with(path.as_str(), OpenOptions::new().read(true).nonblock(true))?;
+        let attributes = regular_file(Attributes::of(&file.metadata()?, None))?;
+        Ok((file, attributes))
+    }
+}
+
+/// The attributes of `path` in `directory`, of the link itself when it is one.
+pub(super) fn attributes_in(directory: &Dir, path: &str) -> io::Result<Attributes> {
+    let metadata = directory.symlink_metadata(path)?;
+    let link_target = if metadata.is_symlink() {
+        directory.read_link_contents(path)?.into_os_string().into_string().ok()
+    } else {
+        None
+    };
+    Ok(Attributes::of(&metadata, link_target))
+}
+
+fn regular_file(attributes: Attributes) -> Result<Attributes, Refusal> {
+    match attributes.kind {
+        Kind::File => Ok(attributes),
+        Kind::Directory => Err(Status::IsADirectory.into()),
+        Kind::Other | Kind::Symlink => Err(Status::NotAFile.into()),
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self { status, detail: String::new() }
+    }
+}
+
+impl From<PathError> for Refusal {
+    fn from(error: PathError) -> Self {
+        Self { status: Status::InvalidPath, detail: error.to_string() }
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        // The sandbox says "permission denied" of a path that leads out of it, without a number of the system's.
+        let sandbox = error.raw_os_error().is_none();
+        match error.kind() {
+            // No directory has a name that is longer than the file system allows.
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => Status::NotFound.into(),
+            io::ErrorKind::NotADirectory => Status::NotADirectory.into(),
+            io::ErrorKind::IsADirectory => Status::IsADirectory.into(),
+            io::ErrorKind::PermissionDenied if sandbox => Status::OutsideRoot.into(),
+            io::ErrorKind::PermissionDenied => Status::AccessDenied.into(),
+            _ if is_link_loop(&error) => Status::LinkLoop.into(),
+            _ => Self { status: Status::IoError, detail: error.to_string() },
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_link_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_link_loop(_error: &io::Error) -> bool {
+    false
+}
