@@ -17,3 +17,9 @@ pub trait Link: AsyncRead + AsyncWrite + Unpin {
     /// missed: they are counted as a rescue. Links that keep no such belief do nothing.
     fn recheck(&mut self) {}
 }
+
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn recheck(&mut self) {
+        (**self).recheck();
+    }
+}
