@@ -1,0 +1,90 @@
+//! Why a vat is over, in the words that its callers read.
+
+use capnp::{Error, ErrorKind};
+
+use crate::read::FrameError;
+
+/// Why a vat is over. Every call that was under way on it, and every later one, fails with this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VatEnd {
+    /// This side let go of it.
+    #[error("this side ended it")]
+    EndedHere,
+    /// The peer ended the stream between two messages.
+    #[error("the peer ended it")]
+    EndedByPeer,
+    /// The peer ended it and said why.
+    #[error("the peer aborted it: {0}")]
+    Aborted(String),
+    /// The peer refused the stream because it has no such service.
+    #[error("the peer offers no service of this name")]
+    NoSuchService,
+    /// The stream under it ended otherwise: a reset, or the end of the whole session.
+    #[error("{0}")]
+    Stream(String),
+    /// The peer sent bytes that are no acceptable message.
+    #[error("the peer sent {0}")]
+    Frame(FrameError),
+    /// The peer sent a message that breaks the RPC protocol.
+    #[error("the peer broke the RPC protocol: {0}")]
+    Protocol(String),
+    /// The peer does not read, and too much waits to be sent to it.
+    #[error("{queued_bytes} bytes wait for the peer, which does not read; the limit is {limit}")]
+    SendQueueFull {
+        /// What waits.
+        queued_bytes: usize,
+        /// [`Options::send_queue_hard_bytes`](crate::Options::send_queue_hard_bytes).
+        limit: usize,
+    },
+    /// The peer does not read: nothing could be sent for too long.
+    #[error("the peer read nothing for {0:?} while bytes waited for it")]
+    SendStalled(std::time::Duration),
+    /// The peer owes the answers to too many calls that are past their deadlines.
+    #[error("the peer owes the answers to {limit} calls that are past their deadlines")]
+    TooManyExpired {
+        /// [`Options::max_expired_calls`](crate::Options::max_expired_calls).
+        limit: usize,
+    },
+}
+
+impl VatEnd {
+    /// The error that callers of `service` see.
+    ///
+    /// Its kind is `Disconnected` where trying again on a new vat may help, and `Failed` where the peer would
+    /// do the same again.
+    #[must_use]
+    pub fn to_error(&self, service: &str) -> Error {
+        let kind = match self {
+            Self::EndedHere
+            | Self::EndedByPeer
+            | Self::Aborted(_)
+            | Self::Stream(_)
+            | Self::SendStalled(_)
+            | Self::SendQueueFull { .. }
+            | Self::TooManyExpired { .. } => ErrorKind::Disconnected,
+            Self::NoSuchService | Self::Frame(_) | Self::Protocol(_) => ErrorKind::Failed,
+        };
+        let extra = match self {
+            Self::NoSuchService => format!("the peer offers no service named {service:?}"),
+            other => format!("service {service:?} is gone: {other}"),
+        };
+        Error { kind, extra }
+    }
+
+    /// True where the peer should hear why, in an Abort, before the stream closes.
+    pub(crate) fn worth_an_abort(&self) -> bool {
+        match self {
+            Self::EndedHere
+            | Self::EndedByPeer
+            | Self::Aborted(_)
+            | Self::NoSuchService
+            | Self::Stream(_) => false,
+            Self::Frame(_)
+            | Self::Protocol(_)
+            | Self::SendQueueFull { .. }
+            | Self::SendStalled(_)
+            | Self::TooManyExpired { .. } => true,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a vat may use and how long it waits. Every bound is here, with its worst case beside it.
+
+use std::time::Duration;
+
+/// Bounds of one vat, the same for every stream of a session.
+///
+/// The worst case of one vat that a hostile peer can force is about `max_message_bytes` (the message being
+/// read) + `max_message_bytes` (a call held back while replies wait) + `send_queue_hard_bytes` (what the peer
+/// does not read).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The largest message in either direction, without its segment table. A larger incoming message ends the
+    /// vat; a larger outgoing call or result fails alone, and the vat lives on. Default: 8 MiB.
+    ///
+    /// Memory is taken as the bytes arrive: a header alone costs the peer's word at most 72 KiB here.
+    pub max_message_bytes: usize,
+    /// The most segments in one incoming message. Default: 512, which is at most 4 KiB of segment table.
+    pub max_segments: usize,
+    /// How long a call waits for its answer unless [`deadline::with`](crate::deadline::with) says otherwise.
+    /// Default: 30 s.
+    pub call_deadline: Duration,
+    /// How many bytes of unacknowledged calls a caller of a `-> stream` method keeps in flight, beside the
+    /// largest single one of them. The callee may have to hold as much. Default: 512 KiB.
+    pub stream_window_bytes: usize,
+    /// With more bytes of replies than this waiting for a peer that does not read, its calls are no longer
+    /// read either (answers to our own calls still are). Default: 1 MiB.
+    pub send_queue_soft_bytes: usize,
+    /// With more bytes than this waiting to be sent, replies and calls together, the vat ends.
+    /// Default: 32 MiB.
+    pub send_queue_hard_bytes: usize,
+    /// How long bytes may wait to be sent without a single one leaving before the vat ends. It is also what
+    /// ends two vats that wait for each other to read. Default: 30 s.
+    pub send_stall: Duration,
+    /// How many calls may be past their deadline with the peer still owing the answer, before the vat ends.
+    /// Each costs about 16 bytes. Default: 1,024.
+    pub max_expired_calls: usize,
+    /// How long a vat that ended tries to get its last bytes out and to hear the peer's end of the stream.
+    /// Default: 5 s.
+    pub linger: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 8 << 20,
+            max_segments: 512,
+            call_deadline: Duration::from_secs(30),
+            stream_window_bytes: 512 << 10,
+            send_queue_soft_bytes: 1 << 20,
+            send_queue_hard_bytes: 32 << 20,
+            send_stall: Duration::from_secs(30),
+            max_expired_calls: 1_024,
+            linger: Duration::from_secs(5),
+        }
+    }
+}

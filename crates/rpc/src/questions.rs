@@ -1,0 +1,297 @@
+//! The calls that this vat has asked of its peer: their deadlines, and the ids that they have on the wire.
+//!
+//! capnp-rpc numbers its questions and uses a number again once it has seen the answer and sent the Finish. A
+//! call whose deadline came is answered here, by us, so that capnp-rpc lets go of its number while the peer
+//! still owes the real answer. Until that arrives the number must not reach the peer with a new meaning: it is
+//! **quarantined**, and a new question with that number travels under an **alias**. All other questions travel
+//! under their own numbers, and while there is no alias nothing needs translating.
+//!
+//! The table holds only state; it sends nothing and knows no clock.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use slab::Slab;
+use vatmux_driver::Instant;
+
+/// A question's id as capnp-rpc knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct QuestionId(pub(crate) u32);
+
+/// A question's id as the peer knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WireId(pub(crate) u32);
+
+impl QuestionId {
+    fn unaliased(self) -> WireId {
+        WireId(self.0)
+    }
+}
+
+/// Where aliases begin: above every id that capnp-rpc reaches, whose ids are the lowest that are free.
+const FIRST_ALIAS: u32 = 1 << 30;
+
+/// A wire id that no question ever has: what refers to a call that was never sent refers to this.
+const NO_QUESTION: WireId = WireId(u32::MAX);
+
+/// What was asked, for the error that says it was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Bootstrap,
+    Call { interface: u64, method: u16 },
+}
+
+/// One of capnp-rpc's questions.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Free,
+    /// Sent; neither answered nor given up.
+    Asked {
+        wire: WireId,
+        asked: Asked,
+        deadline: Instant,
+        patience: Duration,
+    },
+    /// The caller gave up and the Finish has left; capnp-rpc keeps the id until the answer.
+    Canceled {
+        wire: WireId,
+    },
+    /// Answered by us because its deadline came; the Finish has not left yet.
+    Expired {
+        wire: WireId,
+        answered: bool,
+    },
+    /// Answered by the peer; the Finish has not left yet, or is not needed.
+    Answered {
+        wire: WireId,
+    },
+    /// Answered by us and never sent.
+    Refused,
+}
+
+/// A question whose deadline came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expired {
+    pub(crate) id: QuestionId,
+    pub(crate) asked: Asked,
+    pub(crate) patience: Duration,
+}
+
+/// What to do with a Finish of capnp-rpc's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FinishOrder {
+    /// Send it under this id as it is.
+    Send(WireId),
+    /// Send it under this id and have the peer release what its answer carries: capnp-rpc never sees it.
+    SendReleasing(WireId),
+    /// The peer has never heard of the question.
+    Drop,
+}
+
+/// What to do with an answer of the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// capnp-rpc waits for it under this id.
+    Deliver(QuestionId),
+    /// It comes too late: everybody was told that it would not come.
+    TooLate,
+    /// Nobody asked.
+    Unasked,
+}
+
+/// The peer owes too many answers to calls whose deadline has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QuarantineFull;
+
+/// The table of questions of one vat.
+pub(crate) struct Questions {
+    slots: Vec<Slot>,
+    /// Deadlines of the questions that are open, nearest first.
+    due: BTreeSet<(Instant, QuestionId)>,
+    /// Ids that the peer still owes an answer to and that capnp-rpc has forgotten.
+    quarantined: HashSet<WireId>,
+    max_quarantined: usize,
+    /// The question behind each alias. Its entry outlives the question while the alias is quarantined.
+    aliases: Slab<QuestionId>,
+    /// Questions whose wire id is not their own.
+    translated: usize,
+}
+
+impl Questions {
+    pub(crate) fn new(max_quarantined: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            due: BTreeSet::new(),
+            quarantined: HashSet::new(),
+            max_quarantined,
+            aliases: Slab::new(),
+            translated: 0,
+        }
+    }
+
+    /// True while every question has its own id on the wire, and messages need no translating.
+    pub(crate) fn untranslated(&self) -> bool {
+        self.translated == 0
+    }
+
+    /// The nearest deadline of an open question.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// A question is about to be sent: gives the id that it is sent under.
+    pub(crate) fn ask(&mut self, id: QuestionId, asked: Asked, now: Instant, patience: Duration) -> WireId {
+        // A question that was answered with "no Finish needed" ends without a sign: its id comes back.
+        self.free(id);
+        let wire = if self.quarantined.contains(&id.unaliased()) || id.0 >= FIRST_ALIAS {
+            WireId(FIRST_ALIAS + self.aliases.insert(id) as u32)
+        } else {
+            id.unaliased()
+        };
+        let deadline = now + patience;
+        self.due.insert((deadline, id));
+        self.set(id, Slot::Asked { wire, asked, deadline, patience });
+        wire
+    }
+
+    /// A question is not sent after all, and answered by us.
+    pub(crate) fn refuse(&mut self, id: QuestionId) {
+        self.free(id);
+        self.set(id, Slot::Refused);
+    }
+
+    /// The id under which the peer knows the question.
+    pub(crate) fn wire_id(&self, id: QuestionId) -> WireId {
+        match self.slot(id) {
+            Slot::Free => id.unaliased(),
+            Slot::Refused => NO_QUESTION,
+            Slot::Asked { wire, .. }
+            | Slot::Canceled { wire }
+            | Slot::Expired { wire, .. }
+            | Slot::Answered { wire } => wire,
+        }
+    }
+
+    /// capnp-rpc wants to send a Finish.
+    pub(crate) fn finish(&mut self, id: QuestionId) -> Result<FinishOrder, QuarantineFull> {
+        match self.slot(id) {
+            Slot::Free => Ok(FinishOrder::Send(id.unaliased())),
+            Slot::Asked { wire, deadline, .. } => {
+                self.due.remove(&(deadline, id));
+                self.set(id, Slot::Canceled { wire });
+                Ok(FinishOrder::Send(wire))
+            }
+            Slot::Canceled { wire } => Ok(FinishOrder::Send(wire)),
+            Slot::Answered { wire } => {
+                self.free(id);
+                Ok(FinishOrder::Send(wire))
+            }
+            Slot::Expired { wire, answered: true } => {
+                self.free(id);
+                Ok(FinishOrder::SendReleasing(wire))
+            }
+            Slot::Expired { wire, answered: false } => {
+                if self.quarantined.len() >= self.max_quarantined {
+                    return Err(QuarantineFull);
+                }
+                self.quarantined.insert(wire);
+                self.set(id, Slot::Free);
+                Ok(FinishOrder::SendReleasing(wire))
+            }
+            Slot::Refused => {
+                self.free(id);
+                Ok(FinishOrder::Drop)
+            }
+        }
+    }
+
+    /// The peer sent an answer.
+    pub(crate) fn answer(&mut self, wire: WireId) -> Answer {
+        if self.quarantined.remove(&wire) {
+            self.free_alias(wire);
+            return Answer::TooLate;
+        }
+        let Some(id) = self.behind(wire) else { return Answer::Unasked };
+        match self.slot(id) {
+            Slot::Asked { deadline, .. } => {
+                self.due.remove(&(deadline, id));
+                self.set(id, Slot::Answered { wire });
+                Answer::Deliver(id)
+            }
+            Slot::Canceled { .. } => {
+                self.free(id);
+                Answer::Deliver(id)
+            }
+            Slot::Expired { answered: false, .. } => {
+                self.set(id, Slot::Expired { wire, answered: true });
+                Answer::TooLate
+            }
+            Slot::Expired { answered: true, .. } | Slot::Free | Slot::Answered { .. } | Slot::Refused => {
+                Answer::Unasked
+            }
+        }
+    }
+
+    /// Takes one open question whose deadline has come. The caller answers it.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Expired> {
+        let (deadline, id) = *self.due.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.due.remove(&(deadline, id));
+        let Slot::Asked { wire, asked, patience, .. } = self.slot(id) else { return None };
+        self.set(id, Slot::Expired { wire, answered: false });
+        Some(Expired { id, asked, patience })
+    }
+
+    /// The question that has `wire` for its id now.
+    fn behind(&self, wire: WireId) -> Option<QuestionId> {
+        let id = match wire.0.checked_sub(FIRST_ALIAS) {
+            Some(alias) => *self.aliases.get(alias as usize)?,
+            None => QuestionId(wire.0),
+        };
+        (self.wire_id(id) == wire).then_some(id)
+    }
+
+    fn slot(&self, id: QuestionId) -> Slot {
+        self.slots.get(id.0 as usize).copied().unwrap_or(Slot::Free)
+    }
+
+    /// Ends whatever the question was, with its alias.
+    fn free(&mut self, id: QuestionId) {
+        match self.slot(id) {
+            Slot::Free => return,
+            Slot::Asked { wire, deadline, .. } => {
+                self.due.remove(&(deadline, id));
+                self.free_alias(wire);
+            }
+            Slot::Canceled { wire } | Slot::Expired { wire, .. } | Slot::Answered { wire } => {
+                self.free_alias(wire);
+            }
+            Slot::Refused => {}
+        }
+        self.set(id, Slot::Free);
+    }
+
+    fn free_alias(&mut self, wire: WireId) {
+        if let Some(alias) = wire.0.checked_sub(FIRST_ALIAS) {
+            self.aliases.try_remove(alias as usize);
+        }
+    }
+
+    fn set(&mut self, id: QuestionId, slot: Slot) {
+        let before = self.wire_id(id) != id.unaliased();
+        let index = id.0 as usize;
+        if index >= self.slots.len() {
+            self.slots.resize(index + 1, Slot::Free);
+        }
+        if let Some(place) = self.slots.get_mut(index) {
+            *place = slot;
+        }
+        let after = self.wire_id(id) != id.unaliased();
+        self.translated = self.translated + usize::from(after) - usize::from(before);
+    }
+}
+
+#[cfg(test)]
+mod tests;

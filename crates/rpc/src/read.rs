@@ -1,0 +1,193 @@
+//! The incoming half of the framing: bytes to messages.
+//!
+//! The wire format is Cap'n Proto's own [stream framing][framing]: a little-endian table with the number of
+//! segments less one and the length of each in words, padded to a word, then the segments.
+//!
+//! A message is allocated as its bytes arrive. Its header promises a size; the promise is checked against the
+//! limit and then believed only as far as bytes back it: the buffer starts at no more than [`FIRST_BYTES`] and
+//! doubles each time that it is full. Bytes go from the stream straight to where they stay.
+//!
+//! [framing]: https://capnproto.org/encoding.html#serialization-over-a-stream
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use capnp::Word;
+use futures::io::AsyncRead;
+
+use crate::Options;
+use crate::segments::{SegmentTable, Segments, WORD_BYTES};
+
+/// What a header alone makes us allocate, at most: a 64 KiB payload with what an RPC message puts around it.
+pub(crate) const FIRST_BYTES: usize = 72 << 10;
+
+const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
+
+/// A frame that cannot be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The segment table announces more segments than are allowed.
+    #[error("a message of {segments} segments, over the limit of {limit}")]
+    TooManySegments {
+        /// Announced.
+        segments: u64,
+        /// [`Options::max_segments`].
+        limit: usize,
+    },
+    /// The segment table announces more bytes than are allowed.
+    #[error("a message of {bytes} bytes, over the limit of {limit}")]
+    TooLarge {
+        /// Announced.
+        bytes: u64,
+        /// [`Options::max_message_bytes`].
+        limit: usize,
+    },
+    /// The stream ended inside a message.
+    #[error("the stream ended in the middle of a message")]
+    Truncated,
+}
+
+/// Why there is no next message.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Frame(FrameError),
+    Stream(io::Error),
+}
+
+/// Reads one message after the other from a stream.
+pub(crate) struct MessageReader {
+    max_segments: usize,
+    max_message_bytes: usize,
+    state: State,
+}
+
+enum State {
+    /// The first word: how many segments, and the length of the first.
+    Head { bytes: [u8; WORD_BYTES], filled: usize },
+    /// The rest of the table of a message with several segments.
+    Table { first_words: u32, segments: usize, bytes: Vec<u8>, filled: usize },
+    /// The segments.
+    Body { table: SegmentTable, words: Vec<Word>, total_words: usize, filled: usize },
+}
+
+impl State {
+    const START: Self = Self::Head { bytes: [0; WORD_BYTES], filled: 0 };
+}
+
+impl MessageReader {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            max_segments: options.max_segments,
+            max_message_bytes: options.max_message_bytes,
+            state: State::START,
+        }
+    }
+
+    /// The next message; None where the stream ended between two messages. After an error the stream is
+    /// out of step and no more can be read.
+    pub(crate) fn poll_next<T: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut T,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Segments>, ReadError>> {
+        loop {
+            let (buffer, filled) = self.wanted();
+            if !buffer.is_empty() {
+                let at_boundary = matches!(self.state, State::Head { filled: 0, .. });
+                let (buffer, _) = self.wanted();
+                match ready!(Pin::new(&mut *stream).poll_read(cx, buffer)) {
+                    Ok(0) if at_boundary => return Poll::Ready(Ok(None)),
+                    Ok(0) => return Poll::Ready(Err(ReadError::Frame(FrameError::Truncated))),
+                    Ok(read) => self.advance(filled + read),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Poll::Ready(Err(ReadError::Stream(error))),
+                }
+            }
+            if let Some(message) = self.step().map_err(ReadError::Frame)? {
+                return Poll::Ready(Ok(Some(message)));
+            }
+        }
+    }
+
+    /// The part of the present state's buffer that wants bytes, and how much of it has some.
+    fn wanted(&mut self) -> (&mut [u8], usize) {
+        let (bytes, filled) = match &mut self.state {
+            State::Head { bytes, filled } => (&mut bytes[..], *filled),
+            State::Table { bytes, filled, .. } => (&mut bytes[..], *filled),
+            State::Body { words, filled, .. } => (Word::words_to_bytes_mut(words), *filled),
+        };
+        (bytes.get_mut(filled..).unwrap_or_default(), filled)
+    }
+
+    fn advance(&mut self, now_filled: usize) {
+        match &mut self.state {
+            State::Head { filled, .. } | State::Table { filled, .. } | State::Body { filled, .. } => {
+                *filled = now_filled;
+            }
+        }
+    }
+
+    /// Moves on where the present buffer is full; gives a message where that was its last byte.
+    fn step(&mut self) -> Result<Option<Segments>, FrameError> {
+        if !self.wanted().0.is_empty() {
+            return Ok(None);
+        }
+        match std::mem::replace(&mut self.state, State::START) {
+            State::Head { bytes, .. } => {
+                let [a, b, c, d, e, f, g, h] = bytes;
+                let segments = u64::from(u32::from_le_bytes([a, b, c, d])) + 1;
+                let first_words = u32::from_le_bytes([e, f, g, h]);
+                if segments > self.max_segments as u64 {
+                    return Err(FrameError::TooManySegments { segments, limit: self.max_segments });
+                }
+                self.check_size(u64::from(first_words))?;
+                self.state = if segments == 1 {
+                    body(SegmentTable::One, first_words as usize)
+                } else {
+                    let segments = segments as usize;
+                    // Two lengths to a word; the first word had the count and one length.
+                    let bytes = vec![0; segments / 2 * WORD_BYTES];
+                    State::Table { first_words, segments, bytes, filled: 0 }
+                };
+            }
+            State::Table { first_words, segments, bytes, .. } => {
+                let mut table = Vec::with_capacity(segments);
+                let first = first_words as usize;
+                table.push(0..first);
+                let mut total_words = first;
+                for length in bytes.as_chunks::<4>().0.iter().take(segments - 1) {
+                    let words = u32::from_le_bytes(*length);
+                    self.check_size(total_words as u64 + u64::from(words))?;
+                    let end = total_words + words as usize;
+                    table.push(total_words..end);
+                    total_words = end;
+                }
+                self.state = body(SegmentTable::Many(table), total_words);
+            }
+            State::Body { table, mut words, total_words, filled } => {
+                if words.len() == total_words {
+                    return Ok(Some(Segments::new(words, table)));
+                }
+                let longer = total_words.min(words.len().saturating_mul(2));
+                words.reserve_exact(longer - words.len());
+                words.resize(longer, ZERO);
+                self.state = State::Body { table, words, total_words, filled };
+            }
+        }
+        Ok(None)
+    }
+
+    fn check_size(&self, words: u64) -> Result<(), FrameError> {
+        let bytes = words * WORD_BYTES as u64;
+        if bytes > self.max_message_bytes as u64 {
+            return Err(FrameError::TooLarge { bytes, limit: self.max_message_bytes });
+        }
+        Ok(())
+    }
+}
+
+fn body(table: SegmentTable, total_words: usize) -> State {
+    let words = vec![ZERO; total_words.min(FIRST_BYTES / WORD_BYTES)];
+    State::Body { table, words, total_words, filled: 0 }
+}

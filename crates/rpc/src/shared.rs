@@ -1,0 +1,293 @@
+//! What capnp-rpc's side of a vat and the task that moves its bytes have in common.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use capnp::message::{Builder, HeapAllocator};
+use vatmux_driver::{Handle, Instant};
+
+use crate::incoming::{self, Incoming, Verdict};
+use crate::outbox::{self, Outbox, Outgoing, Weight};
+use crate::outgoing::{self, Kind};
+use crate::questions::{Asked, Expired, FinishOrder, QuarantineFull, Questions};
+use crate::segments::Segments;
+use crate::{Options, VatEnd, deadline};
+
+pub(crate) struct Shared {
+    pub(crate) service: String,
+    pub(crate) options: Options,
+    handle: Handle,
+    questions: RefCell<Questions>,
+    outbox: RefCell<Outbox>,
+    /// For capnp-rpc, in order. One message from the stream at most, and answers that we gave.
+    inbox: RefCell<VecDeque<Incoming>>,
+    /// capnp-rpc, waiting for a message.
+    receiver: RefCell<Option<Waker>>,
+    /// The vat's task.
+    task: RefCell<Option<Waker>>,
+    /// True while the task runs: it looks at everything before it rests, and needs no waking.
+    task_runs: Cell<bool>,
+    end: RefCell<Option<VatEnd>>,
+    /// Those who wait for the end.
+    waiting: RefCell<Vec<Waker>>,
+    shut_down: Cell<bool>,
+}
+
+impl Shared {
+    pub(crate) fn new(service: String, options: Options, handle: Handle) -> Rc<Self> {
+        Rc::new(Self {
+            questions: RefCell::new(Questions::new(options.max_expired_calls)),
+            service,
+            options,
+            handle,
+            outbox: RefCell::default(),
+            inbox: RefCell::default(),
+            receiver: RefCell::default(),
+            task: RefCell::default(),
+            task_runs: Cell::new(false),
+            end: RefCell::default(),
+            waiting: RefCell::default(),
+            shut_down: Cell::new(false),
+        })
+    }
+
+    /// capnp-rpc sends a message. It is queued, or answered here where it cannot be sent.
+    pub(crate) fn send(&self, mut message: Builder<HeapAllocator>) -> Outgoing {
+        let queue = match self.admit(&mut message) {
+            Ok(queue) => queue,
+            Err(error) => {
+                self.end(VatEnd::Protocol(format!("an outgoing message could not be read: {error}")));
+                None
+            }
+        };
+        let message = Rc::new(message);
+        if let Some(weight) = queue {
+            let queued_bytes = {
+                let mut outbox = self.outbox.borrow_mut();
+                outbox.push(message.clone(), weight);
+                outbox.queued_bytes()
+            };
+            let limit = self.options.send_queue_hard_bytes;
+            if queued_bytes > limit {
+                self.end(VatEnd::SendQueueFull { queued_bytes, limit });
+            }
+            self.wake_task();
+        }
+        message
+    }
+
+    /// Registers what a message means for the table of questions and translates its ids. None where it must
+    /// not be sent.
+    fn admit(&self, message: &mut Builder<HeapAllocator>) -> capnp::Result<Option<Weight>> {
+        let mut weight = Weight::Own;
+        let kind = outgoing::kind_of(message)?;
+        if let Some(end) = &*self.end.borrow()
+            && !(kind == Kind::Abort && end.worth_an_abort())
+        {
+            return Ok(None);
+        }
+        match kind {
+            Kind::Question(id, asked) => {
+                if let Some(reason) = self.too_large(message) {
+                    self.questions.borrow_mut().refuse(id);
+                    self.answer_locally(Incoming::failed_return(id, &reason));
+                    return Ok(None);
+                }
+                let patience = deadline::overridden().unwrap_or(self.options.call_deadline);
+                self.questions.borrow_mut().ask(id, asked, self.handle.now(), patience);
+            }
+            Kind::Finish(id) => {
+                let order = self.questions.borrow_mut().finish(id);
+                match order {
+                    Ok(FinishOrder::Send(wire)) if wire.0 == id.0 => {}
+                    Ok(FinishOrder::Send(wire)) => outgoing::address_finish(message, wire, false)?,
+                    Ok(FinishOrder::SendReleasing(wire)) => outgoing::address_finish(message, wire, true)?,
+                    Ok(FinishOrder::Drop) => return Ok(None),
+                    Err(QuarantineFull) => {
+                        self.end(VatEnd::TooManyExpired { limit: self.options.max_expired_calls });
+                        return Ok(None);
+                    }
+                }
+                return Ok(Some(Weight::Own));
+            }
+            Kind::Return(answer_id) => {
+                weight = Weight::Reply;
+                if let Some(reason) = self.too_large(message) {
+                    *message = outgoing::failed_return(answer_id, &reason);
+                }
+            }
+            Kind::Abort => {}
+            Kind::Other(other) => weight = other,
+        }
+        let questions = self.questions.borrow();
+        if !questions.untranslated() {
+            outgoing::translate(message, &questions)?;
+        }
+        Ok(Some(weight))
+    }
+
+    fn too_large(&self, message: &Builder<HeapAllocator>) -> Option<String> {
+        let limit = self.options.max_message_bytes;
+        let bytes = outbox::content_bytes(message);
+        (bytes > limit)
+            .then(|| format!("a message of {bytes} bytes is over the limit of {limit} and was not sent"))
+    }
+
+    /// A message came from the stream. Gives it back where capnp-rpc should have it, with whether it makes us
+    /// reply.
+    pub(crate) fn received(&self, segments: Segments) -> Option<(Incoming, bool)> {
+        let verdict =
+            incoming::inspect(segments, self.options.max_message_bytes, &mut self.questions.borrow_mut());
+        match verdict {
+            Verdict::Deliver { message, makes_reply } => Some((message, makes_reply)),
+            Verdict::Discard => None,
+            Verdict::End(end) => {
+                self.end(end);
+                None
+            }
+        }
+    }
+
+    /// Hands a message to capnp-rpc.
+    pub(crate) fn deliver(&self, message: Incoming) {
+        self.inbox.borrow_mut().push_back(message);
+        self.wake_receiver();
+    }
+
+    /// capnp-rpc has taken everything that was delivered.
+    pub(crate) fn inbox_is_empty(&self) -> bool {
+        self.inbox.borrow().is_empty()
+    }
+
+    /// Answers every question whose deadline has come.
+    pub(crate) fn expire(&self) {
+        let now = self.handle.now();
+        loop {
+            let expired = self.questions.borrow_mut().take_expired(now);
+            let Some(Expired { id, asked, patience }) = expired else { return };
+            let what = match asked {
+                Asked::Bootstrap => "the request for the bootstrap capability".to_owned(),
+                Asked::Call { interface, method } => {
+                    format!("method {method} of interface {interface:#018x}")
+                }
+            };
+            let reason = deadline::reason(patience, &what, &self.service);
+            self.deliver(Incoming::failed_return(id, &reason));
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.questions.borrow().next_deadline()
+    }
+
+    fn answer_locally(&self, message: Incoming) {
+        self.deliver(message);
+        self.wake_task();
+    }
+
+    /// Waits for a message: what capnp-rpc's message loop does all the time.
+    pub(crate) fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<capnp::Result<Option<Box<dyn capnp_rpc::IncomingMessage>>>> {
+        if let Some(end) = &*self.end.borrow() {
+            return Poll::Ready(Err(end.to_error(&self.service)));
+        }
+        if let Some(message) = self.inbox.borrow_mut().pop_front() {
+            return Poll::Ready(Ok(Some(Box::new(message))));
+        }
+        *self.receiver.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// capnp-rpc has failed everything that was under way and wants the stream closed. `result` says why, and
+    /// is what a peer's violation of the protocol is known by.
+    pub(crate) fn shut_down(&self, result: capnp::Result<()>) {
+        self.end(match result {
+            Ok(()) => VatEnd::EndedHere,
+            Err(error) => VatEnd::Protocol(error.to_string()),
+        });
+        self.shut_down.set(true);
+        self.wake_task();
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.get()
+    }
+
+    /// Ends the vat. The first reason counts. Nothing that the peer has not begun to get leaves any more, except
+    /// where the end is this side's own wish.
+    pub(crate) fn end(&self, end: VatEnd) {
+        if self.end.borrow().is_some() {
+            return;
+        }
+        let dropped = match end {
+            VatEnd::EndedHere => None,
+            _ => Some(self.outbox.borrow_mut().take_all()),
+        };
+        *self.end.borrow_mut() = Some(end);
+        drop(dropped);
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.into_iter().for_each(Waker::wake);
+        self.wake_receiver();
+        self.wake_task();
+    }
+
+    pub(crate) fn ended(&self) -> Option<VatEnd> {
+        self.end.borrow().clone()
+    }
+
+    pub(crate) async fn wait_for_end(&self) -> VatEnd {
+        poll_fn(|cx| match self.ended() {
+            Some(end) => Poll::Ready(end),
+            None => {
+                let mut waiting = self.waiting.borrow_mut();
+                if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    waiting.push(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn outbox(&self) -> &RefCell<Outbox> {
+        &self.outbox
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The vat's task begins to run.
+    pub(crate) fn task_begins(&self, cx: &Context<'_>) {
+        self.task_runs.set(true);
+        let mut task = self.task.borrow_mut();
+        match &mut *task {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *task = Some(cx.waker().clone()),
+        }
+    }
+
+    pub(crate) fn task_rests(&self) {
+        self.task_runs.set(false);
+    }
+
+    fn wake_task(&self) {
+        if !self.task_runs.get()
+            && let Some(task) = &*self.task.borrow()
+        {
+            task.wake_by_ref();
+        }
+    }
+
+    fn wake_receiver(&self) {
+        let receiver = self.receiver.borrow_mut().take();
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! One vat on one stream: the task that moves its bytes and runs its RPC system.
+
+use std::future::Future;
+use std::io;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use capnp::capability::{Client, FromClientHook};
+use capnp_rpc::RpcSystem;
+use futures::io::{AsyncRead, AsyncWrite};
+use futures::task::AtomicWaker;
+use vatmux_driver::{Handle, Instant, Sleep};
+
+use crate::bootstrap::Revocable;
+use crate::incoming::Incoming;
+use crate::network::{Network, Side};
+use crate::outbox::MessageWriter;
+use crate::read::{FrameError, MessageReader, ReadError};
+use crate::shared::Shared;
+use crate::{Options, VatEnd};
+
+/// Turns of the task, a message each, before it writes and lets others run.
+const TURNS_PER_POLL: u32 = 64;
+
+/// Bytes read and thrown away while a vat that is over waits for the peer's end of the stream.
+const LINGER_BYTES: usize = 1 << 20;
+
+/// A vat that runs on a driver. Clones are the same vat; it lives on when they are gone.
+#[derive(Clone)]
+pub struct Vat(Rc<Shared>);
+
+impl Vat {
+    /// Serves `bootstrap` on any stream of bytes, under a name that is used in errors only.
+    ///
+    /// The stream must be the peer's alone: whoever sends on it may call the capability.
+    pub fn serve<T>(stream: T, service: &str, bootstrap: Client, handle: &Handle, options: &Options) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let shared = Shared::new(service.to_owned(), options.clone(), handle.clone());
+        let bootstrap = Revocable::new(bootstrap);
+        let network = Box::new(Network::new(shared.clone(), Side::Server));
+        let system = RpcSystem::new(network, Some(bootstrap.as_client()));
+        handle.spawn(VatTask::new(shared.clone(), stream, system, Some(bootstrap)));
+        Self(shared)
+    }
+
+    /// Asks the peer at the other end of the stream for its bootstrap capability. No round trip: calls on the
+    /// capability leave at once.
+    pub fn connect<T, C>(stream: T, service: &str, handle: &Handle, options: &Options) -> Remote<C>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        C: FromClientHook,
+    {
+        let shared = Shared::new(service.to_owned(), options.clone(), handle.clone());
+        let network = Box::new(Network::new(shared.clone(), Side::Caller));
+        let mut system = RpcSystem::new(network, None);
+        let client = system.bootstrap(());
+        handle.spawn(VatTask::new(shared.clone(), stream, system, None));
+        Remote { client, vat: Self(shared) }
+    }
+
+    /// Ends the vat: everything on it fails, what was sent before still leaves.
+    pub fn end(&self) {
+        self.0.end(VatEnd::EndedHere);
+    }
+
+    /// Why it is over, if it is.
+    #[must_use]
+    pub fn ended(&self) -> Option<VatEnd> {
+        self.0.ended()
+    }
+
+    /// Waits until it is over.
+    pub async fn wait_for_end(&self) -> VatEnd {
+        self.0.wait_for_end().await
+    }
+}
+
+/// The peer's bootstrap capability and the vat that it came through.
+///
+/// Dropping it ends the vat. Capabilities that were obtained through it then fail as disconnected, and so does
+/// every call that is still under way.
+pub struct Remote<C> {
+    client: C,
+    vat: Vat,
+}
+
+impl<C> Remote<C> {
+    /// The vat itself.
+    #[must_use]
+    pub fn vat(&self) -> &Vat {
+        &self.vat
+    }
+}
+
+impl<C> Deref for Remote<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.client
+    }
+}
+
+impl<C> Drop for Remote<C> {
+    fn drop(&mut self) {
+        self.vat.end();
+    }
+}
+
+/// A message that makes us reply, read while too many replies wait.
+struct HeldBack(Incoming);
+
+struct VatTask<T> {
+    shared: Rc<Shared>,
+    stream: T,
+    reader: MessageReader,
+    writer: MessageWriter,
+    system: RpcSystem<()>,
+    system_waker: Arc<SystemWaker>,
+    bootstrap: Option<Revocable>,
+    held_back: Option<HeldBack>,
+    timer: Option<Sleep>,
+    /// When the last byte left, or the queue was last empty.
+    last_progress: Option<Instant>,
+    phase: Phase,
+}
+
+enum Phase {
+    Running,
+    /// capnp-rpc has let go. The last bytes leave, then our direction closes, then the peer's ends.
+    Closing {
+        until: Instant,
+        closed: bool,
+        discarded_bytes: usize,
+    },
+    /// Nothing more can be done with the stream.
+    Closed,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
+    fn new(shared: Rc<Shared>, stream: T, system: RpcSystem<()>, bootstrap: Option<Revocable>) -> Self {
+        Self {
+            reader: MessageReader::new(&shared.options),
+            writer: MessageWriter::default(),
+            shared,
+            stream,
+            system,
+            system_waker: Arc::new(SystemWaker::new()),
+            bootstrap,
+            held_back: None,
+            timer: None,
+            last_progress: None,
+            phase: Phase::Running,
+        }
+    }
+
+    /// Runs everything that can run, then writes what that came to.
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS_PER_POLL {
+            if matches!(self.phase, Phase::Running) {
+                self.read(cx);
+            }
+            if self.poll_system() {
+                continue;
+            }
+            self.write(cx);
+            if self.held_back.is_some() && self.replies_have_room() {
+                continue;
+            }
+            self.begin_closing();
+            if self.poll_close(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // The promises that failed with the vat are passed on by capnp-rpc's own tasks: they run to the end.
+            if !self.system_waker.take() {
+                return Poll::Ready(());
+            }
+            self.system_waker.set();
+        }
+        self.write(cx);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Polls the RPC system where something in it was woken; true where it was.
+    fn poll_system(&mut self) -> bool {
+        if !self.system_waker.take() {
+            return false;
+        }
+        let waker = Waker::from(self.system_waker.clone());
+        // It ends only where its network's driver does, and ours never does.
+        let _ = Pin::new(&mut self.system).poll(&mut Context::from_waker(&waker));
+        true
+    }
+
+    /// Hands capnp-rpc its next message where it has taken the last one.
+    fn read(&mut self, cx: &mut Context<'_>) {
+        while self.shared.ended().is_none() && self.shared.inbox_is_empty() {
+            if self.held_back.is_some() {
+                if self.replies_have_room()
+                    && let Some(HeldBack(message)) = self.held_back.take()
+                {
+                    self.shared.deliver(message);
+                }
+                return;
+            }
+            let segments = match self.reader.poll_next(&mut self.stream, cx) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(Some(segments))) => segments,
+                Poll::Ready(Ok(None)) => return self.shared.end(VatEnd::EndedByPeer),
+                Poll::Ready(Err(ReadError::Frame(error))) => return self.shared.end(VatEnd::Frame(error)),
+                Poll::Ready(Err(ReadError::Stream(error))) => return self.fail(&error),
+            };
+            match self.shared.received(segments) {
+                Some((message, true)) if !self.replies_have_room() => {
+                    self.held_back = Some(HeldBack(message));
+                }
+                Some((message, _)) => self.shared.deliver(message),
+                None => {}
+            }
+        }
+    }
+
+    fn replies_have_room(&self) -> bool {
+        self.shared.outbox().borrow().reply_bytes() <= self.shared.options.send_queue_soft_bytes
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        let mut moved = 0;
+        let outbox = self.shared.outbox();
+        let written = self.writer.poll_write(&mut self.stream, cx, || outbox.borrow_mut().pop(), &mut moved);
+        match written {
+            Poll::Ready(Ok(())) => self.last_progress = None,
+            Poll::Ready(Err(error)) => self.fail(&error),
+            Poll::Pending => {
+                if moved > 0 || self.last_progress.is_none() {
+                    self.last_progress = Some(self.shared.handle().now());
+                }
+            }
+        }
+    }
+
+    /// The stream itself is gone.
+    fn fail(&mut self, error: &io::Error) {
+        self.phase = Phase::Closed;
+        self.shared.end(stream_end(error));
+    }
+
+    /// Does what is due. It costs a look at the clock; the deadlines themselves are looked at where one has come.
+    fn keep_time(&mut self) {
+        let now = self.shared.handle().now();
+        if self.timer.as_ref().is_none_or(|timer| timer.deadline() > now) {
+            return;
+        }
+        self.timer = None;
+        self.shared.expire();
+        if self.stalled_at().is_some_and(|stalled| stalled <= now) {
+            self.last_progress = None;
+            self.shared.end(VatEnd::SendStalled(self.shared.options.send_stall));
+        }
+        if let Phase::Closing { until, .. } = self.phase
+            && until <= now
+        {
+            self.phase = Phase::Closed;
+        }
+    }
+
+    /// Has the task woken at the nearest deadline or before; false where that has come.
+    ///
+    /// A timer that is armed for an earlier moment stays: to move it with every call would cost more than the
+    /// one look at the clock when it fires.
+    fn arm(&mut self, cx: &mut Context<'_>) -> bool {
+        let closing = match self.phase {
+            Phase::Closing { until, .. } => Some(until),
+            Phase::Running | Phase::Closed => None,
+        };
+        let calls = self.shared.next_deadline().filter(|_| self.shared.ended().is_none());
+        let nearest = [calls, self.stalled_at(), closing].into_iter().flatten().min();
+        let Some(nearest) = nearest else { return true };
+        if self.timer.as_ref().is_some_and(|timer| timer.deadline() <= nearest) {
+            return true;
+        }
+        let timer = self.timer.insert(self.shared.handle().sleep_until(nearest));
+        Pin::new(timer).poll(cx).is_pending()
+    }
+
+    fn stalled_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Running => self.last_progress.map(|since| since + self.shared.options.send_stall),
+            // The linger is the shorter wait, and ends by itself.
+            Phase::Closing { .. } | Phase::Closed => None,
+        }
+    }
+
+    fn begin_closing(&mut self) {
+        if matches!(self.phase, Phase::Running) && self.shared.is_shut_down() {
+            let until = self.shared.handle().now() + self.shared.options.linger;
+            self.phase = Phase::Closing { until, closed: false, discarded_bytes: 0 };
+        }
+    }
+
+    /// Ready when the stream may be dropped, and the vat with it.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Phase::Closing { closed, discarded_bytes, .. } = &mut self.phase else { break };
+            if !self.writer.is_idle() || !self.shared.outbox().borrow().is_empty() {
+                return Poll::Pending;
+            }
+            if !*closed {
+                match Pin::new(&mut self.stream).poll_close(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => *closed = true,
+                    Poll::Ready(Err(_)) => {
+                        self.phase = Phase::Closed;
+                        break;
+                    }
+                }
+            }
+            let mut discarded = [0; 1024];
+            match Pin::new(&mut self.stream).poll_read(cx, &mut discarded) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(read)) if read > 0 && *discarded_bytes < LINGER_BYTES => {
+                    *discarded_bytes += read
+                }
+                Poll::Ready(_) => self.phase = Phase::Closed,
+            }
+        }
+        match self.phase {
+            Phase::Closed if self.shared.is_shut_down() => Poll::Ready(()),
+            Phase::Running | Phase::Closing { .. } | Phase::Closed => Poll::Pending,
+        }
+    }
+}
+
+fn stream_end(error: &io::Error) -> VatEnd {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return VatEnd::Frame(FrameError::Truncated);
+    }
+    VatEnd::Stream(error.to_string())
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Future for VatTask<T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            this.shared.task_begins(cx);
+            this.system_waker.begin(cx.waker());
+            this.keep_time();
+            let done = this.run(cx);
+            this.shared.task_rests();
+            let seen_all = this.system_waker.rest();
+            if done.is_ready() {
+                if let Some(bootstrap) = this.bootstrap.take() {
+                    let end = this.shared.ended().unwrap_or(VatEnd::EndedHere);
+                    bootstrap.revoke(end.to_error(&this.shared.service));
+                }
+                return Poll::Ready(());
+            }
+            if seen_all && this.arm(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<T> Drop for VatTask<T> {
+    fn drop(&mut self) {
+        // The driver is gone: nobody will ever move this vat's bytes again.
+        self.shared.end(VatEnd::Stream("the driver was dropped".to_owned()));
+    }
+}
+
+/// Wakes the vat's task, and remembers that it was the RPC system that was woken: to poll that one costs more
+/// than to ask.
+struct SystemWaker {
+    woken: AtomicBool,
+    /// The task runs and will look at `woken` before it rests.
+    running: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl SystemWaker {
+    fn new() -> Self {
+        Self { woken: AtomicBool::new(true), running: AtomicBool::new(false), task: AtomicWaker::new() }
+    }
+
+    fn set(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+    }
+
+    fn take(&self) -> bool {
+        self.woken.swap(false, Ordering::SeqCst)
+    }
+
+    fn begin(&self, task: &Waker) {
+        self.task.register(task);
+        self.running.store(true, Ordering::SeqCst);
+    }
+
+    /// The task is about to rest. False where something was woken that it has not seen.
+    fn rest(&self) -> bool {
+        self.running.store(false, Ordering::SeqCst);
+        !self.woken.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for SystemWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.set();
+        if !self.running.load(Ordering::SeqCst) {
+            self.task.wake();
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! What the tests share: the server that they call, and two vats on a pipe under virtual time.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use capnp::Error;
+use capnp::capability::Client;
+use futures::channel::oneshot;
+use vatmux_driver::virtual_time::VirtualClock;
+use vatmux_driver::{Clock, Driver, Handle, Instant, PipeEnd, pipe, virtual_time};
+use vatmux_rpc::{Options, Remote, Vat};
+
+#[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications, unreachable_pub)]
+pub mod probe_capnp {
+    include!(concat!(env!("OUT_DIR"), "/probe_capnp.rs"));
+}
+
+pub use probe_capnp::{counter, probe};
+
+/// Room in each direction of a pipe: as much as a mux stream starts with.
+pub const PIPE_BYTES: usize = 64 << 10;
+
+/// What the test sees of its server.
+#[derive(Default)]
+pub struct Seen {
+    /// Servers of `Probe` alive.
+    pub probes: Cell<usize>,
+    /// Servers of `Counter` alive.
+    pub counters: Cell<usize>,
+    /// Calls of `never` that run.
+    pub running: Cell<usize>,
+    /// Bytes that `write` has taken.
+    pub written: Cell<u64>,
+    /// Calls of `write` that wait for the gate.
+    pub gate: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+}
+
+impl Seen {
+    pub fn close_gate(&self) {
+        *self.gate.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Lets `count` waiting writes go on.
+    pub fn let_through(&self, count: usize) {
+        if let Some(waiting) = &mut *self.gate.borrow_mut() {
+            for sender in waiting.drain(..count) {
+                let _ = sender.send(());
+            }
+        }
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.gate.borrow().as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// Counts itself for as long as it lives.
+pub struct Counted {
+    seen: Rc<Seen>,
+    which: fn(&Seen) -> &Cell<usize>,
+}
+
+impl Counted {
+    fn new(seen: &Rc<Seen>, which: fn(&Seen) -> &Cell<usize>) -> Self {
+        which(seen).set(which(seen).get() + 1);
+        Self { seen: seen.clone(), which }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let cell = (self.which)(&self.seen);
+        cell.set(cell.get() - 1);
+    }
+}
+
+pub struct ProbeServer {
+    seen: Rc<Seen>,
+    handle: Handle,
+    /// As a server that lets itself be watched would.
+    pub keeps: RefCell<Vec<counter::Client>>,
+    _alive: Counted,
+}
+
+impl ProbeServer {
+    pub fn new(seen: &Rc<Seen>, handle: &Handle) -> Self {
+        let alive = Counted::new(seen, |seen| &seen.probes);
+        Self { seen: seen.clone(), handle: handle.clone(), keeps: RefCell::default(), _alive: alive }
+    }
+
+    fn new_counter(&self) -> counter::Client {
+        new_counter(&self.seen)
+    }
+}
+
+pub fn new_counter(seen: &Rc<Seen>) -> counter::Client {
+    capnp_rpc::new_client(CounterServer {
+        total: Cell::new(0),
+        own: RefCell::new(None),
+        _alive: Counted::new(seen, |seen| &seen.counters),
+    })
+}
+
+impl probe::Server for ProbeServer {
+    async fn echo(
+        self: Rc<Self>,
+        params: probe::EchoParams,
+        mut results: probe::EchoResults,
+    ) -> Result<(), Error> {
+        results.get().set_n(params.get()?.get_n());
+        Ok(())
+    }
+
+    async fn never(self: Rc<Self>, params: probe::NeverParams, _: probe::NeverResults) -> Result<(), Error> {
+        let _running = Counted::new(&self.seen, |seen| &seen.running);
+        let _held = params.get()?.get_held();
+        std::future::pending().await
+    }
+
+    async fn after(
+        self: Rc<Self>,
+        params: probe::AfterParams,
+        mut results: probe::AfterResults,
+    ) -> Result<(), Error> {
+        self.handle.sleep(Duration::from_millis(params.get()?.get_millis())).await;
+        results.get().set_counter(self.new_counter());
+        Ok(())
+    }
+
+    async fn counter(
+        self: Rc<Self>,
+        _: probe::CounterParams,
+        mut results: probe::CounterResults,
+    ) -> Result<(), Error> {
+        results.get().set_counter(self.new_counter());
+        Ok(())
+    }
+
+    async fn count_twice(
+        self: Rc<Self>,
+        params: probe::CountTwiceParams,
+        mut results: probe::CountTwiceResults,
+    ) -> Result<(), Error> {
+        let counter = params.get()?.get_counter()?;
+        self.keeps.borrow_mut().push(counter.clone());
+        add(&counter, 1).await?;
+        results.get().set_total(add(&counter, 1).await?);
+        Ok(())
+    }
+
+    async fn write(self: Rc<Self>, params: probe::WriteParams) -> Result<(), Error> {
+        let bytes = params.get()?.get_bytes()?.len() as u64;
+        let gate = self.seen.gate.borrow_mut().as_mut().map(|waiting| {
+            let (open, opened) = oneshot::channel();
+            waiting.push(open);
+            opened
+        });
+        if let Some(opened) = gate {
+            opened.await.map_err(|_| Error::failed("the gate is gone".to_owned()))?;
+        }
+        self.seen.written.set(self.seen.written.get() + bytes);
+        Ok(())
+    }
+
+    async fn written(
+        self: Rc<Self>,
+        _: probe::WrittenParams,
+        mut results: probe::WrittenResults,
+    ) -> Result<(), Error> {
+        results.get().set_bytes(self.seen.written.get());
+        Ok(())
+    }
+
+    async fn blob(
+        self: Rc<Self>,
+        params: probe::BlobParams,
+        mut results: probe::BlobResults,
+    ) -> Result<(), Error> {
+        results.get().init_blob(params.get()?.get_bytes() as u32);
+        Ok(())
+    }
+
+    async fn blob_and_counter(
+        self: Rc<Self>,
+        params: probe::BlobAndCounterParams,
+        mut results: probe::BlobAndCounterResults,
+    ) -> Result<(), Error> {
+        let counter = self.new_counter();
+        let mut results = results.get();
+        results.reborrow().init_blob(params.get()?.get_bytes() as u32);
+        results.set_counter(counter);
+        Ok(())
+    }
+
+    async fn fail(self: Rc<Self>, params: probe::FailParams, _: probe::FailResults) -> Result<(), Error> {
+        Err(Error::failed(params.get()?.get_reason()?.to_string()?))
+    }
+}
+
+struct CounterServer {
+    total: Cell<u64>,
+    own: RefCell<Option<counter::Client>>,
+    _alive: Counted,
+}
+
+impl counter::Server for CounterServer {
+    async fn add(
+        self: Rc<Self>,
+        params: counter::AddParams,
+        mut results: counter::AddResults,
+    ) -> Result<(), Error> {
+        self.total.set(self.total.get() + params.get()?.get_n());
+        results.get().set_total(self.total.get());
+        Ok(())
+    }
+
+    async fn self_(
+        self: Rc<Self>,
+        _: counter::SelfParams,
+        mut results: counter::SelfResults,
+    ) -> Result<(), Error> {
+        let own = self.own.borrow().clone();
+        let own = own.unwrap_or_else(|| capnp_rpc::new_client_from_rc(self.clone()));
+        results.get().set_counter(own);
+        Ok(())
+    }
+}
+
+pub async fn echo(probe: &probe::Client, n: u64) -> Result<u64, Error> {
+    let mut request = probe.echo_request();
+    request.get().set_n(n);
+    Ok(request.send().promise.await?.get()?.get_n())
+}
+
+pub async fn add(counter: &counter::Client, n: u64) -> Result<u64, Error> {
+    let mut request = counter.add_request();
+    request.get().set_n(n);
+    Ok(request.send().promise.await?.get()?.get_total())
+}
+
+/// A call of `never`, sent.
+pub fn never(probe: &probe::Client) -> capnp::capability::RemotePromise<probe::never_results::Owned> {
+    probe.never_request().send()
+}
+
+/// Two vats on a pipe.
+pub struct Pair {
+    pub driver: Driver,
+    pub handle: Handle,
+    pub clock: VirtualClock,
+    pub seen: Rc<Seen>,
+    pub probe: Remote<probe::Client>,
+    pub server: Vat,
+    pub started: Instant,
+}
+
+impl Pair {
+    pub fn new() -> Self {
+        Self::with(&Options::default())
+    }
+
+    pub fn with(options: &Options) -> Self {
+        let (driver, clock) = virtual_time::driver();
+        let handle = driver.handle();
+        let (near, far) = pipe(PIPE_BYTES);
+        let seen = Rc::new(Seen::default());
+        let server = serve(far, &seen, &handle, options);
+        let probe = Vat::connect(near, "probe", &handle, options);
+        let started = clock.now();
+        Self { driver, handle, clock, seen, probe, server, started }
+    }
+
+    pub fn run<F: Future>(&mut self, future: F) -> F::Output {
+        self.driver.drive_until(future).expect("virtual time goes on")
+    }
+
+    /// Lets everything run that can run at this moment.
+    pub fn settle(&mut self) {
+        let handle = self.handle.clone();
+        self.run(async move { handle.sleep(Duration::from_nanos(1)).await });
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.clock.now() - self.started
+    }
+}
+
+pub fn serve(stream: PipeEnd, seen: &Rc<Seen>, handle: &Handle, options: &Options) -> Vat {
+    let probe: probe::Client = capnp_rpc::new_client(ProbeServer::new(seen, handle));
+    Vat::serve(
+        stream,
+        "probe",
+        Client::new(capnp::capability::FromClientHook::into_client_hook(probe)),
+        handle,
+        options,
+    )
+}
