@@ -1,0 +1,213 @@
+//! Bytes for the link: control first, then DATA by the scheduler, pulled from the rings as late as possible.
+
+use super::Session;
+use crate::code::ResetCode;
+use crate::id::StreamId;
+use crate::ring::Ring;
+use crate::storage::Storage;
+use crate::stream::{Handle, Receiving, Reset, Sending, control};
+use crate::wire::{Frame, HEADER_BYTES, Header, Kind, MAX_CONTROL_BYTES, MAX_DATA_BYTES};
+
+/// The shortest output in bytes that [`Session::transmit`] can always make progress with: the longest control frame.
+pub const MIN_TRANSMIT_BYTES: usize = HEADER_BYTES + MAX_CONTROL_BYTES;
+
+/// A DATA frame shorter than this is not squeezed into the end of an output when more is ready to go.
+const MIN_SPLIT_BYTES: usize = 512;
+
+/// The part of the caller's output that is written.
+struct Output<'a> {
+    bytes: &'a mut [u8],
+    written: usize,
+}
+
+impl Output<'_> {
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.written..]
+    }
+
+    /// Writes a whole frame; false when there is no room for it.
+    fn frame(&mut self, frame: &Frame<'_>) -> bool {
+        let written = frame.emit(self.room());
+        self.written += written.unwrap_or(0);
+        written.is_some()
+    }
+}
+
+impl<S: Storage> Session<S> {
+    /// Whether [`transmit`](Self::transmit) has something to send.
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        if self.end.is_some() {
+            return self.close.is_some();
+        }
+        self.pong.is_some()
+            || self.keepalive.queued().is_some()
+            || !self.refusals.is_empty()
+            || !self.control.is_empty()
+            || !self.scheduler.is_empty()
+    }
+
+    /// Fills `output` with whole frames and returns how many bytes it wrote; 0 when there is nothing to send, or when
+    /// the next frame needs more room than `output` has, which [`MIN_TRANSMIT_BYTES`] rules out.
+    ///
+    /// Everything but DATA goes first. Give it as much room as the link takes at once, such as a whole record: DATA is
+    /// chosen when it leaves, so what waits in front of it is only what the caller has taken.
+    pub fn transmit(&mut self, output: &mut [u8]) -> usize {
+        let mut output = Output { bytes: output, written: 0 };
+        if let Some(code) = self.close
+            && output.frame(&Frame::CloseSession(code))
+        {
+            self.close = None;
+            self.statistics.frames_sent += 1;
+        }
+        if self.end.is_none() {
+            while self.transmit_control(&mut output) && self.transmit_data(&mut output) {}
+            if output.written > 0 {
+                self.keepalive.sent(self.now);
+            }
+        }
+        output.written
+    }
+
+    /// Writes everything but DATA; false when the room ended before.
+    fn transmit_control(&mut self, output: &mut Output<'_>) -> bool {
+        if let Some(nonce) = self.pong {
+            if !output.frame(&Frame::Pong(nonce)) {
+                return false;
+            }
+            self.pong = None;
+            self.statistics.frames_sent += 1;
+        }
+        if let Some(nonce) = self.keepalive.queued() {
+            if !output.frame(&Frame::Ping(nonce)) {
+                return false;
+            }
+            self.keepalive.ping_sent();
+            self.statistics.frames_sent += 1;
+        }
+        while let Some((stream, code)) = self.refusals.front() {
+            if !output.frame(&Frame::Reset { stream: *stream, code: *code }) {
+                return false;
+            }
+            self.refusals.pop_front();
+            self.statistics.frames_sent += 1;
+            self.statistics.resets_sent += 1;
+        }
+        while let Some(slot) = self.control.front() {
+            if !self.transmit_stream_control(slot, output) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Writes one control frame of a stream, and takes it off the list after its last; false when there is no room.
+    fn transmit_stream_control(&mut self, slot: u16, output: &mut Output<'_>) -> bool {
+        let stream = self.slot(slot);
+        let frame_bit = stream.control & stream.control.wrapping_neg();
+        let Some(id) = StreamId::new(stream.id).filter(|_| frame_bit != 0) else {
+            self.control.remove(self.storage.slots_mut(), slot);
+            return true;
+        };
+        let frame = match frame_bit {
+            control::OPEN => {
+                Some(Frame::Open { stream: id, priority: stream.priority, name: stream.name.clone() })
+            }
+            control::OPEN_ACK => Some(Frame::OpenAck { stream: id }),
+            control::WINDOW_UPDATE if stream.owed > 0 && stream.receiving == Receiving::Open => {
+                Some(Frame::WindowUpdate { stream: id, increment: stream.owed })
+            }
+            control::CLOSE => Some(Frame::Close { stream: id }),
+            control::RESET => stream.reset_code().map(|code| Frame::Reset { stream: id, code }),
+            // Credit for a direction that has ended since.
+            _ => None,
+        };
+        if let Some(frame) = frame {
+            if !output.frame(&frame) {
+                return false;
+            }
+            self.statistics.frames_sent += 1;
+        }
+        let slots = self.storage.slots_mut();
+        let stream = &mut slots[usize::from(slot)];
+        stream.control &= !frame_bit;
+        if stream.control == 0 {
+            self.control.remove(slots, slot);
+        }
+        self.control_sent(slot, frame_bit);
+        true
+    }
+
+    fn control_sent(&mut self, slot: u16, frame_bit: u8) {
+        let stream = self.slot_mut(slot);
+        match frame_bit {
+            control::OPEN => self.schedule(slot),
+            control::WINDOW_UPDATE => {
+                stream.outstanding += stream.owed;
+                stream.owed = 0;
+            }
+            control::CLOSE => {
+                stream.sending = Sending::Finished;
+                if stream.handle == Handle::Released && stream.receiving == Receiving::Open {
+                    // Nobody will read what the peer still has to say. A flood shows as the session's end.
+                    let _ = self.reset_slot(slot, ResetCode::CANCELLED);
+                }
+                self.settle(slot);
+            }
+            control::RESET => {
+                if let Reset::Queued(code) = stream.reset {
+                    stream.reset = Reset::Sent(code);
+                }
+                self.statistics.resets_sent += 1;
+                self.settle(slot);
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes one DATA frame of the stream whose turn it is; false when there is none, or no room worth using.
+    fn transmit_data(&mut self, output: &mut Output<'_>) -> bool {
+        let Some((slot, owed)) = self.scheduler.next() else { return false };
+        let slots = self.storage.slots_mut();
+        let stream = &mut slots[usize::from(slot)];
+        let Some(id) = StreamId::new(stream.id) else { return false };
+        let ready = stream.send.len().min(stream.send_credit as usize).min(MAX_DATA_BYTES);
+        let first_frame = output.written == 0;
+        let room = output.room();
+        let length = ready.min(room.len().saturating_sub(HEADER_BYTES));
+        if length == 0 || (length < ready && length < MIN_SPLIT_BYTES && !first_frame) {
+            return false;
+        }
+
+        let (header, payload) = room[..HEADER_BYTES + length].split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(&Header { kind: Kind::Data, length: length as u16, stream: Some(id) }.emit());
+        let (front, back) = stream.send.slices();
+        let straight = front.len().min(length);
+        payload[..straight].copy_from_slice(&front[..straight]);
+        payload[straight..].copy_from_slice(&back[..length - straight]);
+        output.written += HEADER_BYTES + length;
+
+        stream.send.consume(length);
+        stream.send_credit -= length as u32;
+        stream.sent_bytes += length as u64;
+        let (stays_ready, drained) = (stream.is_ready(), stream.send.is_empty());
+        let finishes = drained && stream.sending == Sending::Finishing;
+        let blocked = stream.write_blocked;
+        if stays_ready {
+            self.scheduler.served(slots, slot, length as u32);
+        } else {
+            self.scheduler.served_last(slots, slot, length as u32);
+        }
+        self.budgets.sent(length as u32);
+        self.statistics.frames_sent += 1;
+        self.statistics.data_bytes_sent += length as u64;
+        self.statistics.frames_owed += u64::from(owed);
+        if finishes {
+            self.queue_control(slot, control::CLOSE);
+        }
+        if blocked {
+            self.writable(slot);
+        }
+        true
+    }
+}

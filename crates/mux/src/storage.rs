@@ -1,0 +1,182 @@
+//! Where a session keeps its streams: inside itself, or on the heap. One engine runs over both.
+
+use crate::id::Role;
+use crate::ring::{Ring, StaticRing};
+use crate::stream::Slot;
+
+mod sealed {
+    pub trait Sealed {}
+    impl<const STREAMS: usize, const RING: usize> Sealed for super::StaticStorage<STREAMS, RING> {}
+    impl<S: super::Storage + ?Sized> Sealed for &mut S {}
+    #[cfg(feature = "alloc")]
+    impl Sealed for crate::heap::HeapStorage {}
+    #[cfg(feature = "alloc")]
+    impl<S: super::Storage + ?Sized> Sealed for alloc::boxed::Box<S> {}
+}
+
+/// Room for a session's streams and their rings.
+///
+/// Sealed: [`StaticStorage`] where there is no heap, `HeapStorage` (feature `alloc`) where there is one, or a mutable
+/// reference to either.
+pub trait Storage: sealed::Sealed {
+    /// The rings of one stream, one for each direction.
+    type Ring: Ring;
+
+    /// How many streams it can ever hold, at most 65,535.
+    fn max_streams(&self) -> usize;
+
+    /// The slots that exist so far.
+    fn slots(&self) -> &[Slot<Self::Ring>];
+
+    /// The slots that exist so far.
+    fn slots_mut(&mut self) -> &mut [Slot<Self::Ring>];
+
+    /// Adds a vacant slot and returns its position; `None` when the storage is full.
+    fn add_slot(&mut self) -> Option<u16>;
+
+    /// Gives back all slots from position `len` on, which are vacant.
+    fn truncate_slots(&mut self, len: usize);
+
+    /// The streams that `opener` opened and that still have a slot, by ascending id.
+    fn index(&self, opener: Role) -> &[IndexEntry];
+
+    /// Adds a stream with an id above all others of `opener`; false when there is no room.
+    fn index_push(&mut self, opener: Role, entry: IndexEntry) -> bool;
+
+    /// Removes the stream at `position` in the index of `opener`.
+    fn index_remove(&mut self, opener: Role, position: usize);
+}
+
+/// Which slot a stream is in. Ids only ever ascend, so adding one is a push and finding one a binary search, whatever
+/// ids a peer picks.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexEntry {
+    pub(crate) id: u32,
+    pub(crate) slot: u16,
+}
+
+/// Room for `STREAMS` streams with two rings of `RING` bytes each, without a heap.
+///
+/// It is `STREAMS × (2 × RING + 220)` bytes long, so it belongs in a `static` with the session holding a
+/// `&'static mut` to it, not on a stack.
+pub struct StaticStorage<const STREAMS: usize, const RING: usize> {
+    slots: [Slot<StaticRing<RING>>; STREAMS],
+    used: usize,
+    dialers: heapless::Vec<IndexEntry, STREAMS>,
+    acceptors: heapless::Vec<IndexEntry, STREAMS>,
+}
+
+impl<const STREAMS: usize, const RING: usize> StaticStorage<STREAMS, RING> {
+    /// Empty storage.
+    #[must_use]
+    pub const fn new() -> Self {
+        const { assert!(STREAMS < u16::MAX as usize, "a session has at most 65,534 streams") };
+        Self {
+            slots: [const { Slot::vacant(StaticRing::new(), StaticRing::new()) }; STREAMS],
+            used: 0,
+            dialers: heapless::Vec::new(),
+            acceptors: heapless::Vec::new(),
+        }
+    }
+
+    fn index_mut(&mut self, opener: Role) -> &mut heapless::Vec<IndexEntry, STREAMS> {
+        match opener {
+            Role::Dialer => &mut self.dialers,
+            Role::Acceptor => &mut self.acceptors,
+        }
+    }
+}
+
+impl<const STREAMS: usize, const RING: usize> Default for StaticStorage<STREAMS, RING> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const STREAMS: usize, const RING: usize> Storage for StaticStorage<STREAMS, RING> {
+    type Ring = StaticRing<RING>;
+
+    fn max_streams(&self) -> usize {
+        STREAMS
+    }
+
+    fn slots(&self) -> &[Slot<Self::Ring>] {
+        &self.slots[..self.used]
+    }
+
+    fn slots_mut(&mut self) -> &mut [Slot<Self::Ring>] {
+        &mut self.slots[..self.used]
+    }
+
+    fn add_slot(&mut self) -> Option<u16> {
+        let slot = u16::try_from(self.used).ok().filter(|_| self.used < STREAMS)?;
+        self.used += 1;
+        Some(slot)
+    }
+
+    fn truncate_slots(&mut self, len: usize) {
+        self.used = self.used.min(len);
+    }
+
+    fn index(&self, opener: Role) -> &[IndexEntry] {
+        match opener {
+            Role::Dialer => &self.dialers,
+            Role::Acceptor => &self.acceptors,
+        }
+    }
+
+    fn index_push(&mut self, opener: Role, entry: IndexEntry) -> bool {
+        self.index_mut(opener).push(entry).is_ok()
+    }
+
+    fn index_remove(&mut self, opener: Role, position: usize) {
+        self.index_mut(opener).remove(position);
+    }
+}
+
+macro_rules! through_a_pointer {
+    () => {
+        type Ring = S::Ring;
+
+        fn max_streams(&self) -> usize {
+            S::max_streams(self)
+        }
+
+        fn slots(&self) -> &[Slot<Self::Ring>] {
+            S::slots(self)
+        }
+
+        fn slots_mut(&mut self) -> &mut [Slot<Self::Ring>] {
+            S::slots_mut(self)
+        }
+
+        fn add_slot(&mut self) -> Option<u16> {
+            S::add_slot(self)
+        }
+
+        fn truncate_slots(&mut self, len: usize) {
+            S::truncate_slots(self, len);
+        }
+
+        fn index(&self, opener: Role) -> &[IndexEntry] {
+            S::index(self, opener)
+        }
+
+        fn index_push(&mut self, opener: Role, entry: IndexEntry) -> bool {
+            S::index_push(self, opener, entry)
+        }
+
+        fn index_remove(&mut self, opener: Role, position: usize) {
+            S::index_remove(self, opener, position);
+        }
+    };
+}
+
+impl<S: Storage + ?Sized> Storage for &mut S {
+    through_a_pointer!();
+}
+
+#[cfg(feature = "alloc")]
+impl<S: Storage + ?Sized> Storage for alloc::boxed::Box<S> {
+    through_a_pointer!();
+}
