@@ -49,3 +49,49 @@ pub async fn ping(remote: &health::Client, nonce: u64) -> Result<(), PingError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+
+    /// Answers with another's nonce.
+    struct Confused;
+
+    impl health::Server for Confused {
+        async fn ping(
+            self: Rc<Self>,
+            params: health::PingParams,
+            mut results: health::PingResults,
+        ) -> capnp::Result<()> {
+            results.get().set_nonce(params.get()?.get_nonce() ^ 1);
+            Ok(())
+        }
+    }
+
+    /// Does not answer.
+    struct Dead;
+
+    impl health::Server for Dead {}
+
+    #[test]
+    fn a_ping_is_answered_with_its_nonce() {
+        let remote = capnp_rpc::new_client(Server);
+        for nonce in [0, 1, u64::MAX] {
+            block_on(ping(&remote, nonce)).unwrap();
+        }
+    }
+
+    #[test]
+    fn test_reject_the_answer_to_another_ping() {
+        let error = block_on(ping(&capnp_rpc::new_client(Confused), 6)).unwrap_err();
+        assert!(matches!(error, PingError::WrongNonce { sent: 6, received: 7 }), "{error}");
+    }
+
+    #[test]
+    fn a_ping_without_an_answer_says_why() {
+        let error = block_on(ping(&capnp_rpc::new_client(Dead), 6)).unwrap_err();
+        assert!(matches!(error, PingError::Call(_)), "{error}");
+    }
+}

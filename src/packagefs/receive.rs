@@ -147,12 +147,13 @@ async fn stream<W: AsyncWrite + Unpin>(
     let response = response.map_err(failed)?;
     let results = response.get().map_err(failed)?;
     accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::Read, path)?;
-    if received < length || !ended {
-        // A file that was cut before the stream began is sent to its new end, honestly.
-        if ended && results.get_sent_bytes() == received {
-            return Err(refused(path, Status::Changed));
-        }
-        return Err(violation(path, Violation::TooFewBytes { expected: length, received }));
+    let sent = results.get_sent_bytes();
+    if !ended || sent != received {
+        return Err(violation(path, Violation::TooFewBytes { expected: length.max(sent), received }));
+    }
+    if received < length {
+        // A file that was cut before the stream began is sent up to its new end, honestly.
+        return Err(refused(path, Status::Changed));
     }
     Ok(())
 }
@@ -222,4 +223,27 @@ fn call_failed(path: &str, source: capnp::Error) -> Error {
 
 fn violation(path: &str, violation: Violation) -> Error {
     Error::Violation { operation: Operation::Read, path: path.to_owned(), violation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_a_later_schema_is_a_failure_with_its_number() {
+        let error = accept(Err(capnp::NotInSchema(99)), "".into(), Operation::Read, "a").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot read `a`: the server's storage failed (status 99, unknown here)"
+        );
+    }
+
+    #[test]
+    fn a_server_s_words_are_shortened_and_cannot_control_a_terminal() {
+        let words = format!("\x1b[2J{}", "long ".repeat(1000));
+        let error = accept(Ok(Status::IoError), words.as_str().into(), Operation::Read, "a").unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.contains("(\\u{1b}[2Jlong long") && shown.ends_with("…)"), "{shown}");
+        assert!(shown.len() < 400);
+    }
 }

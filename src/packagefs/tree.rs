@@ -131,3 +131,28 @@ fn is_link_loop(error: &io::Error) -> bool {
 fn is_link_loop(_error: &io::Error) -> bool {
     false
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_becomes_a_status_and_words_only_where_the_status_does_not_say_it() {
+        for (errno, status, has_detail) in [
+            (Errno::NOENT, Status::NotFound, false),
+            (Errno::NAMETOOLONG, Status::NotFound, false),
+            (Errno::NOTDIR, Status::NotADirectory, false),
+            (Errno::ISDIR, Status::IsADirectory, false),
+            (Errno::ACCESS, Status::AccessDenied, false),
+            (Errno::PERM, Status::AccessDenied, false),
+            (Errno::LOOP, Status::LinkLoop, false),
+            (Errno::IO, Status::IoError, true),
+            (Errno::MFILE, Status::IoError, true),
+        ] {
+            let refusal = Refusal::from(io::Error::from(errno));
+            assert_eq!((refusal.status, !refusal.detail.is_empty()), (status, has_detail), "{errno}");
+        }
+    }
+}
