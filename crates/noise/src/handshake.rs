@@ -11,8 +11,8 @@ use snow::HandshakeState;
 use crate::crypto::{self, Ciphers, Role};
 use crate::inbox::Inbox;
 use crate::{
-    Entropy, HandshakeError, HandshakeMessage, NodeId, PREAMBLE_LEN, PREFIX_LEN, REKEY_INTERVAL, Records,
-    Refusal, SecretKey, SetupError, Stage, Suite, TAG_LEN, preamble,
+    Entropy, HandshakeError, HandshakeMessage, NodeId, PREAMBLE_LEN, PREFIX_LEN, Records, Refusal, SecretKey,
+    SetupError, Stage, Suite, TAG_LEN, preamble,
 };
 
 /// The longest hello, in bytes.
@@ -352,7 +352,7 @@ fn establish(
     let engine = HandshakeError::Engine(HandshakeMessage::Third);
     let handshake_hash = noise.get_handshake_hash().try_into().map_err(|_| engine)?;
     let transport = noise.into_transport_mode().map_err(|_| engine)?;
-    Ok(Established { records: Records::new(transport, REKEY_INTERVAL), peer, hello, suite, handshake_hash })
+    Ok(Established { records: Records::new(transport), peer, hello, suite, handshake_hash })
 }
 
 /// Whose fault an error of snow's is. While writing, a weak key is the one that came with the message before.

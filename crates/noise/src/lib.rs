@@ -87,6 +87,8 @@ mod identity;
 mod inbox;
 mod preamble;
 mod records;
+#[cfg(test)]
+mod tests;
 
 pub use allow::AllowList;
 pub use crypto::Suite;

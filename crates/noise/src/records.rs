@@ -29,18 +29,23 @@ pub const REKEY_INTERVAL: u64 = 1 << 20;
 /// A record that does not open ends both directions: what the peer sends can no longer be told from what an attacker
 /// sends. Mistakes of the caller (a buffer too small, nothing to seal) change nothing.
 pub struct Records {
-    transport: TransportState,
+    pub(crate) transport: TransportState,
     rekey_interval: u64,
     /// Sealed with the present key.
-    sealed: u64,
+    pub(crate) sealed: u64,
     /// Opened with the present key.
     opened: u64,
     failed: Option<RecordError>,
 }
 
 impl Records {
-    pub(crate) fn new(transport: TransportState, rekey_interval: u64) -> Self {
-        Self { transport, rekey_interval, sealed: 0, opened: 0, failed: None }
+    pub(crate) fn new(transport: TransportState) -> Self {
+        Self { transport, rekey_interval: REKEY_INTERVAL, sealed: 0, opened: 0, failed: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_rekey_interval(&mut self, records: u64) {
+        self.rekey_interval = records;
     }
 
     /// The length of the record that follows `prefix`, in bytes: [`MIN_RECORD`] to [`MAX_RECORD`].
