@@ -6,7 +6,7 @@
 //! 2. **Poll until nothing is flagged, then block** on exactly what is parked, with the nearest deadline ([`Park`]).
 //! 3. **A timer is a deadline.** No timer exists to find work that somebody forgot to announce. Where a keepalive
 //!    tick finds such work all the same, it is counted ([`Handle::rescues`]), and the count is zero.
-//! 4. **Reading never waits for writing.** A session reads its link whatever the state of its writes.
+//! 4. **Reading never waits for writing.** A session reads its link whatever the state of its writes ([`Session`]).
 //!
 //! There is no runtime and no thread here. The outside world comes in through three traits: a [`Clock`] tells
 //! the time, a [`Park`] blocks the thread, a [`Link`] moves bytes. [`virtual_time`] is a clock and a park for
@@ -15,17 +15,25 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+mod engine;
 mod executor;
+mod handshake;
 mod link;
 mod pipe;
+mod pump;
+mod session;
+mod stream;
 mod time;
 mod timers;
 pub mod virtual_time;
 mod wakeups;
 
 pub use executor::{Driver, Handle, Park};
+pub use handshake::{HandshakeFailure, accept, dial};
 pub use link::Link;
 pub use pipe::{PipeEnd, pipe};
+pub use session::{Incoming, IncomingStreams, Session, SessionEnd, SessionOptions, TrafficSnapshot};
+pub use stream::{Stream, StreamEnd};
 pub use time::{Clock, Instant};
 pub use timers::{Elapsed, Sleep};
 pub use wakeups::Unpark;

@@ -1,0 +1,102 @@
+//! The multiplexer with its storage erased, so that streams and what is built on them need not be generic over it.
+
+use vatmux_mux::{
+    AcceptError, CloseCode, ConsumeError, End, Event, FinishError, OpenError, Priority, ReadError, ResetCode,
+    Session, Storage, StreamId, StreamName, Ticks, UnknownStream, Violation, WriteError,
+};
+
+/// What the driver asks of a multiplexer: [`Session`]'s methods of the same names.
+pub(crate) trait Engine {
+    fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation>;
+    fn transmit(&mut self, output: &mut [u8]) -> usize;
+    fn wants_transmit(&self) -> bool;
+    fn next_deadline(&self) -> Option<Ticks>;
+    fn handle_timeout(&mut self, now: Ticks);
+    fn poll_event(&mut self) -> Option<Event>;
+    fn end(&self) -> Option<End>;
+    fn open(&mut self, name: &StreamName, priority: Priority) -> Result<StreamId, OpenError>;
+    fn accept(&mut self, id: StreamId) -> Result<(), AcceptError>;
+    fn refuse(&mut self, id: StreamId, code: ResetCode) -> Result<(), AcceptError>;
+    fn name(&self, id: StreamId) -> Option<&StreamName>;
+    fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError>;
+    fn finish(&mut self, id: StreamId) -> Result<(), FinishError>;
+    fn readable(&self, id: StreamId) -> Result<(&[u8], &[u8]), ReadError>;
+    fn consume(&mut self, id: StreamId, bytes: usize) -> Result<(), ConsumeError>;
+    fn reset(&mut self, id: StreamId, code: ResetCode) -> Result<(), UnknownStream>;
+    fn release(&mut self, id: StreamId);
+    fn close(&mut self, code: CloseCode);
+}
+
+impl<S: Storage> Engine for Session<S> {
+    fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation> {
+        Self::receive(self, input, now)
+    }
+
+    fn transmit(&mut self, output: &mut [u8]) -> usize {
+        Self::transmit(self, output)
+    }
+
+    fn wants_transmit(&self) -> bool {
+        Self::wants_transmit(self)
+    }
+
+    fn next_deadline(&self) -> Option<Ticks> {
+        Self::next_deadline(self)
+    }
+
+    fn handle_timeout(&mut self, now: Ticks) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        Self::poll_event(self)
+    }
+
+    fn end(&self) -> Option<End> {
+        Self::end(self)
+    }
+
+    fn open(&mut self, name: &StreamName, priority: Priority) -> Result<StreamId, OpenError> {
+        Self::open(self, name, priority)
+    }
+
+    fn accept(&mut self, id: StreamId) -> Result<(), AcceptError> {
+        Self::accept(self, id)
+    }
+
+    fn refuse(&mut self, id: StreamId, code: ResetCode) -> Result<(), AcceptError> {
+        Self::refuse(self, id, code)
+    }
+
+    fn name(&self, id: StreamId) -> Option<&StreamName> {
+        Self::name(self, id)
+    }
+
+    fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError> {
+        Self::write(self, id, bytes)
+    }
+
+    fn finish(&mut self, id: StreamId) -> Result<(), FinishError> {
+        Self::finish(self, id)
+    }
+
+    fn readable(&self, id: StreamId) -> Result<(&[u8], &[u8]), ReadError> {
+        Self::readable(self, id)
+    }
+
+    fn consume(&mut self, id: StreamId, bytes: usize) -> Result<(), ConsumeError> {
+        Self::consume(self, id, bytes)
+    }
+
+    fn reset(&mut self, id: StreamId, code: ResetCode) -> Result<(), UnknownStream> {
+        Self::reset(self, id, code)
+    }
+
+    fn release(&mut self, id: StreamId) {
+        Self::release(self, id);
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        Self::close(self, code);
+    }
+}

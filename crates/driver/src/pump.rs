@@ -1,0 +1,393 @@
+//! The task that moves a session's bytes: link ↔ records ↔ engine.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use futures::io::{AsyncRead, AsyncWrite};
+use vatmux_noise::{MAX_PLAINTEXT, PREFIX_LEN, RecordError, Records};
+
+use crate::buffers::BUFFER_BYTES;
+use crate::session::{Inner, SessionEnd};
+use crate::{Link, Sleep};
+
+/// Rounds of one write and one read before the pump lets other tasks run: what it read wants to be consumed,
+/// and what it sends next should be chosen as late as possible.
+const ROUNDS_PER_POLL: usize = 2;
+
+/// Bytes read and thrown away while a session that is over waits for the peer to hang up.
+const LINGER_BYTES: usize = 1 << 20;
+
+pub(crate) struct Pump {
+    inner: Rc<Inner>,
+    link: Box<dyn Link>,
+    records: Records,
+    incoming: Option<Window>,
+    outgoing: Option<Window>,
+    tick: Sleep,
+    arrival: Option<Arc<Arrival>>,
+    /// The last read found nothing: the link owes a wake-up.
+    awaiting: bool,
+    state: State,
+}
+
+/// What the link wakes when there is something to read: it remembers that it was woken.
+struct Arrival {
+    announced: AtomicBool,
+    pump: Waker,
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        self.announced.store(true, Ordering::Release);
+        self.pump.wake_by_ref();
+    }
+}
+
+enum State {
+    /// Both directions work.
+    Running,
+    /// The session is over: the last frames leave, then the sending direction closes, then the peer hangs up.
+    Lingering { until: Sleep, closed: bool, discarded_bytes: usize },
+}
+
+/// A pooled buffer with the part of it that is in use.
+struct Window {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+/// What one attempt came to.
+#[derive(PartialEq, Eq)]
+enum Step {
+    /// Bytes moved: another attempt may move more.
+    Moved,
+    /// Nothing to do, or the link parked the waker.
+    Idle,
+}
+
+impl Pump {
+    pub(crate) fn new(inner: Rc<Inner>, link: Box<dyn Link>, records: Records, received: &[u8]) -> Self {
+        let mut incoming = None;
+        if !received.is_empty() {
+            let mut window = Window::empty(inner.handle.buffers().take());
+            window.buffer[..received.len()].copy_from_slice(received);
+            window.end = received.len();
+            incoming = Some(window);
+        }
+        let tick = inner.handle.sleep_until(inner.handle.now());
+        let mut pump = Self {
+            inner,
+            link,
+            records,
+            incoming,
+            outgoing: None,
+            tick,
+            arrival: None,
+            awaiting: false,
+            state: State::Running,
+        };
+        // Records that came along with the handshake's last message.
+        if let Err(end) = pump.open_records() {
+            pump.inner.over(end);
+        }
+        pump
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_PER_POLL {
+            self.keep_time(cx);
+            self.inner.dispatch();
+            let sent = self.send(cx);
+            let received = match self.state {
+                State::Running if self.inner.end().is_none() => self.receive(cx),
+                _ => Ok(Step::Idle),
+            };
+            self.inner.dispatch();
+            let step = match (sent, received) {
+                (Ok(sent), Ok(received)) => {
+                    if sent == Step::Moved || received == Step::Moved {
+                        Step::Moved
+                    } else {
+                        Step::Idle
+                    }
+                }
+                // A peer that stopped reading may well have said why: what arrived counts before what failed to leave.
+                (_, Err(end)) | (Err(end), _) => {
+                    let link_is_gone = matches!(end, SessionEnd::LinkCut { .. } | SessionEnd::Link { .. });
+                    self.inner.over(end);
+                    if link_is_gone {
+                        return Poll::Ready(());
+                    }
+                    Step::Moved
+                }
+            };
+            if self.inner.end().is_some() {
+                ready!(self.linger(cx));
+                return Poll::Ready(());
+            }
+            if step == Step::Idle {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Keepalive: tells the engine the time when it asked to be told.
+    fn keep_time(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let deadline = self.inner.engine.borrow().next_deadline();
+            let Some(deadline) = deadline else { return };
+            self.tick.reset(self.inner.instant_of(deadline));
+            if Pin::new(&mut self.tick).poll(cx).is_pending() {
+                return;
+            }
+            self.look_for_missed_wake_up(cx);
+            let now = self.inner.ticks();
+            self.inner.engine.borrow_mut().handle_timeout(now);
+            self.inner.check_end();
+        }
+    }
+
+    /// Bytes that are there although the link announced none are a wake-up that was missed.
+    fn look_for_missed_wake_up(&mut self, cx: &Context<'_>) {
+        if self.owes_wake_up() {
+            self.link.recheck();
+            if self.read(cx) == Ok(Step::Moved) {
+                self.inner.handle.count_rescue();
+            }
+        }
+    }
+
+    fn owes_wake_up(&self) -> bool {
+        self.awaiting
+            && self.arrival.as_ref().is_some_and(|arrival| !arrival.announced.load(Ordering::Acquire))
+    }
+
+    /// Writes what waits, or seals the next record and writes that.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<Step, SessionEnd> {
+        if self.outgoing.is_none() {
+            let inner = &self.inner;
+            let mut engine = inner.engine.borrow_mut();
+            if !engine.wants_transmit() {
+                return Ok(Step::Idle);
+            }
+            let mut plaintext = inner.handle.buffers().take();
+            let length = engine.transmit(&mut plaintext[..MAX_PLAINTEXT]);
+            drop(engine);
+            if length == 0 {
+                inner.handle.buffers().give_back(plaintext);
+                return Ok(Step::Idle);
+            }
+            let mut window = Window::empty(inner.handle.buffers().take());
+            let sealed = self.records.seal(&plaintext[..length], &mut window.buffer);
+            inner.handle.buffers().give_back(plaintext);
+            window.end = sealed.map_err(SessionEnd::Record)?;
+            inner.traffic.sent(window.end);
+            self.outgoing = Some(window);
+        }
+        let Some(window) = self.outgoing.as_mut() else { return Ok(Step::Idle) };
+        loop {
+            match Pin::new(&mut self.link).poll_write(cx, window.used()) {
+                Poll::Pending => return Ok(Step::Idle),
+                Poll::Ready(Ok(0)) => return Err(SessionEnd::LinkCut { mid_record: false }),
+                Poll::Ready(Ok(written)) => {
+                    window.start += written;
+                    if window.start == window.end {
+                        break;
+                    }
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => return Err(link_failed(&error)),
+            }
+        }
+        if let Some(window) = self.outgoing.take() {
+            self.inner.handle.buffers().give_back(window.buffer);
+        }
+        Ok(Step::Moved)
+    }
+
+    /// Reads once, unless the link has yet to say that there is something, and opens every complete record.
+    fn receive(&mut self, cx: &Context<'_>) -> Result<Step, SessionEnd> {
+        if self.owes_wake_up() { Ok(Step::Idle) } else { self.read(cx) }
+    }
+
+    fn read(&mut self, cx: &Context<'_>) -> Result<Step, SessionEnd> {
+        let arrival = match &self.arrival {
+            Some(arrival) if arrival.pump.will_wake(cx.waker()) => arrival,
+            _ => self
+                .arrival
+                .insert(Arc::new(Arrival { announced: AtomicBool::new(false), pump: cx.waker().clone() })),
+        };
+        arrival.announced.store(false, Ordering::Release);
+        let waker = Waker::from(arrival.clone());
+        let inner = &self.inner;
+        let window = self.incoming.get_or_insert_with(|| Window::empty(inner.handle.buffers().take()));
+        let read = Pin::new(&mut self.link)
+            .poll_read(&mut Context::from_waker(&waker), &mut window.buffer[window.end..]);
+        self.awaiting = read.is_pending();
+        match read {
+            Poll::Pending => {
+                self.release_if_empty();
+                Ok(Step::Idle)
+            }
+            Poll::Ready(Ok(0)) => Err(SessionEnd::LinkCut { mid_record: window.start != window.end }),
+            Poll::Ready(Ok(read)) => {
+                window.end += read;
+                self.open_records()?;
+                Ok(Step::Moved)
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Moved),
+            Poll::Ready(Err(error)) => Err(link_failed(&error)),
+        }
+    }
+
+    /// Opens the complete records in the window and feeds them to the engine.
+    fn open_records(&mut self) -> Result<(), SessionEnd> {
+        let Some(window) = self.incoming.as_mut() else { return Ok(()) };
+        let mut plaintext = self.inner.handle.buffers().take();
+        let outcome = loop {
+            match next_record(&mut self.records, window, &mut plaintext) {
+                Ok(None) => break Ok(()),
+                Ok(Some((length, record_bytes))) => {
+                    self.inner.traffic.received(record_bytes);
+                    let now = self.inner.ticks();
+                    // A violation shows as the session's end, like a close.
+                    let _ = self.inner.engine.borrow_mut().receive(&plaintext[..length], now);
+                    self.inner.check_end();
+                    if self.inner.end().is_some() {
+                        break Ok(());
+                    }
+                }
+                Err(error) => break Err(SessionEnd::Record(error)),
+            }
+        };
+        self.inner.handle.buffers().give_back(plaintext);
+        window.make_room();
+        self.release_if_empty();
+        outcome
+    }
+
+    fn release_if_empty(&mut self) {
+        if let Some(window) = self.incoming.take_if(|window| window.start == window.end) {
+            self.inner.handle.buffers().give_back(window.buffer);
+        }
+    }
+
+    /// The session is over. Its last frames (the reason) leave, the link closes in our direction, and what
+    /// still arrives is thrown away until the peer hangs up: closing with unread bytes would make TCP reset
+    /// the connection and destroy the reason on its way.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.state, State::Running) {
+            let until = self.inner.handle.sleep(self.inner.options.linger);
+            self.state = State::Lingering { until, closed: false, discarded_bytes: 0 };
+        }
+        loop {
+            match self.send(cx) {
+                Ok(Step::Moved) => {}
+                Ok(Step::Idle) => break,
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        let State::Lingering { until, closed, discarded_bytes } = &mut self.state else {
+            return Poll::Ready(());
+        };
+        if Pin::new(until).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.outgoing.is_some() {
+            return Poll::Pending;
+        }
+        if !*closed {
+            if ready!(Pin::new(&mut self.link).poll_close(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            *closed = true;
+        }
+        let mut sink = self.inner.handle.buffers().take();
+        let drained = loop {
+            match Pin::new(&mut self.link).poll_read(cx, &mut sink) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Ok(read)) if read > 0 && *discarded_bytes < LINGER_BYTES => {
+                    *discarded_bytes += read;
+                }
+                Poll::Ready(_) => break Poll::Ready(()),
+            }
+        };
+        self.inner.handle.buffers().give_back(sink);
+        drained
+    }
+}
+
+/// Opens the first record of `window` into `plaintext`: its length there and its length on the link.
+fn next_record(
+    records: &mut Records,
+    window: &mut Window,
+    plaintext: &mut [u8],
+) -> Result<Option<(usize, usize)>, RecordError> {
+    let used = window.used();
+    let Some((prefix, rest)) = used.split_first_chunk::<PREFIX_LEN>() else { return Ok(None) };
+    let length = Records::record_len(*prefix)?;
+    let Some(record) = rest.get(..length) else { return Ok(None) };
+    let opened = records.open(record, plaintext)?;
+    window.start += PREFIX_LEN + length;
+    Ok(Some((opened, PREFIX_LEN + length)))
+}
+
+fn link_failed(error: &io::Error) -> SessionEnd {
+    SessionEnd::Link { kind: error.kind(), reason: error.to_string() }
+}
+
+impl Window {
+    fn empty(buffer: Box<[u8]>) -> Self {
+        Self { buffer, start: 0, end: 0 }
+    }
+
+    fn used(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Moves an unfinished record to the front where the rest of it might not fit behind it.
+    fn make_room(&mut self) {
+        if self.start > 0 && self.start + BUFFER_BYTES / 2 > self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut pump = self.inner.pump.borrow_mut();
+            if !pump.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                *pump = Some(cx.waker().clone());
+            }
+        }
+        let done = match self.state {
+            State::Running => self.run(cx),
+            State::Lingering { .. } => self.linger(cx),
+        };
+        if done.is_ready() {
+            self.inner.link_is_down();
+        }
+        done
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        // The driver went away under a live session: nobody will move its bytes again.
+        self.inner.over(SessionEnd::LinkCut { mid_record: false });
+        self.inner.link_is_down();
+    }
+}
