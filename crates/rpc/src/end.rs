@@ -46,6 +46,12 @@ pub enum VatEnd {
         /// [`Options::max_expired_calls`](crate::Options::max_expired_calls).
         limit: usize,
     },
+    /// The peer canceled more calls than one vat can take.
+    #[error("the peer canceled more than {limit} calls, each of which leaves something behind")]
+    TooManyCanceled {
+        /// [`Options::max_canceled_calls`](crate::Options::max_canceled_calls).
+        limit: usize,
+    },
 }
 
 impl VatEnd {
@@ -62,7 +68,8 @@ impl VatEnd {
             | Self::Stream(_)
             | Self::SendStalled(_)
             | Self::SendQueueFull { .. }
-            | Self::TooManyExpired { .. } => ErrorKind::Disconnected,
+            | Self::TooManyExpired { .. }
+            | Self::TooManyCanceled { .. } => ErrorKind::Disconnected,
             Self::NoSuchService | Self::Frame(_) | Self::Protocol(_) => ErrorKind::Failed,
         };
         let extra = match self {
@@ -84,7 +91,8 @@ impl VatEnd {
             | Self::Protocol(_)
             | Self::SendQueueFull { .. }
             | Self::SendStalled(_)
-            | Self::TooManyExpired { .. } => true,
+            | Self::TooManyExpired { .. }
+            | Self::TooManyCanceled { .. } => true,
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Messages on their way to capnp-rpc: those that arrived, and answers that this side gives itself.
+//! Messages on their way to capnp-rpc: those that arrived, and those that this side makes in their place.
 //!
 //! [`inspect`] is the one place that reads an incoming message before capnp-rpc does.
 
 use capnp::any_pointer;
-use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions, ReaderSegments};
+use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 use capnp_rpc::rpc_capnp::{message, return_};
 
+use crate::answers::{AnswerId, Answers, FinishOrder, InUse, PeerId};
 use crate::questions::{Answer, QuestionId, Questions, WireId};
-use crate::segments::Segments;
-use crate::{VatEnd, outgoing};
+use crate::segments::{Segments, WORD_BYTES};
+use crate::{VatEnd, outgoing, references};
 
 /// Reading a message counts every struct and list that is touched, each time that it is touched. This many
 /// times its largest size may be touched in one message: enough for code that gets the same field again.
@@ -38,24 +39,59 @@ impl Incoming {
     pub(crate) fn failed_return(id: QuestionId, reason: &str) -> Self {
         Self::Local(Box::new(outgoing::failed_return(id.0, reason)))
     }
+
+    fn finish(id: AnswerId, release: bool) -> Self {
+        Self::local(8, |root| {
+            let mut finish = root.init_finish();
+            finish.set_question_id(id.0);
+            finish.set_release_result_caps(release);
+            finish.set_require_early_cancellation_workaround(false);
+        })
+    }
+
+    fn local(words: u32, build: impl FnOnce(message::Builder<'_>)) -> Self {
+        let mut builder = Box::new(Builder::new(HeapAllocator::new().first_segment_words(words)));
+        build(builder.init_root());
+        Self::Local(builder)
+    }
 }
 
 /// What is to be done with a received message.
 pub(crate) enum Verdict {
     /// capnp-rpc gets it. A message that makes us reply is not read while too many replies wait.
     Deliver { message: Incoming, makes_reply: bool },
+    /// capnp-rpc gets it, and the peer gets a Return that says that the call was canceled.
+    Cancel { message: Incoming, call: PeerId },
     /// It concerns nobody any more.
     Discard,
     /// It ends the vat.
     End(VatEnd),
 }
 
-/// What [`inspect`] found, free of borrows from the message.
+impl Verdict {
+    fn violation(what: impl std::fmt::Display) -> Self {
+        Self::End(VatEnd::Protocol(what.to_string()))
+    }
+
+    fn in_use(call: PeerId) -> Self {
+        Self::violation(format!("a call with id {}, which another call has", call.0))
+    }
+}
+
+/// What a message is, free of borrows from it.
 enum Found {
-    MakesReply,
-    NoReply,
-    Abort(String),
+    Bootstrap(PeerId),
+    Call(PeerId),
+    Finish {
+        call: PeerId,
+        release: bool,
+    },
     Return(WireId, Outcome),
+    Abort(String),
+    /// Resolve, or Release.
+    News,
+    /// What we answer with the same, or with the word that we do not know it.
+    Other,
 }
 
 /// What a Return says, as far as it matters here.
@@ -66,39 +102,96 @@ enum Outcome {
     NoResult(&'static str),
 }
 
-/// Reads a received message: which of our questions it answers, under which id capnp-rpc knows that one,
-/// and whether it may pass at all. Nothing has changed where it ends the vat.
-pub(crate) fn inspect(segments: Segments, max_message_bytes: usize, questions: &mut Questions) -> Verdict {
+/// Reads a received message: whether it may pass at all, which calls of ours or of the peer's it concerns, and
+/// under which ids capnp-rpc knows those.
+pub(crate) fn inspect(
+    segments: Segments,
+    max_message_bytes: usize,
+    questions: &mut Questions,
+    answers: &mut Answers,
+) -> Verdict {
     let message = reader(segments, max_message_bytes);
-    match find(&message) {
-        Err(error) => Verdict::End(VatEnd::Protocol(error.to_string())),
-        Ok(Found::Abort(reason)) => Verdict::End(VatEnd::Aborted(reason)),
-        Ok(Found::MakesReply) => Verdict::Deliver { message: Incoming::Received(message), makes_reply: true },
-        Ok(Found::NoReply) => Verdict::Deliver { message: Incoming::Received(message), makes_reply: false },
-        Ok(Found::Return(wire, outcome)) => match (questions.answer(wire), outcome) {
-            (Answer::Unasked, _) => {
-                Verdict::End(VatEnd::Protocol(format!("an answer to question {}, which is not open", wire.0)))
+    let mut patches = Vec::new();
+    let found = find(&message).and_then(|found| {
+        // What refers to calls of the peer's is looked up before this message changes which ones are open.
+        if !answers.untranslated() {
+            patches = references::find(&message, |id| answers.answer_id(PeerId(id)).0)?;
+        }
+        Ok(found)
+    });
+    let makes_reply = match found {
+        Err(error) => return Verdict::violation(error),
+        Ok(Found::Abort(reason)) => return Verdict::End(VatEnd::Aborted(reason)),
+        Ok(Found::Bootstrap(call)) => match answers.call(call) {
+            Err(InUse) => return Verdict::in_use(call),
+            Ok(answer) if answer.0 != call.0 => {
+                let message = Incoming::local(8, |root| root.init_bootstrap().set_question_id(answer.0));
+                return Verdict::Deliver { message, makes_reply: true };
             }
-            (Answer::TooLate, _) => Verdict::Discard,
-            (Answer::Deliver(id), Outcome::NoResult(reason)) => {
-                Verdict::Deliver { message: Incoming::failed_return(id, reason), makes_reply: false }
-            }
-            (Answer::Deliver(id), Outcome::Usual) => {
-                match readdressed(message, wire, id, max_message_bytes) {
-                    Some(message) => {
-                        Verdict::Deliver { message: Incoming::Received(message), makes_reply: false }
-                    }
-                    None => Verdict::End(VatEnd::Protocol("an answer without an id".to_owned())),
+            Ok(_) => true,
+        },
+        Ok(Found::Call(call)) => match answers.call(call) {
+            Err(InUse) => return Verdict::in_use(call),
+            Ok(answer) => {
+                if answer.0 != call.0 {
+                    patches.push(references::own_id(&message, answer.0));
                 }
+                true
             }
         },
+        Ok(Found::Finish { call, release }) => match answers.finish(call) {
+            FinishOrder::Discard => return Verdict::Discard,
+            FinishOrder::Deliver(answer) if answer.0 == call.0 => false,
+            FinishOrder::Deliver(answer) => {
+                return Verdict::Deliver { message: Incoming::finish(answer, release), makes_reply: false };
+            }
+            FinishOrder::DeliverReleasing(answer) => {
+                return Verdict::Deliver { message: Incoming::finish(answer, true), makes_reply: false };
+            }
+            FinishOrder::Cancel(answer) => {
+                return Verdict::Cancel { message: Incoming::finish(answer, true), call };
+            }
+        },
+        Ok(Found::Return(wire, outcome)) => match (questions.answer(wire), outcome) {
+            (Answer::Unasked, _) => {
+                return Verdict::violation(format!("an answer to question {}, which is not open", wire.0));
+            }
+            (Answer::TooLate, _) => return Verdict::Discard,
+            (Answer::Deliver(id), Outcome::NoResult(reason)) => {
+                return Verdict::Deliver { message: Incoming::failed_return(id, reason), makes_reply: false };
+            }
+            (Answer::Deliver(id), Outcome::Usual) => {
+                if id.0 != wire.0 {
+                    patches.push(references::own_id(&message, id.0));
+                }
+                false
+            }
+        },
+        Ok(Found::News) => false,
+        Ok(Found::Other) => true,
+    };
+    if patches.is_empty() {
+        return Verdict::Deliver { message: Incoming::Received(message), makes_reply };
     }
+    let mut segments = message.into_segments();
+    if !patches.into_iter().all(|patch| patch.apply(&mut segments)) {
+        return Verdict::violation("a message that leaves out an id");
+    }
+    Verdict::Deliver { message: Incoming::Received(reader(segments, max_message_bytes)), makes_reply }
 }
 
 fn find(message: &Reader<Segments>) -> capnp::Result<Found> {
     let root = message.get_root::<message::Reader<'_>>()?;
     Ok(match root.which() {
-        Ok(message::Abort(abort)) => Found::Abort(abort?.get_reason()?.to_string()?),
+        Ok(message::Bootstrap(bootstrap)) => Found::Bootstrap(PeerId(bootstrap?.get_question_id())),
+        Ok(message::Call(call)) => Found::Call(PeerId(call?.get_question_id())),
+        Ok(message::Finish(finish)) => {
+            let finish = finish?;
+            Found::Finish {
+                call: PeerId(finish.get_question_id()),
+                release: finish.get_release_result_caps(),
+            }
+        }
         Ok(message::Return(answer)) => {
             let answer = answer?;
             let outcome = match answer.which()? {
@@ -115,11 +208,10 @@ fn find(message: &Reader<Segments>) -> capnp::Result<Found> {
             };
             Found::Return(WireId(answer.get_answer_id()), outcome)
         }
-        Ok(message::Finish(_) | message::Resolve(_) | message::Release(_)) => Found::NoReply,
+        Ok(message::Abort(abort)) => Found::Abort(abort?.get_reason()?.to_string()?),
+        Ok(message::Resolve(_) | message::Release(_)) => Found::News,
         Ok(
             message::Unimplemented(_)
-            | message::Bootstrap(_)
-            | message::Call(_)
             | message::Disembargo(_)
             | message::Provide(_)
             | message::Accept(_)
@@ -127,35 +219,14 @@ fn find(message: &Reader<Segments>) -> capnp::Result<Found> {
             | message::ObsoleteSave(_)
             | message::ObsoleteDelete(_),
         )
-        | Err(capnp::NotInSchema(_)) => Found::MakesReply,
+        | Err(capnp::NotInSchema(_)) => Found::Other,
     })
 }
 
-/// The same Return with capnp-rpc's id for the question in place of the alias. None where it has none to replace,
-/// which an alias, being no zero, excludes.
-fn readdressed(
-    message: Reader<Segments>,
-    wire: WireId,
-    id: QuestionId,
-    max_message_bytes: usize,
-) -> Option<Reader<Segments>> {
-    if wire.0 == id.0 {
-        return Some(message);
-    }
-    let section = {
-        let root = message.get_root::<message::Reader<'_>>().ok()?;
-        let Ok(message::Return(Ok(answer))) = root.which() else { return None };
-        // answerId is the first field of Return and fills the first four bytes of its data section.
-        message.get_segments().locate(capnp::raw::get_struct_data_section(answer))?
-    };
-    let mut segments = message.into_segments();
-    segments.overwrite_u32(section, id.0).then(|| reader(segments, max_message_bytes))
-}
-
 fn reader(segments: Segments, max_message_bytes: usize) -> Reader<Segments> {
-    let limit = max_message_bytes.saturating_mul(TRAVERSALS) / crate::segments::WORD_BYTES;
     let mut options = ReaderOptions::new();
-    options.traversal_limit_in_words(Some(limit)).nesting_limit(NESTING_LIMIT);
-    debug_assert!(ReaderSegments::len(&segments) > 0, "a frame has a segment");
+    options
+        .traversal_limit_in_words(Some(max_message_bytes.saturating_mul(TRAVERSALS) / WORD_BYTES))
+        .nesting_limit(NESTING_LIMIT);
     Reader::new(segments, options)
 }

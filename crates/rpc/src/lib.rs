@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod bootstrap;
 pub mod deadline;
 mod end;
@@ -14,6 +15,7 @@ mod outbox;
 mod outgoing;
 mod questions;
 mod read;
+mod references;
 mod segments;
 mod shared;
 mod vat;

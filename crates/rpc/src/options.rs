@@ -34,6 +34,10 @@ pub struct Options {
     /// How many calls may be past their deadline with the peer still owing the answer, before the vat ends.
     /// Each costs about 16 bytes. Default: 1,024.
     pub max_expired_calls: usize,
+    /// How many calls the peer may cancel before their answers, over the life of the vat. capnp-rpc does not let
+    /// go of the entry of a call that was canceled: each costs about 300 bytes until the vat ends. Default:
+    /// 65,536, which is 20 MiB.
+    pub max_canceled_calls: usize,
     /// How long a vat that ended tries to get its last bytes out and to hear the peer's end of the stream.
     /// Default: 5 s.
     pub linger: Duration,
@@ -50,6 +54,7 @@ impl Default for Options {
             send_queue_hard_bytes: 32 << 20,
             send_stall: Duration::from_secs(30),
             max_expired_calls: 1_024,
+            max_canceled_calls: 65_536,
             linger: Duration::from_secs(5),
         }
     }

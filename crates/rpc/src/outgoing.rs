@@ -9,6 +9,7 @@ use capnp_rpc::rpc_capnp::{
     cap_descriptor, disembargo, exception, message, message_target, payload, resolve, return_,
 };
 
+use crate::answers::{AnswerId, PeerId};
 use crate::outbox::Weight;
 use crate::questions::{Asked, QuestionId, Questions, WireId};
 use crate::shared::Shared;
@@ -64,8 +65,8 @@ pub(crate) enum Kind {
     Question(QuestionId, Asked),
     /// It ends one.
     Finish(QuestionId),
-    /// It answers the peer's question with this id.
-    Return(u32),
+    /// It answers the peer's call that capnp-rpc knows by this id.
+    Return { answer: AnswerId, needs_finish: bool },
     /// It says why the vat ends.
     Abort,
     /// It makes no sense by itself, only to somebody who reads its fields.
@@ -85,7 +86,13 @@ pub(crate) fn kind_of(message: &Builder<HeapAllocator>) -> capnp::Result<Kind> {
             Kind::Question(QuestionId(call.get_question_id()), asked)
         }
         message::Finish(finish) => Kind::Finish(QuestionId(finish?.get_question_id())),
-        message::Return(answer) => Kind::Return(answer?.get_answer_id()),
+        message::Return(answer) => {
+            let answer = answer?;
+            Kind::Return {
+                answer: AnswerId(answer.get_answer_id()),
+                needs_finish: !answer.get_no_finish_needed(),
+            }
+        }
         message::Abort(_) => Kind::Abort,
         message::Resolve(_) | message::Release(_) => Kind::Other(Weight::Own),
         message::Unimplemented(_)
@@ -113,6 +120,24 @@ pub(crate) fn address_finish(
         }
     }
     Ok(())
+}
+
+/// Addresses a Return to the call that the peer knows by this id.
+pub(crate) fn address_return(message: &mut Builder<HeapAllocator>, call: PeerId) -> capnp::Result<()> {
+    if let message::Return(answer) = message.get_root::<message::Builder<'_>>()?.which()? {
+        answer?.set_answer_id(call.0);
+    }
+    Ok(())
+}
+
+/// The Return that the peer is owed for a call that it finished before we returned.
+pub(crate) fn canceled_return(call: PeerId) -> Builder<HeapAllocator> {
+    let mut builder = Builder::new(HeapAllocator::new().first_segment_words(8));
+    let mut answer = builder.init_root::<message::Builder<'_>>().init_return();
+    answer.set_answer_id(call.0);
+    answer.set_release_param_caps(false);
+    answer.set_canceled(());
+    builder
 }
 
 /// The Return that stands in for one that cannot be sent.

@@ -28,31 +28,30 @@ impl Segments {
         Self { words, table }
     }
 
-    /// Overwrites the first four bytes of `section`, which must be a part of this message.
-    ///
-    /// False where the section is too short to have them or is no part of this message.
-    pub(crate) fn overwrite_u32(&mut self, section: SectionStart, value: u32) -> bool {
+    /// Overwrites one field. False where `place` is no place of this message.
+    pub(crate) fn overwrite_u32(&mut self, place: Place, value: u32) -> bool {
         let bytes = Word::words_to_bytes_mut(&mut self.words);
-        match bytes.get_mut(section.0..section.0 + size_of::<u32>()) {
+        match bytes.get_mut(place.0..).and_then(<[u8]>::first_chunk_mut) {
             Some(field) => {
-                field.copy_from_slice(&value.to_le_bytes());
+                *field = value.to_le_bytes();
                 true
             }
             None => false,
         }
     }
 
-    /// Where `section`, a slice that was borrowed from this message, begins in it.
-    pub(crate) fn locate(&self, section: &[u8]) -> Option<SectionStart> {
-        let bytes = Word::words_to_bytes(&self.words);
-        let offset = section.as_ptr().addr().checked_sub(bytes.as_ptr().addr())?;
-        (!section.is_empty() && offset + section.len() <= bytes.len()).then_some(SectionStart(offset))
+    /// The place of the 32-bit field at `offset` in `section`, the data section of a struct of this message. None
+    /// where the section is too short to have the field, whose value is then its default.
+    pub(crate) fn locate_u32(&self, section: &[u8], offset: usize) -> Option<Place> {
+        section.get(offset..)?.first_chunk::<4>()?;
+        let start = Word::words_to_bytes(&self.words).as_ptr().addr();
+        Some(Place(section.as_ptr().addr().checked_sub(start)? + offset))
     }
 }
 
-/// The offset of a struct's data section in its message, in bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct SectionStart(usize);
+/// Where a field lies in a message, in bytes from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(usize);
 
 impl ReaderSegments for Segments {
     fn get_segment(&self, id: u32) -> Option<&[u8]> {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use capnp::message::{Builder, HeapAllocator};
 use vatmux_driver::{Handle, Instant};
 
+use crate::answers::{Answers, ReturnOrder};
 use crate::incoming::{self, Incoming, Verdict};
 use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     handle: Handle,
     questions: RefCell<Questions>,
+    answers: RefCell<Answers>,
     outbox: RefCell<Outbox>,
     /// For capnp-rpc, in order. One message from the stream at most, and answers that we gave.
     inbox: RefCell<VecDeque<Incoming>>,
@@ -43,6 +45,7 @@ impl Shared {
             service,
             options,
             handle,
+            answers: RefCell::default(),
             outbox: RefCell::default(),
             inbox: RefCell::default(),
             receiver: RefCell::default(),
@@ -65,18 +68,22 @@ impl Shared {
         };
         let message = Rc::new(message);
         if let Some(weight) = queue {
-            let queued_bytes = {
-                let mut outbox = self.outbox.borrow_mut();
-                outbox.push(message.clone(), weight);
-                outbox.queued_bytes()
-            };
-            let limit = self.options.send_queue_hard_bytes;
-            if queued_bytes > limit {
-                self.end(VatEnd::SendQueueFull { queued_bytes, limit });
-            }
-            self.wake_task();
+            self.queue(message.clone(), weight);
         }
         message
+    }
+
+    fn queue(&self, message: Outgoing, weight: Weight) {
+        let queued_bytes = {
+            let mut outbox = self.outbox.borrow_mut();
+            outbox.push(message, weight);
+            outbox.queued_bytes()
+        };
+        let limit = self.options.send_queue_hard_bytes;
+        if queued_bytes > limit {
+            self.end(VatEnd::SendQueueFull { queued_bytes, limit });
+        }
+        self.wake_task();
     }
 
     /// Registers what a message means for the table of questions and translates its ids. None where it must
@@ -113,10 +120,17 @@ impl Shared {
                 }
                 return Ok(Some(Weight::Own));
             }
-            Kind::Return(answer_id) => {
+            Kind::Return { answer, needs_finish } => {
                 weight = Weight::Reply;
-                if let Some(reason) = self.too_large(message) {
-                    *message = outgoing::failed_return(answer_id, &reason);
+                let too_large = self.too_large(message);
+                let replaced = too_large.is_some();
+                match self.answers.borrow_mut().returned(answer, needs_finish, replaced) {
+                    ReturnOrder::Drop => return Ok(None),
+                    ReturnOrder::Send(call) if !replaced && call.0 == answer.0 => {}
+                    ReturnOrder::Send(call) => match too_large {
+                        Some(reason) => *message = outgoing::failed_return(call.0, &reason),
+                        None => outgoing::address_return(message, call)?,
+                    },
                 }
             }
             Kind::Abort => {}
@@ -139,10 +153,22 @@ impl Shared {
     /// A message came from the stream. Gives it back where capnp-rpc should have it, with whether it makes us
     /// reply.
     pub(crate) fn received(&self, segments: Segments) -> Option<(Incoming, bool)> {
-        let verdict =
-            incoming::inspect(segments, self.options.max_message_bytes, &mut self.questions.borrow_mut());
+        let verdict = incoming::inspect(
+            segments,
+            self.options.max_message_bytes,
+            &mut self.questions.borrow_mut(),
+            &mut self.answers.borrow_mut(),
+        );
         match verdict {
             Verdict::Deliver { message, makes_reply } => Some((message, makes_reply)),
+            Verdict::Cancel { message, call } => {
+                self.queue(Rc::new(outgoing::canceled_return(call)), Weight::Reply);
+                let limit = self.options.max_canceled_calls;
+                if self.answers.borrow().spent() > limit {
+                    self.end(VatEnd::TooManyCanceled { limit });
+                }
+                Some((message, false))
+            }
             Verdict::Discard => None,
             Verdict::End(end) => {
                 self.end(end);
@@ -206,7 +232,8 @@ impl Shared {
     /// capnp-rpc has failed everything that was under way and wants the stream closed. `result` says why, and
     /// is what a peer's violation of the protocol is known by.
     pub(crate) fn shut_down(&self, result: capnp::Result<()>) {
-        self.end(match result {
+        // The Abort that says why is in the queue by now: nothing is thrown away.
+        self.record_end(match result {
             Ok(()) => VatEnd::EndedHere,
             Err(error) => VatEnd::Protocol(error.to_string()),
         });
@@ -221,15 +248,21 @@ impl Shared {
     /// Ends the vat. The first reason counts. Nothing that the peer has not begun to get leaves any more, except
     /// where the end is this side's own wish.
     pub(crate) fn end(&self, end: VatEnd) {
+        if self.end.borrow().is_none() {
+            let dropped = match end {
+                VatEnd::EndedHere => None,
+                _ => Some(self.outbox.borrow_mut().take_all()),
+            };
+            self.record_end(end);
+            drop(dropped);
+        }
+    }
+
+    fn record_end(&self, end: VatEnd) {
         if self.end.borrow().is_some() {
             return;
         }
-        let dropped = match end {
-            VatEnd::EndedHere => None,
-            _ => Some(self.outbox.borrow_mut().take_all()),
-        };
         *self.end.borrow_mut() = Some(end);
-        drop(dropped);
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         waiting.into_iter().for_each(Waker::wake);
         self.wake_receiver();

@@ -84,6 +84,7 @@ fn a_released_capability_is_dropped_by_its_server() {
 #[test]
 fn dropping_the_remote_ends_both_vats_and_drops_what_they_held() {
     let mut pair = Pair::new();
+    pair.seen.keeps.set(true);
     let counter = new_counter(&pair.seen);
     let mut request = pair.probe.count_twice_request();
     request.get().set_counter(counter);

@@ -19,6 +19,8 @@ pub mod probe_capnp {
     include!(concat!(env!("OUT_DIR"), "/probe_capnp.rs"));
 }
 
+pub mod wire;
+
 pub use probe_capnp::{counter, probe};
 
 /// Room in each direction of a pipe: as much as a mux stream starts with.
@@ -31,6 +33,8 @@ pub struct Seen {
     pub probes: Cell<usize>,
     /// Servers of `Counter` alive.
     pub counters: Cell<usize>,
+    /// Whether the server keeps the counters that it is given.
+    pub keeps: Cell<bool>,
     /// Calls of `never` that run.
     pub running: Cell<usize>,
     /// Bytes that `write` has taken.
@@ -146,7 +150,9 @@ impl probe::Server for ProbeServer {
         mut results: probe::CountTwiceResults,
     ) -> Result<(), Error> {
         let counter = params.get()?.get_counter()?;
-        self.keeps.borrow_mut().push(counter.clone());
+        if self.seen.keeps.get() {
+            self.keeps.borrow_mut().push(counter.clone());
+        }
         add(&counter, 1).await?;
         results.get().set_total(add(&counter, 1).await?);
         Ok(())
@@ -245,6 +251,54 @@ pub async fn add(counter: &counter::Client, n: u64) -> Result<u64, Error> {
 /// A call of `never`, sent.
 pub fn never(probe: &probe::Client) -> capnp::capability::RemotePromise<probe::never_results::Owned> {
     probe.never_request().send()
+}
+
+/// The caller's vat on a pipe, and a peer that says what the test has it say.
+pub struct Scripted {
+    pub driver: Driver,
+    pub handle: Handle,
+    pub clock: VirtualClock,
+    pub probe: Remote<probe::Client>,
+    pub wire: wire::Wire,
+}
+
+impl Scripted {
+    pub fn new() -> Self {
+        Self::with(&Options::default())
+    }
+
+    pub fn with(options: &Options) -> Self {
+        let (driver, clock) = virtual_time::driver();
+        let handle = driver.handle();
+        let (near, far) = pipe(PIPE_BYTES);
+        let probe = Vat::connect(near, "probe", &handle, options);
+        Self { driver, handle, clock, probe, wire: wire::Wire::new(far) }
+    }
+}
+
+/// The server's vat on a pipe, and a caller that says what the test has it say.
+pub struct Served {
+    pub driver: Driver,
+    pub handle: Handle,
+    pub clock: VirtualClock,
+    pub seen: Rc<Seen>,
+    pub server: Vat,
+    pub wire: wire::Wire,
+}
+
+impl Served {
+    pub fn new() -> Self {
+        Self::with(&Options::default())
+    }
+
+    pub fn with(options: &Options) -> Self {
+        let (driver, clock) = virtual_time::driver();
+        let handle = driver.handle();
+        let (near, far) = pipe(PIPE_BYTES);
+        let seen = Rc::new(Seen::default());
+        let server = serve(far, &seen, &handle, options);
+        Self { driver, handle, clock, seen, server, wire: wire::Wire::new(near) }
+    }
 }
 
 /// Two vats on a pipe.
