@@ -8,7 +8,7 @@ use super::attributes::{Attributes, Entry};
 use super::error::{Error, Operation, Violation};
 use super::fetch::{self, FetchOptions, Progress, Summary};
 use super::fetch_tree;
-use super::receive::{Opening, accept};
+use super::receive::{Opening, Pace, accept};
 use crate::schema::packagefs_capnp::package_fs;
 
 /// How much of a file that may be large is asked for with its opening.
@@ -21,7 +21,8 @@ const MAX_EMPTY_PAGES: u32 = 1000;
 /// Someone's content, by path.
 ///
 /// Paths are relative to the root of what is served, as `schema/packagefs.capnp` has them; the empty path is the root.
-/// Each method takes as many round trips as it says, and none has a deadline of its own: the vat puts one on every call.
+/// Each method takes as many round trips as it says. The vat puts its deadline on every call, except on streams, which
+/// may last 30 s and a second for each 32 KiB, and an hour longer where someone may be reading what comes.
 #[derive(Clone)]
 pub struct Client {
     remote: package_fs::Client,
@@ -94,7 +95,7 @@ impl Client {
     ) -> Result<u64, Error> {
         let opening = Opening::open(&self.remote, path, FIRST_BYTES).await?;
         progress(Progress::Found { files: 1, bytes: opening.attributes.size_bytes });
-        opening.copy_to(output, progress).await
+        opening.copy_to(output, Pace::Person, progress).await
     }
 
     /// Makes the local file `destination` of the file `path`. Returns its length.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use vatmux_rpc::deadline;
+
 use crate::schema::packagefs_capnp::Status;
 
 /// How much of a peer's words is repeated to a person, in bytes.
@@ -251,6 +253,7 @@ struct CallFailed<'a>(&'a capnp::Error);
 impl fmt::Display for CallFailed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0.kind {
+            _ if deadline::is_exceeded(self.0) => "the server did not answer in time",
             capnp::ErrorKind::Disconnected => "the connection ended",
             capnp::ErrorKind::Overloaded => "the server is overloaded, try again later",
             capnp::ErrorKind::Unimplemented => "the server does not offer this",

@@ -12,7 +12,7 @@ use futures::io::AllowStdIo;
 use super::Status;
 use super::attributes::Attributes;
 use super::error::{DestinationState, Error, LocalOperation, Refused, Words};
-use super::receive::Opening;
+use super::receive::{Opening, Pace};
 
 /// The names of what is not complete begin with this.
 pub(super) const PARTIAL_PREFIX: &str = ".vatmux-partial-";
@@ -171,9 +171,11 @@ pub(super) async fn complete(
     progress: &dyn Fn(Progress),
 ) -> Result<u64, Error> {
     let size_bytes =
-        opening.copy_to(&mut AllowStdIo::new(output), progress).await.map_err(|error| match error {
-            Error::Output { source, .. } => local(LocalOperation::Write, name, source),
-            other => other,
+        opening.copy_to(&mut AllowStdIo::new(output), Pace::Machines, progress).await.map_err(|error| {
+            match error {
+                Error::Output { source, .. } => local(LocalOperation::Write, name, source),
+                other => other,
+            }
         })?;
     let written_bytes =
         output.metadata().map_err(|source| local(LocalOperation::Inspect, name, source))?.len();

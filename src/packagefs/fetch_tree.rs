@@ -27,8 +27,12 @@ use super::server::MAX_SMALL_BYTES;
 /// Files of up to this size come in one round trip each.
 const SMALL_FILE_BYTES: u32 = MAX_SMALL_BYTES;
 
-/// How many of them are asked for at once: at most 16 MiB on their way.
+/// How many of them are asked for at once.
 const SMALL_FILES_AT_ONCE: usize = 64;
+
+/// How many bytes of them are asked for at once, and one file more: so few that a slow link brings them within the
+/// deadline of a call.
+const SMALL_BYTES_AT_ONCE: u64 = 2 * 1024 * 1024;
 
 /// How many larger files are streamed at once.
 const LARGE_FILES_AT_ONCE: usize = 2;
@@ -166,8 +170,8 @@ struct Walk<'a> {
     entries: u64,
     /// Directories that are not listed to their end, the one to go on with last: going deep first keeps them few.
     listings: Vec<Listing>,
-    /// Files to fetch, by their paths on the server.
-    small: VecDeque<String>,
+    /// Files to fetch, by their paths on the server; the small ones with the lengths that they were listed with.
+    small: VecDeque<(String, u32)>,
     large: VecDeque<String>,
     summary: Summary,
 }
@@ -175,7 +179,7 @@ struct Walk<'a> {
 /// A part of the work that has been done.
 enum Done {
     Page(Listing, Result<Option<Vec<Entry>>, Error>),
-    Small(String, Result<u64, Error>),
+    Small(String, u32, Result<u64, Error>),
     Large(String, Result<u64, Error>),
 }
 
@@ -183,15 +187,18 @@ impl<'a> Walk<'a> {
     async fn run(&mut self) -> Result<(), Error> {
         let mut running: FuturesUnordered<LocalBoxFuture<'a, Done>> = FuturesUnordered::new();
         let (mut listings, mut small, mut large) = (0, 0, 0);
+        let mut small_bytes = 0;
         let target = self.target;
         loop {
             while small < SMALL_FILES_AT_ONCE
-                && let Some(path) = self.small.pop_front()
+                && small_bytes < SMALL_BYTES_AT_ONCE
+                && let Some((path, bytes)) = self.small.pop_front()
             {
                 small += 1;
+                small_bytes += u64::from(bytes);
                 running.push(Box::pin(async move {
                     let fetched = target.file(&path, SMALL_FILE_BYTES).await;
-                    Done::Small(path, fetched)
+                    Done::Small(path, bytes, fetched)
                 }));
             }
             while large < LARGE_FILES_AT_ONCE
@@ -222,8 +229,9 @@ impl<'a> Walk<'a> {
                         Err(error) => self.skip_or_fail(listing.path().to_owned(), error)?,
                     }
                 }
-                Some(Done::Small(path, fetched)) => {
+                Some(Done::Small(path, bytes, fetched)) => {
                     small -= 1;
+                    small_bytes -= u64::from(bytes);
                     self.take_file(path, fetched)?;
                 }
                 Some(Done::Large(path, fetched)) => {
@@ -269,8 +277,10 @@ impl<'a> Walk<'a> {
                 Kind::File => {
                     files += 1;
                     bytes = bytes.saturating_add(attributes.size_bytes);
-                    let is_small = attributes.size_bytes <= SMALL_FILE_BYTES.into();
-                    if is_small { &mut self.small } else { &mut self.large }.push_back(path);
+                    match u32::try_from(attributes.size_bytes) {
+                        Ok(bytes) if bytes <= SMALL_FILE_BYTES => self.small.push_back((path, bytes)),
+                        _ => self.large.push_back(path),
+                    }
                 }
                 Kind::Symlink => self.link(path, attributes.link_target)?,
                 Kind::Other => self.skip(path, SkipReason::NotAFile),

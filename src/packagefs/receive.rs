@@ -3,17 +3,44 @@
 //! The server is not believed: the bytes that come are counted against the length that it announced.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 use futures::future::Either;
 use futures::io::{AsyncWrite, AsyncWriteExt};
 use futures::{SinkExt, StreamExt};
+use vatmux_rpc::deadline;
 
 use super::attributes::Attributes;
 use super::error::{Error, Operation, Violation};
 use super::fetch::Progress;
+use super::server::SINK_PATIENCE;
 use crate::schema::packagefs_capnp::{Status, byte_sink, file, package_fs};
+
+/// The slowest that a stream may be on average, in bytes per second, before its deadline ends it.
+const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
+
+/// Who may make a stream wait, which decides how long it may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// The link and the disks at both ends.
+    Machines,
+    /// An output that may be someone who reads a page at a time.
+    Person,
+}
+
+impl Pace {
+    /// How long a stream of `length` bytes may last in all.
+    fn patience(self, length: u64) -> Duration {
+        let start = match self {
+            Self::Machines => Duration::from_secs(30),
+            Self::Person => SINK_PATIENCE,
+        };
+        start + Duration::from_secs(length / SLOWEST_BYTES_PER_SECOND)
+    }
+}
 
 /// A file of which the first bytes are here.
 pub(super) struct Opening {
@@ -72,6 +99,7 @@ impl Opening {
     pub(super) async fn copy_to<W: AsyncWrite + Unpin>(
         self,
         output: &mut W,
+        pace: Pace,
         progress: &dyn Fn(Progress),
     ) -> Result<u64, Error> {
         let size_bytes = self.attributes.size_bytes;
@@ -83,29 +111,30 @@ impl Opening {
         let Self { path, response, rest, .. } = self;
         drop(response);
         if let Some(file) = rest {
-            stream(&file, &path, offset, size_bytes - offset, output, progress).await?;
+            stream(&file, &path, offset..size_bytes, output, pace, progress).await?;
         }
         output.flush().await.map_err(|source| Error::Output { path, source })?;
         Ok(size_bytes)
     }
 }
 
-/// Streams `length` bytes of `file` from `offset` on into `output`, no more and no fewer.
+/// Streams a range of `file` into `output`: all of it, and no more.
 async fn stream<W: AsyncWrite + Unpin>(
     file: &file::Client,
     path: &str,
-    offset: u64,
-    length: u64,
+    range: Range<u64>,
     output: &mut W,
+    pace: Pace,
     progress: &dyn Fn(Progress),
 ) -> Result<(), Error> {
+    let length = range.end - range.start;
     let failed = |source| call_failed(path, source);
     let (chunks, mut arriving) = mpsc::channel(0);
     let mut request = file.stream_request();
-    request.get().set_offset(offset);
+    request.get().set_offset(range.start);
     request.get().set_length(length);
     request.get().set_sink(capnp_rpc::new_client(Sink { chunks: RefCell::new(chunks) }));
-    let mut call = request.send().promise;
+    let mut call = deadline::with(pace.patience(length), || request.send()).promise;
 
     let mut received = 0;
     let mut ended = false;

@@ -8,9 +8,11 @@ use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cap_std::fs::File;
 use futures::lock::Mutex;
+use vatmux_rpc::deadline;
 
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
@@ -26,6 +28,10 @@ pub const MAX_SMALL_BYTES: u32 = 256 * 1024;
 
 /// The largest chunk that a stream writes at once.
 pub const MAX_STREAM_CHUNK_BYTES: u32 = 1024 * 1024;
+
+/// How long a sink may take to accept a chunk. At its other side may be a person who reads a page at a time; that the
+/// peer itself is gone shows in its session much earlier.
+pub(super) const SINK_PATIENCE: Duration = Duration::from_hours(1);
 
 /// What one vat may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,12 +227,12 @@ impl OpenFile {
             let bytes = (end - at).min(self.chunk_bytes.into()) as u32;
             let mut request = sink.write_request();
             read_at(&mut &self.file, at, request.get().init_bytes(bytes))?;
-            request.send().await.map_err(sink_failed)?;
+            deadline::with(SINK_PATIENCE, || request.send()).await.map_err(sink_failed)?;
             *sent_bytes += u64::from(bytes);
         }
         let mut request = sink.end_request();
         request.get().set_total_bytes(*sent_bytes);
-        request.send().promise.await.map_err(sink_failed)?;
+        deadline::with(SINK_PATIENCE, || request.send()).promise.await.map_err(sink_failed)?;
         Ok(())
     }
 }

@@ -343,36 +343,55 @@ impl package_fs::Server for Slow {
     }
 }
 
-#[test]
-fn small_files_are_asked_for_64_at_a_time_so_that_a_thousand_take_sixteen_round_trips() {
-    let served = Served::new();
-    for at in 0..1000 {
-        served.write(&format!("{at:03}"), &content(2048));
-    }
+/// Fetches everything from `served` through [`Slow`], and answers what has been asked whenever nothing else can go on. Says
+/// how many files were asked for at once, each time.
+fn asked_at_once(served: &Served) -> Vec<usize> {
     let slow = Rc::new(Slow { behind: served.capability(), waiting: RefCell::default() });
     let client = Client::new(capnp_rpc::new_client_from_rc(Rc::clone(&slow)));
     let destination = served.destination();
     let mut pool = LocalPool::new();
-    let fetched = pool
-        .spawner()
-        .spawn_local_with_handle({
-            let destination = destination.clone();
-            async move { client.fetch_tree("", &destination, FetchOptions::default(), &quietly).await }
-        })
-        .unwrap();
-    let mut round_trips = 0;
+    let fetch =
+        async move { client.fetch_tree("", &destination, FetchOptions::default(), &quietly).await.unwrap() };
+    let fetched = pool.spawner().spawn_local_with_handle(fetch).unwrap();
+    let mut asked = Vec::new();
     loop {
         pool.run_until_stalled();
         let waiting = slow.waiting.take();
         if waiting.is_empty() {
             break;
         }
-        assert!(waiting.len() <= 64, "{} at once", waiting.len());
+        asked.push(waiting.len());
         for answer in waiting {
             answer.send(()).unwrap();
         }
-        round_trips += 1;
     }
-    assert_eq!(pool.run_until(fetched).unwrap().files, 1000);
-    assert_eq!(round_trips, 16);
+    assert_eq!(pool.run_until(fetched).files, asked.iter().sum::<usize>() as u64);
+    asked
+}
+
+#[test]
+fn small_files_are_asked_for_64_at_a_time() {
+    let served = Served::new();
+    for at in 0..150 {
+        served.write(&format!("{at:03}"), &content(2048));
+    }
+    assert_eq!(asked_at_once(&served), [64, 64, 22]);
+}
+
+#[test]
+fn no_more_than_two_mebibytes_of_small_files_are_on_their_way_at_once() {
+    let served = Served::new();
+    for at in 0..20 {
+        served.write(&format!("{at:03}"), &content(256 * 1024));
+    }
+    assert_eq!(asked_at_once(&served), [8, 8, 4]);
+}
+
+#[test]
+fn large_files_are_streamed_two_at_a_time() {
+    let served = Served::new();
+    for at in 0..5 {
+        served.write(&format!("{at:03}"), &content(256 * 1024 + 1));
+    }
+    assert_eq!(asked_at_once(&served), [2, 2, 1]);
 }

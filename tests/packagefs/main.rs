@@ -7,3 +7,4 @@ mod paging;
 mod reading;
 mod served;
 mod server;
+mod wire;

@@ -164,3 +164,17 @@ fn a_full_output_ends_the_read_with_its_reason() {
         assert!(error.to_string().contains("the disk is full"), "{error}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_device_is_named_as_what_it_is() {
+    let served = Served::new();
+    served.write("file", &content(10));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut output = futures::io::AllowStdIo::new(full);
+    let error = block_on(served.client().read_to("file", &mut output, &quietly)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot write what was read from `file`: the disk is full; make room there, or name another destination"
+    );
+}
