@@ -1,0 +1,5 @@
+//! The contestants, one file each: what their sides do.
+
+pub(crate) mod raw;
+pub(crate) mod sftp;
+pub(crate) mod yamux;

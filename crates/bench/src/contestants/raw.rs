@@ -1,0 +1,78 @@
+//! Noise and nothing else: what the encryption and the socket cost, the floor that everything is compared with.
+//!
+//! The server seals blocks into records and writes each with one call; the client reads as much as there is, opens the
+//! records in it and throws the plaintext away. Neither allocates once it runs.
+
+use std::io::{Read, Write};
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::noise::{self, Contact, RECORD, Records};
+use crate::payload::{RECORD_PLAINTEXT, Sink, Source};
+use crate::side::Bench;
+use crate::transfer::{Connected, Order, Transfer};
+
+/// Sends a source once a client asks for it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) source: Source,
+}
+
+impl Server {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        let server = noise::Server::bind()?;
+        bench.say(&server.contact()?)?;
+        let (mut stream, mut noise) = server.accept()?;
+        let mut block = vec![0; RECORD_PLAINTEXT];
+        let mut blocks = self.source.open(&mut block)?;
+        let mut record = vec![0; RECORD];
+        // The client's "go" is a record as well; its content does not matter.
+        let asked = stream.read(&mut record)?;
+        ensure!(asked > 0, "the client hung up before it asked");
+        loop {
+            let length = blocks.next(&mut block)?;
+            if length == 0 {
+                return Ok(());
+            }
+            let length = noise::seal(&mut noise, &block[..length], &mut record)?;
+            stream.write_all(&record[..length])?;
+        }
+    }
+}
+
+/// Reads what the server sends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Client {
+    pub(crate) server: Contact,
+    pub(crate) order: Order,
+}
+
+impl Client {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        let dialed = Instant::now();
+        let (mut stream, mut noise) = noise::dial(&self.server)?;
+        bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
+        let mut records = Records::new();
+        let mut plaintext = vec![0; RECORD];
+        let mut sink = Sink::new(self.order.checks);
+        bench.wait_for_go()?;
+
+        let asked = Instant::now();
+        let length = noise::seal(&mut noise, b"go", &mut plaintext)?;
+        stream.write_all(&plaintext[..length])?;
+        while sink.bytes < self.order.bytes {
+            while let Some(record) = records.next() {
+                let length = noise.read_message(record, &mut plaintext)?;
+                sink.take(&plaintext[..length]);
+            }
+            if sink.bytes < self.order.bytes {
+                let read = stream.read(records.space())?;
+                ensure!(read > 0, "the server hung up after {} bytes", sink.bytes);
+                records.added(read);
+            }
+        }
+        bench.say(&Transfer::new(asked.elapsed(), &sink))
+    }
+}

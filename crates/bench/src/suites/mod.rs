@@ -1,0 +1,31 @@
+//! The suites, one file each: who takes part, what is shown, which ratios count.
+
+use anyhow::{Result, bail};
+
+use crate::arguments::Arguments;
+use crate::report::Report;
+
+mod packagefs;
+
+/// Every suite: its name, what it measures, and how it is run.
+pub(crate) const SUITES: [Suite; 1] = [Suite {
+    name: "packagefs",
+    about: "reading one large file, and many small ones over a path of 10 ms",
+    run: packagefs::run,
+}];
+
+/// Something that can be asked for by name.
+pub(crate) struct Suite {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    run: fn(&Arguments) -> Result<Report>,
+}
+
+/// Runs the suite that is asked for.
+pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
+    let Some(suite) = SUITES.iter().find(|suite| suite.name == arguments.suite) else {
+        let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+        bail!("there is no suite `{}`; there are: {}", arguments.suite, names.join(", "));
+    };
+    (suite.run)(arguments)
+}
