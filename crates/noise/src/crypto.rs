@@ -23,8 +23,8 @@ pub enum Suite {
     /// `Noise_XK_25519_ChaChaPoly_BLAKE2s`: fast everywhere, in every build.
     #[default]
     ChaChaPoly,
-    /// `Noise_XK_25519_AESGCM_BLAKE2s`: about four times as fast on processors with AES instructions. Only in builds
-    /// with the feature `ring`; the portable AES has timing that depends on the hardware's caches.
+    /// `Noise_XK_25519_AESGCM_BLAKE2s`: three to four times as fast on processors with AES instructions, and for no
+    /// others. Only in builds with the feature `ring`, which uses those instructions.
     AesGcm,
 }
 

@@ -38,9 +38,10 @@ pub const MAX_UNAUTHENTICATED_BYTES: usize =
 /// One end of a handshake, from the first byte to [`Established`].
 ///
 /// Give it what arrives ([`receive`](Self::receive)), send what it has to say ([`transmit`](Self::transmit)), until it
-/// [`is_complete`](Self::is_complete). It uses less than 4 KiB, whatever the peer does. How long it may take is for the
-/// caller to decide: the deadline is a fixed one from the start, so that a peer who sends a byte now and then gains
-/// nothing.
+/// [`is_complete`](Self::is_complete). What it holds is bounded, whatever the peer does.
+///
+/// How long it may take is for the caller to decide, with one deadline for the whole of it, set at the start: a
+/// deadline that every byte renews is one that a peer can renew for ever.
 pub struct Handshake {
     state: State,
     ciphers: Ciphers,
@@ -60,6 +61,9 @@ enum State {
 }
 
 /// What a completed handshake leaves behind.
+///
+/// An acceptor now knows that the dialer is there. A dialer knows it once the first record has opened: its own last
+/// message may not have arrived, or the acceptor may not want it ([`AllowList`](crate::AllowList)).
 #[derive(Debug)]
 pub struct Established {
     /// Seals and opens everything that follows on the link.

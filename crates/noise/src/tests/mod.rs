@@ -16,15 +16,17 @@ use crate::{Entropy, Established, Handshake, HandshakeError, NodeId, SecretKey, 
 
 /// Every cipher that this build has, for each suite it has.
 fn suites_and_ciphers() -> Vec<(Suite, Ciphers, Ciphers)> {
-    let mut combinations = vec![(Suite::ChaChaPoly, Ciphers::Portable, Ciphers::Portable)];
-    #[cfg(feature = "ring")]
-    combinations.extend([
+    vec![
+        (Suite::ChaChaPoly, Ciphers::Portable, Ciphers::Portable),
+        #[cfg(feature = "ring")]
         (Suite::ChaChaPoly, Ciphers::Ring, Ciphers::Ring),
+        #[cfg(feature = "ring")]
         (Suite::ChaChaPoly, Ciphers::Ring, Ciphers::Portable),
+        #[cfg(feature = "ring")]
         (Suite::ChaChaPoly, Ciphers::Portable, Ciphers::Ring),
+        #[cfg(feature = "ring")]
         (Suite::AesGcm, Ciphers::Ring, Ciphers::Ring),
-    ]);
-    combinations
+    ]
 }
 
 fn suites() -> impl Iterator<Item = Suite> {

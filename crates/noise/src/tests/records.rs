@@ -177,6 +177,7 @@ fn the_key_is_another_one_after_the_interval() {
 #[test]
 fn the_interval_of_a_session_is_the_documented_one() {
     let (mut from, mut to) = pair(Suite::ChaChaPoly);
+    assert_eq!(REKEY_INTERVAL, 1_048_576);
     from.sealed = REKEY_INTERVAL - 1;
     opened(&mut to, &sealed(&mut from, b"the last with this key")).unwrap();
     assert_eq!(from.sealed, 0);
