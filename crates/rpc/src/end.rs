@@ -1,6 +1,10 @@
 //! Why a vat is over, in the words that its callers read.
 
+use std::io;
+
 use capnp::{Error, ErrorKind};
+use vatmux_driver::{SessionEnd, StreamEnd};
+use vatmux_mux::ResetCode;
 
 use crate::read::FrameError;
 
@@ -20,7 +24,13 @@ pub enum VatEnd {
     /// The peer refused the stream because it has no such service.
     #[error("the peer offers no service of this name")]
     NoSuchService,
-    /// The stream under it ended otherwise: a reset, or the end of the whole session.
+    /// The peer reset the stream for another reason.
+    #[error("the peer reset the stream: {0}")]
+    Reset(ResetCode),
+    /// The whole session is over.
+    #[error("{0}")]
+    Session(SessionEnd),
+    /// The stream under it failed, or is gone.
     #[error("{0}")]
     Stream(String),
     /// The peer sent bytes that are no acceptable message.
@@ -65,6 +75,8 @@ impl VatEnd {
             Self::EndedHere
             | Self::EndedByPeer
             | Self::Aborted(_)
+            | Self::Reset(_)
+            | Self::Session(_)
             | Self::Stream(_)
             | Self::SendStalled(_)
             | Self::SendQueueFull { .. }
@@ -79,6 +91,16 @@ impl VatEnd {
         Error { kind, extra }
     }
 
+    /// What the failure of a stream means for the vat on it.
+    pub(crate) fn of_stream(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(StreamEnd::Reset(ResetCode::NO_SUCH_SERVICE)) => Self::NoSuchService,
+            Some(StreamEnd::Reset(code)) => Self::Reset(*code),
+            Some(StreamEnd::Session(end)) => Self::Session(end.clone()),
+            Some(StreamEnd::ClosedHere) | None => Self::Stream(error.to_string()),
+        }
+    }
+
     /// True where the peer should hear why, in an Abort, before the stream closes.
     pub(crate) fn worth_an_abort(&self) -> bool {
         match self {
@@ -86,6 +108,8 @@ impl VatEnd {
             | Self::EndedByPeer
             | Self::Aborted(_)
             | Self::NoSuchService
+            | Self::Reset(_)
+            | Self::Session(_)
             | Self::Stream(_) => false,
             Self::Frame(_)
             | Self::Protocol(_)

@@ -13,14 +13,18 @@ mod network;
 mod options;
 mod outbox;
 mod outgoing;
+mod peer;
 mod questions;
 mod read;
 mod references;
 mod segments;
+mod services;
 mod shared;
 mod vat;
 
 pub use end::VatEnd;
 pub use options::Options;
+pub use peer::{ConnectError, Peer};
 pub use read::FrameError;
+pub use services::{ServeError, Services};
 pub use vat::{Remote, Vat};

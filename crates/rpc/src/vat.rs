@@ -19,7 +19,7 @@ use crate::bootstrap::Revocable;
 use crate::incoming::Incoming;
 use crate::network::{Network, Side};
 use crate::outbox::MessageWriter;
-use crate::read::{FrameError, MessageReader, ReadError};
+use crate::read::{MessageReader, ReadError};
 use crate::shared::Shared;
 use crate::{Options, VatEnd};
 
@@ -251,7 +251,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
     /// The stream itself is gone.
     fn fail(&mut self, error: &io::Error) {
         self.phase = Phase::Closed;
-        self.shared.end(stream_end(error));
+        self.shared.end(VatEnd::of_stream(error));
     }
 
     /// Does what is due. It costs a look at the clock; the deadlines themselves are looked at where one has come.
@@ -338,13 +338,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             Phase::Running | Phase::Closing { .. } | Phase::Closed => Poll::Pending,
         }
     }
-}
-
-fn stream_end(error: &io::Error) -> VatEnd {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        return VatEnd::Frame(FrameError::Truncated);
-    }
-    VatEnd::Stream(error.to_string())
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Future for VatTask<T> {

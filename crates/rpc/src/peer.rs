@@ -1,0 +1,121 @@
+//! A node that we have a session with: what it offers us, and what it gets of ours.
+
+use std::fmt;
+use std::rc::Rc;
+
+use capnp::capability::FromClientHook;
+use vatmux_driver::{Incoming, Session, SessionEnd};
+use vatmux_mux::{CloseCode, NameError, OpenError, Priority, ResetCode, StreamName};
+use vatmux_noise::NodeId;
+
+use crate::{Options, Remote, Services, Vat};
+
+/// The node at the other end of a session, whose key the handshake has proved. Clones are the same session.
+///
+/// When the last clone and the last stream are gone, the session closes by itself.
+#[derive(Clone)]
+pub struct Peer {
+    session: Session,
+    options: Rc<Options>,
+}
+
+/// Why a service of the peer cannot be reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// No service can have this name.
+    #[error("{name:?} cannot name a service: {reason}")]
+    Name {
+        /// What was asked for.
+        name: String,
+        /// What is wrong with it.
+        reason: NameError,
+    },
+    /// The session has no stream for it.
+    #[error("no stream for service {service}: {reason}")]
+    Open {
+        /// What was asked for.
+        service: StreamName,
+        /// Why there is none, and whether there may be one later.
+        reason: OpenError,
+    },
+}
+
+impl Peer {
+    /// Makes a session into a peer that is offered `services`: their streams are answered from now on, for as
+    /// long as the session lasts.
+    #[must_use]
+    pub fn new(session: Session, services: Rc<Services>, options: Options) -> Self {
+        let options = Rc::new(options);
+        let mut incoming = session.incoming();
+        let accepted_with = options.clone();
+        session.handle().spawn(async move {
+            // It does not keep the session open: whoever is called does, by the stream.
+            while let Some(stream) = incoming.next().await {
+                accept(stream, &services, &accepted_with);
+            }
+        });
+        Self { session, options }
+    }
+
+    /// Who the peer is. Nothing else says so: no field of any message.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.session.peer()
+    }
+
+    /// Asks for a service of the peer, on a new stream and as a vat of its own.
+    ///
+    /// It costs no round trip: the stream, the request for the service's capability and the first calls leave
+    /// together. Where the peer offers no such service, those calls fail and say so.
+    pub fn connect<C: FromClientHook>(
+        &self,
+        service: &str,
+        priority: Priority,
+    ) -> Result<Remote<C>, ConnectError> {
+        let name = StreamName::new(service)
+            .map_err(|reason| ConnectError::Name { name: service.to_owned(), reason })?;
+        let stream = self
+            .session
+            .open(&name, priority)
+            .map_err(|reason| ConnectError::Open { service: name, reason })?;
+        Ok(Vat::connect(stream, service, self.session.handle(), &self.options))
+    }
+
+    /// The session itself.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Ends the session with a reason for the peer. All its vats end, in both directions.
+    pub fn close(&self, code: CloseCode) {
+        self.session.close(code);
+    }
+
+    /// Waits until the session is over and its last bytes left, or could not.
+    pub async fn closed(&self) -> SessionEnd {
+        self.session.closed().await
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Peer").field(&self.node_id()).finish()
+    }
+}
+
+fn accept(incoming: Incoming, services: &Services, options: &Rc<Options>) {
+    let Some((most_urgent, factory)) = services.find(incoming.name()) else {
+        return incoming.refuse(ResetCode::NO_SUCH_SERVICE);
+    };
+    if incoming.priority() < most_urgent {
+        return incoming.refuse(ResetCode::NOT_ALLOWED);
+    }
+    let service = incoming.name().clone();
+    let stream = incoming.accept();
+    let peer = Peer { session: stream.session().clone(), options: options.clone() };
+    let bootstrap = factory(&peer);
+    let handle = peer.session.handle().clone();
+    drop(peer);
+    Vat::serve(stream, service.as_str(), bootstrap, &handle, options);
+}

@@ -1,0 +1,234 @@
+//! Services over real sessions: Noise and mux under every vat.
+
+mod common;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use capnp::ErrorKind;
+use capnp::capability::{Client, FromClientHook};
+use common::{ProbeServer, Seen, echo, never, probe};
+use futures::future::{join, join_all};
+use vatmux_driver::{Driver, Handle, Session, SessionEnd, SessionOptions, accept, dial, pipe, virtual_time};
+use vatmux_mux::{CloseCode, HeapStorage, OpenError, Priority, ResetCode};
+use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
+use vatmux_rpc::{ConnectError, Options, Peer, Remote, ServeError, Services, VatEnd};
+
+const DIALER: u8 = 1;
+const ACCEPTOR: u8 = 2;
+
+fn key(number: u8) -> SecretKey {
+    SecretKey::generate(Entropy::from_bytes([number; 32]).unwrap())
+}
+
+fn node(number: u8) -> NodeId {
+    key(number).node_id()
+}
+
+/// Two sessions over an in-process link.
+fn sessions(driver: &mut Driver) -> (Session, Session) {
+    let handle = driver.handle();
+    let (near, far) = pipe(1 << 20);
+    let (dialer, acceptor, allow) = (key(DIALER), key(ACCEPTOR), AllowList::Anyone);
+    let entropy = |number| Entropy::from_bytes([number; 32]).unwrap();
+    let options = SessionOptions::default;
+    let dialing = dial(&handle, near, &dialer, node(ACCEPTOR), entropy(3), HeapStorage::default(), options());
+    let accepting = accept(&handle, far, &acceptor, &allow, entropy(4), HeapStorage::default(), options());
+    let (dialed, accepted) = driver.drive_until(join(dialing, accepting)).unwrap();
+    (dialed.unwrap(), accepted.unwrap())
+}
+
+struct Nodes {
+    driver: Driver,
+    handle: Handle,
+    seen: Rc<Seen>,
+    dialer: Peer,
+    acceptor: Peer,
+}
+
+fn offer(seen: &Rc<Seen>, handle: &Handle) -> impl Fn(&Peer) -> Client + use<> {
+    let (seen, handle) = (seen.clone(), handle.clone());
+    move |_| {
+        let client: probe::Client = capnp_rpc::new_client(ProbeServer::new(&seen, &handle));
+        Client::new(client.into_client_hook())
+    }
+}
+
+impl Nodes {
+    fn new() -> Self {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let seen = Rc::new(Seen::default());
+        let (dialed, accepted) = sessions(&mut driver);
+        let mut services = Services::default();
+        services.serve("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+        let services = Rc::new(services);
+        let dialer = Peer::new(dialed, services.clone(), Options::default());
+        let acceptor = Peer::new(accepted, services, Options::default());
+        Self { driver, handle, seen, dialer, acceptor }
+    }
+
+    fn run<F: Future>(&mut self, future: F) -> F::Output {
+        self.driver.drive_until(future).expect("something always goes on")
+    }
+}
+
+fn connect(peer: &Peer) -> Remote<probe::Client> {
+    peer.connect("probe", Priority::default()).unwrap()
+}
+
+#[test]
+fn a_service_is_called_by_its_name_from_either_side() {
+    let mut nodes = Nodes::new();
+    let (there, back) = (connect(&nodes.dialer), connect(&nodes.acceptor));
+    let answers = nodes.run(async { join(echo(&there, 1), echo(&back, 2)).await });
+    assert_eq!((answers.0.unwrap(), answers.1.unwrap()), (1, 2));
+    assert_eq!(nodes.handle.rescues(), 0);
+}
+
+#[test]
+fn the_factory_sees_the_key_that_the_handshake_proved() {
+    let (mut driver, _) = virtual_time::driver();
+    let handle = driver.handle();
+    let (dialed, accepted) = sessions(&mut driver);
+    let callers = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let mut services = Services::default();
+    let (called_by, make) = (callers.clone(), offer(&Rc::default(), &handle));
+    services
+        .serve("probe", Priority::FIRST, move |peer| {
+            called_by.borrow_mut().push(peer.node_id());
+            make(peer)
+        })
+        .unwrap();
+    let _acceptor = Peer::new(accepted, Rc::new(services), Options::default());
+    let dialer = Peer::new(dialed, Rc::default(), Options::default());
+    assert_eq!(dialer.node_id(), node(ACCEPTOR));
+    let (one, two) = (connect(&dialer), connect(&dialer));
+    driver.drive_until(join(echo(&one, 1), echo(&two, 2))).unwrap().0.unwrap();
+    assert_eq!(*callers.borrow(), [node(DIALER), node(DIALER)]);
+}
+
+#[test]
+fn a_service_that_the_peer_does_not_offer_is_named_in_the_error() {
+    let mut nodes = Nodes::new();
+    let remote: Remote<probe::Client> = nodes.dialer.connect("prob", Priority::default()).unwrap();
+    let error = nodes.run(echo(&remote, 1)).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert_eq!(error.extra, "the peer offers no service named \"prob\"");
+    assert_eq!(remote.vat().ended(), Some(VatEnd::NoSuchService));
+    let error = nodes.run(echo(&remote, 1)).unwrap_err();
+    assert_eq!(error.extra, "the peer offers no service named \"prob\"", "later calls say the same");
+}
+
+#[test]
+fn a_stream_more_urgent_than_its_service_allows_is_refused() {
+    let mut nodes = Nodes::new();
+    let remote: Remote<probe::Client> = nodes.dialer.connect("probe", Priority::FIRST).unwrap();
+    let error = nodes.run(echo(&remote, 1)).unwrap_err();
+    assert_eq!(remote.vat().ended(), Some(VatEnd::Reset(ResetCode::NOT_ALLOWED)));
+    assert!(error.extra.contains("not allowed"), "{error}");
+    let remote: Remote<probe::Client> = nodes.dialer.connect("probe", Priority::LAST).unwrap();
+    assert_eq!(nodes.run(echo(&remote, 1)).unwrap(), 1);
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_at_once() {
+    let nodes = Nodes::new();
+    let mut services = Services::default();
+    let make = || offer(&nodes.seen, &nodes.handle);
+    assert!(matches!(services.serve("two words", Priority::FIRST, make()), Err(ServeError::Name { .. })));
+    assert!(matches!(services.serve("", Priority::FIRST, make()), Err(ServeError::Name { .. })));
+    services.serve("one", Priority::FIRST, make()).unwrap();
+    let error = services.serve("one", Priority::LAST, make()).unwrap_err();
+    assert_eq!(error.to_string(), "two services are named one");
+    let error = nodes.dialer.connect::<probe::Client>("two words", Priority::FIRST).err().unwrap();
+    assert!(matches!(error, ConnectError::Name { .. }), "{error}");
+}
+
+#[test]
+fn dropping_the_remote_frees_the_stream_and_the_server_while_the_session_goes_on() {
+    let mut nodes = Nodes::new();
+    for _ in 0..300 {
+        let remote = connect(&nodes.dialer);
+        assert_eq!(nodes.run(echo(&remote, 1)).unwrap(), 1);
+        drop(remote);
+    }
+    let handle = nodes.handle.clone();
+    nodes.run(handle.sleep(Duration::from_millis(1)));
+    assert_eq!(nodes.seen.probes.get(), 0);
+    assert_eq!(nodes.dialer.session().end(), None);
+}
+
+#[test]
+fn when_the_session_ends_every_call_says_why() {
+    let mut nodes = Nodes::new();
+    let remote = connect(&nodes.dialer);
+    nodes.run(echo(&remote, 1)).unwrap();
+    let call = never(&remote);
+    nodes.acceptor.close(CloseCode::GOING_AWAY);
+    let error = nodes.run(call.promise).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Disconnected);
+    assert!(error.extra.contains("the peer closed the session"), "{error}");
+    let end = {
+        let dialer = nodes.dialer.clone();
+        nodes.run(async move { dialer.closed().await })
+    };
+    assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::GOING_AWAY));
+    assert_eq!(remote.vat().ended(), Some(VatEnd::Session(end)));
+    nodes.run(nodes.handle.clone().sleep(Duration::from_millis(1)));
+    assert_eq!((nodes.seen.probes.get(), nodes.seen.running.get()), (0, 0));
+    let error = nodes.dialer.connect::<probe::Client>("probe", Priority::default()).err().unwrap();
+    assert!(matches!(error, ConnectError::Open { reason: OpenError::Ended(_), .. }), "{error}");
+}
+
+#[test]
+fn a_session_closes_when_the_last_peer_and_the_last_remote_are_gone() {
+    let mut nodes = Nodes::new();
+    let remote = connect(&nodes.dialer);
+    let Nodes { dialer, acceptor, driver, .. } = &mut nodes;
+    let session = acceptor.session().clone();
+    let unused = std::mem::replace(dialer, acceptor.clone());
+    drop(unused);
+    driver.drive_until(echo(&remote, 1)).unwrap().unwrap();
+    assert_eq!(session.end(), None, "the remote keeps it open");
+    drop(remote);
+    assert_eq!(
+        driver.drive_until(session.closed()).unwrap(),
+        SessionEnd::ClosedByPeer(CloseCode::GOING_AWAY)
+    );
+}
+
+#[test]
+fn a_stream_of_writes_takes_as_many_bytes_as_were_sent() {
+    let mut nodes = Nodes::new();
+    let remote = connect(&nodes.dialer);
+    let chunk = vec![7; 64 << 10];
+    let written = nodes.run(async {
+        for _ in 0..64 {
+            let mut request = remote.write_request();
+            request.get().set_bytes(&chunk);
+            request.send().await.unwrap();
+        }
+        remote.written_request().send().promise.await.unwrap().get().unwrap().get_bytes()
+    });
+    assert_eq!(written, 4 << 20);
+    assert_eq!(nodes.handle.rescues(), 0);
+}
+
+#[test]
+fn many_vats_of_one_session_do_not_disturb_each_other() {
+    let mut nodes = Nodes::new();
+    let remotes: Vec<_> = (0..16).map(|_| connect(&nodes.dialer)).collect();
+    let calls = remotes.iter().enumerate().map(|(number, remote)| async move {
+        let stuck = never(remote);
+        let mut answers = Vec::new();
+        for n in 0..20 {
+            answers.push(echo(remote, number as u64 * 100 + n).await.unwrap());
+        }
+        drop(stuck);
+        answers
+    });
+    for (number, answers) in nodes.run(join_all(calls)).into_iter().enumerate() {
+        assert_eq!(answers, (0..20).map(|n| number as u64 * 100 + n).collect::<Vec<_>>());
+    }
+}
