@@ -2,10 +2,21 @@
 
 use std::rc::Rc;
 
+use vatmux_mux::Priority;
+
 use crate::schema::health_capnp::health;
 
 /// The name under which every node offers health.
 pub const SERVICE_NAME: &str = "vatmux.health";
+
+/// The priority of its stream: before everything else, since what it measures is the path.
+pub const PRIORITY: Priority = Priority::FIRST;
+
+/// A capability of the health service, as [`NodeBuilder::serve`](crate::NodeBuilder::serve) wants it.
+#[must_use]
+pub fn capability() -> capnp::capability::Client {
+    capnp_rpc::new_client::<health::Client, _>(Server).client
+}
 
 /// The health service; `capnp_rpc::new_client` makes a capability of it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,5 +1,33 @@
 //! Schemas in, services out: Cap'n Proto RPC over one secure, multiplexed link.
+//!
+//! A **node** is a process with a key. Its id is the key's public half, and an address names it by that id:
+//! `vat://NODE-ID@host:port`. Between two nodes there is one link, encrypted and authenticated by a Noise handshake; on the
+//! link many **streams**, each with a name, a priority and credit of its own; on each stream a Cap'n Proto **vat**, with
+//! promise pipelining, live capabilities and a deadline on every call.
+//!
+//! * [`Node`] accepts peers and serves them from worker threads.
+//! * [`Local`] runs on the calling thread: it dials nodes, and what it dials can call it back.
+//! * [`Peer::connect`] asks a peer for a service by name; what it gives is a generated Cap'n Proto client.
+//! * [`packagefs`] serves and fetches read-only trees; [`health`] says whether a node answers, and how fast.
+//!
+//! The layers below have crates of their own, of which this one names what most programs need: `vatmux-mux` (the
+//! multiplexer), `vatmux-noise` (identity and encryption), `vatmux-driver` (the poll loop), `vatmux-rpc` (vats) and
+//! `vatmux-host` (sockets and threads). `docs/architecture.md` follows one call through all of them.
 
 pub mod health;
 pub mod packagefs;
 pub mod schema;
+
+pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, TrafficSnapshot};
+pub use vatmux_host::{
+    AddressError, Bound, DialError, Dialer, Endpoint, ListenError, Listener, Local, Node, NodeAddress,
+    NodeBuilder, NodeCounters, NodeEvent, StartError, keys,
+};
+pub use vatmux_mux::{CloseCode, Limits, Priority};
+pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
+pub use vatmux_rpc::{ConnectError, Options as VatOptions, Peer, Remote, ServeError, Services, deadline};
+
+/// The README's examples are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

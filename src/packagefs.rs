@@ -16,6 +16,12 @@ mod receive;
 mod server;
 mod tree;
 
+use std::sync::Arc;
+
+use vatmux_mux::Priority;
+
+use crate::schema::packagefs_capnp::package_fs;
+
 pub use attributes::{Attributes, Entry};
 pub use client::{Client, Links, Listing};
 pub use error::{DestinationState, Error, LocalOperation, Operation, Violation};
@@ -27,3 +33,16 @@ pub use crate::schema::packagefs_capnp::{Kind, Status};
 
 /// The name under which a node offers packagefs.
 pub const SERVICE_NAME: &str = "vatmux.packagefs";
+
+/// The most urgent priority of its streams: behind everything that answers people and programs in a moment.
+pub const PRIORITY: Priority = match Priority::new(5) {
+    Some(priority) => priority,
+    None => Priority::LAST,
+};
+
+/// A capability of a fresh server of `tree`, as [`NodeBuilder::serve`](crate::NodeBuilder::serve) wants it: one for each
+/// stream that asks.
+#[must_use]
+pub fn capability(tree: Arc<Tree>, limits: Limits) -> capnp::capability::Client {
+    capnp_rpc::new_client::<package_fs::Client, _>(Server::new(tree, limits)).client
+}

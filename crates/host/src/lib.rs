@@ -1,1 +1,26 @@
-//! Placeholder.
+//! vatmux on an operating system: sockets as links, parking on the system's poller, nodes on worker threads.
+//!
+//! * [`Node`] accepts peers on TCP and Unix sockets and serves them from worker threads.
+//! * [`Local`] drives the calling thread: it dials peers and, where it is given services, serves them too.
+//! * [`Reactor`] parks a driver until one of its sockets is ready, a deadline comes or another thread calls.
+//! * [`NodeAddress`] is what people type: `vat://NODE-ID@host:port/path`.
+//! * [`keys`] keeps a node's secret key in a file that only its owner can read.
+
+mod address;
+mod clock;
+mod dial;
+pub mod keys;
+mod listen;
+mod local;
+mod node;
+mod reactor;
+mod socket;
+
+pub use address::{AddressError, Endpoint, NodeAddress};
+pub use clock::MonotonicClock;
+pub use dial::DialError;
+pub use listen::{ListenError, Listener};
+pub use local::{Dialer, Local};
+pub use node::{Bound, Node, NodeBuilder, NodeCounters, NodeEvent, StartError};
+pub use reactor::Reactor;
+pub use socket::{SocketLink, StreamSocket};

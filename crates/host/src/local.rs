@@ -1,0 +1,138 @@
+//! A node on the calling thread: it dials others, and serves them what it is given.
+
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use vatmux_driver::{Driver, Handle, SessionOptions};
+use vatmux_mux::HeapStorage;
+use vatmux_noise::{Entropy, NodeId, SecretKey};
+use vatmux_rpc::{Options, Peer, Services};
+
+use crate::{DialError, MonotonicClock, NodeAddress, Reactor, dial};
+
+/// A node that lives on the calling thread and runs while it is driven.
+///
+/// ```no_run
+/// use vatmux_host::Local;
+/// use vatmux_noise::{Entropy, SecretKey};
+///
+/// let mut local = Local::new(SecretKey::generate(Entropy::from_system()?))?;
+/// let dialer = local.dialer();
+/// let peer = local.drive_until(async move { dialer.dial(&"vat://…".parse()?).await.map_err(Into::into) })?;
+/// # let _: Result<_, Box<dyn std::error::Error>> = peer;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Local {
+    driver: Driver,
+    dialer: Dialer,
+}
+
+impl Local {
+    /// A node with `key` that offers nothing to whom it dials.
+    pub fn new(key: SecretKey) -> io::Result<Self> {
+        Self::with_services(key, Services::default())
+    }
+
+    /// A node with `key` that offers `services` to whom it dials.
+    pub fn with_services(key: SecretKey, services: Services) -> io::Result<Self> {
+        let clock = MonotonicClock::default();
+        let reactor = Reactor::new(clock)?;
+        let driver = Driver::new(clock, reactor.clone().into_park());
+        let dialer = Dialer {
+            handle: driver.handle(),
+            reactor,
+            key: Rc::new(key),
+            services: Rc::new(services),
+            session_options: SessionOptions::default(),
+            vat_options: Options::default(),
+            connect_deadline: Duration::from_secs(10),
+        };
+        Ok(Self { driver, dialer })
+    }
+
+    /// What calls other nodes. Cheap to clone; it stays on this thread.
+    #[must_use]
+    pub fn dialer(&self) -> Dialer {
+        self.dialer.clone()
+    }
+
+    /// The driver's handle: the time, timers, tasks.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.driver.handle()
+    }
+
+    /// Runs this node until `future` is done.
+    ///
+    /// Fails only where the operating system takes the poller away.
+    pub fn drive_until<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
+        self.driver.drive_until(future)
+    }
+}
+
+/// Calls other nodes from one thread.
+#[derive(Clone)]
+pub struct Dialer {
+    handle: Handle,
+    reactor: Reactor,
+    key: Rc<SecretKey>,
+    services: Rc<Services>,
+    session_options: SessionOptions,
+    vat_options: Options,
+    connect_deadline: Duration,
+}
+
+impl Dialer {
+    /// How long finding and reaching an address may take. Default: 10 s. The handshake has a deadline of its
+    /// own, [`SessionOptions::handshake_deadline`].
+    #[must_use]
+    pub fn connect_deadline(self, deadline: Duration) -> Self {
+        Self { connect_deadline: deadline, ..self }
+    }
+
+    /// Bounds and times of the sessions that are dialed from here on.
+    #[must_use]
+    pub fn session_options(self, options: SessionOptions) -> Self {
+        Self { session_options: options, ..self }
+    }
+
+    /// Bounds and times of their vats.
+    #[must_use]
+    pub fn vat_options(self, options: Options) -> Self {
+        Self { vat_options: options, ..self }
+    }
+
+    /// The id that this node proves to whom it dials.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.key.node_id()
+    }
+
+    /// Connects to `address` and proves both sides' keys. The path in the address plays no part.
+    pub async fn dial(&self, address: &NodeAddress) -> Result<Peer, DialError> {
+        let link = dial::connect(&self.handle, &self.reactor, address, self.connect_deadline).await?;
+        self.dial_over(link, address).await
+    }
+
+    /// As [`dial`](Self::dial), over a link that leads there already; `address` is who must be at its end.
+    pub async fn dial_over(
+        &self,
+        link: impl vatmux_driver::Link + 'static,
+        address: &NodeAddress,
+    ) -> Result<Peer, DialError> {
+        let session = vatmux_driver::dial(
+            &self.handle,
+            link,
+            &self.key,
+            address.node,
+            Entropy::from_system()?,
+            HeapStorage::default(),
+            self.session_options.clone(),
+        )
+        .await
+        .map_err(|failure| DialError::Handshake { endpoint: address.endpoint.clone(), failure })?;
+        Ok(Peer::new(session, self.services.clone(), self.vat_options.clone()))
+    }
+}

@@ -1,0 +1,553 @@
+//! A node that others dial: an accepting thread, worker threads, and the bounds between them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, Map, Shared, join_all, select};
+use futures::{FutureExt, StreamExt};
+use vatmux_driver::{
+    Driver, Handle, HandshakeFailure, Link, PipeEnd, Session, SessionEnd, SessionOptions, pipe,
+};
+use vatmux_mux::{CloseCode, HeapStorage, Priority};
+use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
+use vatmux_rpc::{Options, Peer, ServeError, Services};
+
+use crate::listen::{Accepted, WatchedListener};
+use crate::{Endpoint, ListenError, Listener, MonotonicClock, Reactor, SocketLink};
+
+/// How long accepting rests where the system has no descriptor left for the next link.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that an in-process link holds in each direction.
+const PIPE_BYTES: usize = 128 * 1024;
+
+/// Puts one thread's services into its registry.
+type Setup = Arc<dyn Fn(&mut Services) -> Result<(), ServeError> + Send + Sync>;
+
+/// What a node tells its owner, as it happens; see [`NodeBuilder::on_event`].
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// A peer proved its key and is allowed.
+    Connected(NodeId),
+    /// Its session is over.
+    Ended(NodeId, SessionEnd),
+    /// A link did not become a session.
+    Refused(HandshakeFailure),
+    /// A link was dropped unread, because of a bound of the node.
+    Dropped(Bound),
+    /// The system refused to accept a link; the node tries again shortly.
+    AcceptFailed(io::Error),
+}
+
+/// A bound that made a node drop a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// [`NodeBuilder::max_unauthenticated`].
+    Unauthenticated,
+    /// [`NodeBuilder::max_sessions`].
+    Sessions,
+}
+
+impl fmt::Display for NodeEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(peer) => write!(f, "{peer} connected"),
+            Self::Ended(peer, end) => write!(f, "{peer} left: {end}"),
+            Self::Refused(failure) => write!(f, "refused a link: {failure}"),
+            Self::Dropped(Bound::Unauthenticated) => f.write_str("dropped a link: too many unknown callers"),
+            Self::Dropped(Bound::Sessions) => f.write_str("dropped a link: too many sessions"),
+            Self::AcceptFailed(error) => write!(f, "cannot accept a link: {error}"),
+        }
+    }
+}
+
+/// What a node has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCounters {
+    /// Links whose peer is not yet known.
+    pub unauthenticated: usize,
+    /// Sessions that are up.
+    pub sessions: usize,
+}
+
+/// A node that accepts peers and serves them from worker threads, until it is dropped.
+pub struct Node {
+    node_id: NodeId,
+    local: Vec<Endpoint>,
+    shared: Arc<NodeState>,
+    pipes: mpsc::UnboundedSender<Accepted>,
+    stop: Option<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What is set up before a [`Node`] starts.
+#[must_use]
+pub struct NodeBuilder {
+    key: SecretKey,
+    allow: AllowList,
+    setups: Vec<Setup>,
+    listeners: Vec<Listener>,
+    workers: usize,
+    max_unauthenticated: usize,
+    max_sessions: usize,
+    session_options: SessionOptions,
+    vat_options: Options,
+    on_event: Arc<dyn Fn(NodeEvent) + Send + Sync>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A service cannot be offered.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The system refused a thread or a poller.
+    #[error("the system refused what a node needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// State of a node that its threads share.
+struct NodeState {
+    key: SecretKey,
+    allow: AllowList,
+    setups: Vec<Setup>,
+    max_unauthenticated: usize,
+    max_sessions: usize,
+    session_options: SessionOptions,
+    vat_options: Options,
+    on_event: Arc<dyn Fn(NodeEvent) + Send + Sync>,
+    unauthenticated: AtomicUsize,
+    sessions: AtomicUsize,
+}
+
+/// One place among a bounded number, given back when dropped.
+struct Place {
+    shared: Arc<NodeState>,
+    count: fn(&NodeState) -> &AtomicUsize,
+}
+
+impl Place {
+    fn take(shared: &Arc<NodeState>, count: fn(&NodeState) -> &AtomicUsize, most: usize) -> Option<Self> {
+        let taken = count(shared)
+            .try_update(Ordering::SeqCst, Ordering::SeqCst, |taken| (taken < most).then_some(taken + 1));
+        taken.ok().map(|_| Self { shared: shared.clone(), count })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        (self.count)(&self.shared).fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Node {
+    /// A node that is known by `key`, offers nothing yet and allows nobody.
+    pub fn builder(key: SecretKey) -> NodeBuilder {
+        NodeBuilder {
+            key,
+            allow: AllowList::Only(BTreeSet::new()),
+            setups: Vec::new(),
+            listeners: Vec::new(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            max_unauthenticated: 64,
+            max_sessions: 1024,
+            session_options: SessionOptions::default(),
+            vat_options: Options::default(),
+            on_event: Arc::new(|_| {}),
+        }
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Where it listens, in the order in which it was told to; port 0 has become a number.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.local
+    }
+
+    /// A link to this node within the process. Dial over it with [`Dialer::dial_over`](crate::Dialer::dial_over).
+    #[must_use]
+    pub fn pipe(&self) -> PipeEnd {
+        let (ours, theirs) = pipe(PIPE_BYTES);
+        // The accepting thread ends only with the node.
+        let _ = self.pipes.unbounded_send(Accepted::Pipe(theirs));
+        ours
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn counters(&self) -> NodeCounters {
+        NodeCounters {
+            unauthenticated: self.shared.unauthenticated.load(Ordering::SeqCst),
+            sessions: self.shared.sessions.load(Ordering::SeqCst),
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Closes every session with a reason, waits for the reasons to leave (a second or so at most), and ends
+    /// the threads.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        for thread in self.threads.drain(..) {
+            // A thread that panicked said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl NodeBuilder {
+    /// Who may dial. The default is nobody.
+    pub fn allow(mut self, allow: AllowList) -> Self {
+        self.allow = allow;
+        self
+    }
+
+    /// Offers a service: peers that open a stream called `name` get what `factory` makes for them, on one of
+    /// the worker threads. `factory` sees who the peer is.
+    pub fn serve<F>(self, name: &'static str, priority: Priority, factory: F) -> Self
+    where
+        F: Fn(&Peer) -> capnp::capability::Client + Clone + Send + Sync + 'static,
+    {
+        self.services(move |services| services.serve(name, priority, factory.clone()))
+    }
+
+    /// Offers services that have state on each worker thread: `setup` runs once on each.
+    pub fn services<F>(mut self, setup: F) -> Self
+    where
+        F: Fn(&mut Services) -> Result<(), ServeError> + Send + Sync + 'static,
+    {
+        self.setups.push(Arc::new(setup));
+        self
+    }
+
+    /// Accepts links from `listener`.
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Binds `endpoint` and accepts links from it.
+    pub fn listen(self, endpoint: &Endpoint) -> Result<Self, ListenError> {
+        Listener::bind(endpoint).map(|listener| self.listener(listener))
+    }
+
+    /// How many threads serve peers; at least one. Default: one for each processor.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// How many links may be in their handshake. Default: 64, at about 5 KiB each. More are dropped unread.
+    pub fn max_unauthenticated(mut self, most: usize) -> Self {
+        self.max_unauthenticated = most;
+        self
+    }
+
+    /// How many sessions may be up. Default: 1,024; the memory of one is bounded by its options. The links
+    /// of more are dropped unread.
+    pub fn max_sessions(mut self, most: usize) -> Self {
+        self.max_sessions = most;
+        self
+    }
+
+    /// Bounds and times of its sessions.
+    pub fn session_options(mut self, options: SessionOptions) -> Self {
+        self.session_options = options;
+        self
+    }
+
+    /// Bounds and times of its vats.
+    pub fn vat_options(mut self, options: Options) -> Self {
+        self.vat_options = options;
+        self
+    }
+
+    /// Hears of peers that come, go and are refused. It is called on the node's threads and must not block.
+    pub fn on_event(mut self, listener: impl Fn(NodeEvent) + Send + Sync + 'static) -> Self {
+        self.on_event = Arc::new(listener);
+        self
+    }
+
+    /// Starts the node's threads.
+    pub fn start(self) -> Result<Node, StartError> {
+        let node_id = self.key.node_id();
+        // A name that cannot be served shows here and not on a thread that nobody watches.
+        let mut trial = Services::default();
+        for setup in &self.setups {
+            setup(&mut trial)?;
+        }
+        let local = self.listeners.iter().map(|listener| listener.local().clone()).collect();
+        let shared = Arc::new(NodeState {
+            key: self.key,
+            allow: self.allow,
+            setups: self.setups,
+            max_unauthenticated: self.max_unauthenticated,
+            max_sessions: self.max_sessions,
+            session_options: self.session_options,
+            vat_options: self.vat_options,
+            on_event: self.on_event,
+            unauthenticated: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped: Stopped = stopped.map(drop as fn(_)).shared();
+        let (pipes, piped) = mpsc::unbounded();
+        let mut node =
+            Node { node_id, local, shared: shared.clone(), pipes, stop: Some(stop), threads: Vec::new() };
+        let mut workers = Vec::new();
+        for number in 0..self.workers {
+            let (mailbox, arrivals) = mpsc::unbounded();
+            workers.push(WorkerPort { mailbox, load: Arc::default() });
+            let (shared, stopped) = (shared.clone(), stopped.clone());
+            node.spawn(format!("vatmux-worker-{number}"), move || run_worker(shared, arrivals, stopped))?;
+        }
+        let listeners = self.listeners;
+        node.spawn("vatmux-accept".into(), move || {
+            run_acceptor(&shared, listeners, workers, piped, stopped)
+        })?;
+        Ok(node)
+    }
+}
+
+impl Node {
+    /// Starts a thread and waits until it has what it needs of the system.
+    fn spawn<F>(
+        &mut self,
+        name: String,
+        run: impl FnOnce() -> io::Result<F> + Send + 'static,
+    ) -> io::Result<()>
+    where
+        F: FnOnce(),
+    {
+        let (ready, readied) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            // Nobody listens any more where the node was given up.
+            match run() {
+                Ok(run) => {
+                    let _ = ready.send(Ok(()));
+                    run();
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })?;
+        self.threads.push(thread);
+        readied.recv().unwrap_or_else(|_| Err(io::Error::other("a thread of the node died at its start")))
+    }
+}
+
+/// Resolves when the node is dropped, on every thread.
+type Stopped = Shared<Map<oneshot::Receiver<()>, fn(Result<(), oneshot::Canceled>)>>;
+
+/// A link with its place among the unauthenticated ones.
+struct Arrival {
+    accepted: Accepted,
+    unauthenticated: Place,
+    load: Load,
+}
+
+/// The accepting thread's side of a worker.
+struct WorkerPort {
+    mailbox: mpsc::UnboundedSender<Arrival>,
+    load: Arc<AtomicUsize>,
+}
+
+/// One link on a worker, counted for as long as it lives.
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn add(to: &Arc<AtomicUsize>) -> Self {
+        to.fetch_add(1, Ordering::Relaxed);
+        Self(to.clone())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What one thread of a node runs on.
+fn thread_driver() -> io::Result<(Driver, Reactor)> {
+    let clock = MonotonicClock::default();
+    let reactor = Reactor::new(clock)?;
+    Ok((Driver::new(clock, reactor.clone().into_park()), reactor))
+}
+
+/// Prepares the accepting thread; what it returns runs until the node stops.
+fn run_acceptor(
+    state: &Arc<NodeState>,
+    listeners: Vec<Listener>,
+    workers: Vec<WorkerPort>,
+    piped: mpsc::UnboundedReceiver<Accepted>,
+    stopped: Stopped,
+) -> io::Result<impl FnOnce() + use<>> {
+    let (mut driver, reactor) = thread_driver()?;
+    let handle = driver.handle();
+    let door = Rc::new(Door { state: state.clone(), workers });
+    for listener in listeners {
+        let listener = WatchedListener::new(&reactor, listener)?;
+        handle.spawn(accept_links(listener, door.clone(), handle.clone()));
+    }
+    handle.spawn(piped.for_each(move |accepted| {
+        door.admit(accepted);
+        futures::future::ready(())
+    }));
+    let state = state.clone();
+    Ok(move || {
+        if let Err(error) = driver.drive_until(stopped) {
+            (state.on_event)(NodeEvent::AcceptFailed(error));
+        }
+    })
+}
+
+/// Where links come in.
+struct Door {
+    state: Arc<NodeState>,
+    workers: Vec<WorkerPort>,
+}
+
+impl Door {
+    /// Hands a link to the worker with the fewest, or drops it where there is no place for it.
+    fn admit(&self, accepted: Accepted) {
+        let most = self.state.max_unauthenticated;
+        let Some(unauthenticated) = Place::take(&self.state, |state| &state.unauthenticated, most) else {
+            (self.state.on_event)(NodeEvent::Dropped(Bound::Unauthenticated));
+            return;
+        };
+        let idlest = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        if let Some(worker) = idlest {
+            let load = Load::add(&worker.load);
+            // A worker ends only with the node.
+            let _ = worker.mailbox.unbounded_send(Arrival { accepted, unauthenticated, load });
+        }
+    }
+}
+
+async fn accept_links(listener: WatchedListener, door: Rc<Door>, handle: Handle) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => door.admit(accepted),
+            // The caller hung up before it was accepted: its loss.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                (door.state.on_event)(NodeEvent::AcceptFailed(error));
+                handle.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Prepares a worker thread; what it returns runs until the node stops and its sessions are closed.
+fn run_worker(
+    state: Arc<NodeState>,
+    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+    mut stopped: Stopped,
+) -> io::Result<impl FnOnce()> {
+    let (mut driver, reactor) = thread_driver()?;
+    let mut services = Services::default();
+    for setup in &state.setups {
+        setup(&mut services).map_err(io::Error::other)?;
+    }
+    let worker = Rc::new(Worker {
+        handle: driver.handle(),
+        reactor,
+        services: Rc::new(services),
+        peers: RefCell::default(),
+        next_peer: Cell::new(0),
+        state: state.clone(),
+    });
+    Ok(move || {
+        let served = driver.drive_until(async {
+            while let Either::Left((Some(arrival), _)) = select(arrivals.next(), &mut stopped).await {
+                worker.handle.spawn(worker.clone().serve(arrival));
+            }
+            worker.close_all().await;
+        });
+        if let Err(error) = served {
+            (state.on_event)(NodeEvent::AcceptFailed(error));
+        }
+    })
+}
+
+/// The state of one worker thread.
+struct Worker {
+    state: Arc<NodeState>,
+    handle: Handle,
+    reactor: Reactor,
+    services: Rc<Services>,
+    peers: RefCell<BTreeMap<u64, Peer>>,
+    next_peer: Cell<u64>,
+}
+
+impl Worker {
+    /// Carries one link from its first byte to its end.
+    async fn serve(self: Rc<Self>, arrival: Arrival) {
+        let Arrival { accepted, unauthenticated, load: _load } = arrival;
+        let state = &self.state;
+        let session = match self.shake_hands(accepted).await {
+            Ok(session) => session,
+            Err(failure) => {
+                (state.on_event)(NodeEvent::Refused(failure));
+                return;
+            }
+        };
+        drop(unauthenticated);
+        let Some(_place) = Place::take(state, |state| &state.sessions, state.max_sessions) else {
+            session.close(CloseCode::OVERLOADED);
+            (state.on_event)(NodeEvent::Dropped(Bound::Sessions));
+            return;
+        };
+        let peer = Peer::new(session, self.services.clone(), state.vat_options.clone());
+        (state.on_event)(NodeEvent::Connected(peer.node_id()));
+        let number = self.next_peer.get();
+        self.next_peer.set(number + 1);
+        self.peers.borrow_mut().insert(number, peer.clone());
+        let end = peer.closed().await;
+        self.peers.borrow_mut().remove(&number);
+        (state.on_event)(NodeEvent::Ended(peer.node_id(), end));
+    }
+
+    async fn shake_hands(&self, accepted: Accepted) -> Result<Session, HandshakeFailure> {
+        let link: Box<dyn Link> = match accepted {
+            Accepted::Tcp(stream) => Box::new(SocketLink::new(&self.reactor, stream)?),
+            #[cfg(unix)]
+            Accepted::Unix(stream) => Box::new(SocketLink::new(&self.reactor, stream)?),
+            Accepted::Pipe(pipe) => Box::new(pipe),
+        };
+        let entropy = Entropy::from_system().map_err(io::Error::other)?;
+        let state = &self.state;
+        vatmux_driver::accept(
+            &self.handle,
+            link,
+            &state.key,
+            &state.allow,
+            entropy,
+            HeapStorage::default(),
+            state.session_options.clone(),
+        )
+        .await
+    }
+
+    async fn close_all(&self) {
+        let peers = std::mem::take(&mut *self.peers.borrow_mut());
+        join_all(peers.into_values().map(|peer| async move {
+            peer.close(CloseCode::GOING_AWAY);
+            peer.closed().await
+        }))
+        .await;
+    }
+}

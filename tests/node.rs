@@ -1,0 +1,268 @@
+//! Nodes that meet over real sockets: who gets in, who does not, and what each is told.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use vatmux::health;
+use vatmux::schema::health_capnp;
+use vatmux::{
+    AllowList, Bound, DialError, Endpoint, Entropy, HandshakeFailure, Local, Node, NodeAddress, NodeBuilder,
+    NodeEvent, NodeId, Peer, Priority, Remote, SecretKey, SessionEnd,
+};
+use vatmux_mux::CloseCode;
+
+/// Nothing here takes this long; a test that hangs should say so.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn key() -> SecretKey {
+    SecretKey::generate(Entropy::from_system().unwrap())
+}
+
+fn anywhere() -> Endpoint {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+/// A node on any free port that offers health to whoever `allow` permits, and its events.
+fn health_node(
+    allow: AllowList,
+    configure: impl FnOnce(NodeBuilder) -> NodeBuilder,
+) -> (Node, mpsc::Receiver<NodeEvent>) {
+    let (tell, events) = mpsc::channel();
+    let builder = Node::builder(key())
+        .allow(allow)
+        .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+        .on_event(move |event| drop(tell.send(event)));
+    (configure(builder).start().unwrap(), events)
+}
+
+fn on_tcp(allow: AllowList) -> (Node, mpsc::Receiver<NodeEvent>) {
+    health_node(allow, |builder| builder.listen(&anywhere()).unwrap())
+}
+
+fn address(node: &Node) -> NodeAddress {
+    NodeAddress { node: node.node_id(), endpoint: node.endpoints()[0].clone(), path: String::new() }
+}
+
+fn tcp_stream(node: &Node) -> TcpStream {
+    let Endpoint::Tcp { host, port } = &node.endpoints()[0] else { panic!("not on TCP") };
+    TcpStream::connect((host.as_str(), *port)).unwrap()
+}
+
+fn connect_health(peer: &Peer) -> Remote<health_capnp::health::Client> {
+    peer.connect(health::SERVICE_NAME, health::PRIORITY).unwrap()
+}
+
+fn ping_once(local: &mut Local, peer: &Peer) -> Result<(), health::PingError> {
+    let remote = connect_health(peer);
+    local.drive_until(health::ping(&remote, 42)).unwrap()
+}
+
+fn dial(local: &mut Local, address: &NodeAddress) -> Result<Peer, DialError> {
+    let dialer = local.dialer();
+    local.drive_until(dialer.dial(address)).unwrap()
+}
+
+fn next(events: &mpsc::Receiver<NodeEvent>) -> NodeEvent {
+    events.recv_timeout(PATIENCE).expect("the node tells what happens to it")
+}
+
+#[test]
+fn a_peer_is_served_over_tcp() {
+    let (node, events) = on_tcp(AllowList::Anyone);
+    let mut local = Local::new(key()).unwrap();
+    let peer = dial(&mut local, &address(&node)).unwrap();
+    assert_eq!(peer.node_id(), node.node_id());
+    ping_once(&mut local, &peer).unwrap();
+    let us = local.dialer().node_id();
+    assert!(matches!(next(&events), NodeEvent::Connected(peer) if peer == us));
+    assert_eq!(node.counters().sessions, 1);
+    drop(peer);
+    let handle = local.handle();
+    local.drive_until(handle.sleep(Duration::ZERO)).unwrap();
+    drop(local);
+    assert!(matches!(next(&events), NodeEvent::Ended(peer, _) if peer == us));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_peer_is_served_over_a_unix_socket_whose_file_goes_with_the_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.sock");
+    let endpoint = Endpoint::Unix(path.clone());
+    for _ in 0..2 {
+        let (node, _events) = health_node(AllowList::Anyone, |builder| builder.listen(&endpoint).unwrap());
+        let mut local = Local::new(key()).unwrap();
+        let peer = dial(&mut local, &address(&node)).unwrap();
+        ping_once(&mut local, &peer).unwrap();
+        drop(node);
+        assert!(!path.exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_socket_file_of_a_process_that_died_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "a listener that is dropped leaves its file, as one that died does");
+    let (node, _events) =
+        health_node(AllowList::Anyone, |builder| builder.listen(&Endpoint::Unix(path.clone())).unwrap());
+    drop(node);
+    std::fs::write(&path, "not a socket").unwrap();
+    assert!(vatmux::Listener::bind(&Endpoint::Unix(path.clone())).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"not a socket");
+}
+
+#[test]
+fn a_peer_is_served_over_a_pipe_within_the_process() {
+    let (node, _events) = health_node(AllowList::Anyone, |builder| builder);
+    let mut local = Local::new(key()).unwrap();
+    let address = NodeAddress { node: node.node_id(), endpoint: anywhere(), path: String::new() };
+    let (dialer, pipe) = (local.dialer(), node.pipe());
+    let peer = local.drive_until(dialer.dial_over(pipe, &address)).unwrap().unwrap();
+    ping_once(&mut local, &peer).unwrap();
+}
+
+#[test]
+fn many_peers_are_served_at_once_by_several_workers() {
+    let (node, _events) =
+        health_node(AllowList::Anyone, |builder| builder.workers(3).listen(&anywhere()).unwrap());
+    let address = address(&node);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let address = address.clone();
+            std::thread::spawn(move || {
+                let mut local = Local::new(key()).unwrap();
+                let peers: Vec<_> = (0..5).map(|_| dial(&mut local, &address).unwrap()).collect();
+                for peer in &peers {
+                    ping_once(&mut local, peer).unwrap();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn nobody_is_allowed_unless_named() {
+    let friend = key();
+    let (node, events) = on_tcp(AllowList::from_iter([friend.node_id()]));
+    let mut stranger = Local::new(key()).unwrap();
+    let peer = dial(&mut stranger, &address(&node)).unwrap();
+    let end = stranger.drive_until(peer.closed()).unwrap();
+    assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
+    let who = stranger.dialer().node_id();
+    assert!(matches!(next(&events), NodeEvent::Refused(HandshakeFailure::NotAllowed(peer)) if peer == who));
+    let refused = peer.connect::<health_capnp::health::Client>(health::SERVICE_NAME, health::PRIORITY);
+    assert!(refused.err().unwrap().to_string().contains("not allowed"));
+
+    let mut friend = Local::new(friend).unwrap();
+    let peer = dial(&mut friend, &address(&node)).unwrap();
+    ping_once(&mut friend, &peer).unwrap();
+}
+
+#[test]
+fn a_node_with_another_id_is_not_talked_to() {
+    let (node, _events) = on_tcp(AllowList::Anyone);
+    let mut local = Local::new(key()).unwrap();
+    let wrong: NodeId = key().node_id();
+    let error = dial(&mut local, &NodeAddress { node: wrong, ..address(&node) }).err().unwrap();
+    assert!(error.to_string().contains("another node id"), "{error}");
+}
+
+#[test]
+fn nobody_listening_is_said_plainly() {
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let mut local = Local::new(key()).unwrap();
+    let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port };
+    let address = NodeAddress { node: key().node_id(), endpoint, path: String::new() };
+    let error = dial(&mut local, &address).err().unwrap();
+    assert!(
+        matches!(&error, DialError::Connect { error, .. } if error.kind() == std::io::ErrorKind::ConnectionRefused)
+    );
+}
+
+#[test]
+fn a_second_listener_on_an_address_is_told_that_it_is_taken() {
+    let (node, _events) = on_tcp(AllowList::Anyone);
+    let error = Node::builder(key()).listen(&node.endpoints()[0]).err().unwrap();
+    assert_eq!(error.error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains("another process listens there"));
+}
+
+#[test]
+fn another_protocol_is_cut_off_at_its_first_bytes() {
+    let (node, events) = on_tcp(AllowList::Anyone);
+    let mut stream = tcp_stream(&node);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A reset is as good an end as any here: the node closed with bytes unread.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "strangers are told nothing");
+    let NodeEvent::Refused(failure) = next(&events) else { panic!("a link was refused") };
+    assert!(failure.to_string().contains("not a vatmux node"), "{failure}");
+}
+
+#[test]
+fn strangers_beyond_the_bound_are_dropped_and_their_places_come_back() {
+    let (node, events) =
+        health_node(AllowList::Anyone, |builder| builder.max_unauthenticated(2).listen(&anywhere()).unwrap());
+    let silent = [tcp_stream(&node), tcp_stream(&node)];
+    let mut third = tcp_stream(&node);
+    third.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(matches!(next(&events), NodeEvent::Dropped(Bound::Unauthenticated)));
+    assert_eq!(third.read(&mut [0; 1]).unwrap_or(0), 0);
+    drop(silent);
+    for _ in 0..2 {
+        assert!(matches!(next(&events), NodeEvent::Refused(_)));
+    }
+    let mut local = Local::new(key()).unwrap();
+    let peer = dial(&mut local, &address(&node)).unwrap();
+    ping_once(&mut local, &peer).unwrap();
+}
+
+#[test]
+fn sessions_beyond_the_bound_are_told_that_the_node_is_full() {
+    let (node, _events) =
+        health_node(AllowList::Anyone, |builder| builder.max_sessions(1).listen(&anywhere()).unwrap());
+    let mut local = Local::new(key()).unwrap();
+    let first = dial(&mut local, &address(&node)).unwrap();
+    ping_once(&mut local, &first).unwrap();
+    let second = dial(&mut local, &address(&node)).unwrap();
+    let end = local.drive_until(second.closed()).unwrap();
+    assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::OVERLOADED));
+    ping_once(&mut local, &first).unwrap();
+}
+
+#[test]
+fn a_node_that_stops_says_goodbye() {
+    let (node, _events) = on_tcp(AllowList::Anyone);
+    let mut local = Local::new(key()).unwrap();
+    let peer = dial(&mut local, &address(&node)).unwrap();
+    ping_once(&mut local, &peer).unwrap();
+    let stopping = std::thread::spawn(move || drop(node));
+    let end = local.drive_until(peer.closed()).unwrap();
+    assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::GOING_AWAY));
+    stopping.join().unwrap();
+}
+
+#[test]
+fn a_service_that_is_not_offered_is_named_in_the_error() {
+    let (node, _events) = on_tcp(AllowList::Anyone);
+    let mut local = Local::new(key()).unwrap();
+    let peer = dial(&mut local, &address(&node)).unwrap();
+    let remote: Remote<health_capnp::health::Client> =
+        peer.connect("no.such.service", Priority::FIRST).unwrap();
+    let error = local.drive_until(health::ping(&remote, 1)).unwrap().unwrap_err();
+    assert!(error.to_string().contains("no service named \"no.such.service\""), "{error}");
+    ping_once(&mut local, &peer).unwrap();
+}
