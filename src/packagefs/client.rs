@@ -1,8 +1,10 @@
 //! The client of a packagefs service, and its listings.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use futures::io::AsyncWrite;
+use vatmux_rpc::{ConnectError, Peer, Remote};
 
 use super::attributes::{Attributes, Entry};
 use super::error::{Error, Operation, Violation};
@@ -26,6 +28,8 @@ const MAX_EMPTY_PAGES: u32 = 1000;
 #[derive(Clone)]
 pub struct Client {
     remote: package_fs::Client,
+    /// The vat that `remote` came through, where it is this client's to keep.
+    _vat: Option<Rc<Remote<package_fs::Client>>>,
 }
 
 /// What [`Client::stat`] does when the path is a symbolic link's.
@@ -38,10 +42,17 @@ pub enum Links {
 }
 
 impl Client {
-    /// A client of the service behind `remote`.
+    /// A client of the service behind `remote`, for as long as the vat lives through which that came.
     #[must_use]
     pub fn new(remote: package_fs::Client) -> Self {
-        Self { remote }
+        Self { remote, _vat: None }
+    }
+
+    /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone. No round trip:
+    /// where the peer has no such service, the first call says so.
+    pub fn connect(peer: &Peer) -> Result<Self, ConnectError> {
+        let vat: Remote<package_fs::Client> = peer.connect(super::SERVICE_NAME, super::PRIORITY)?;
+        Ok(Self { remote: vat.clone(), _vat: Some(Rc::new(vat)) })
     }
 
     /// What `path` names. One round trip.
