@@ -1,0 +1,10 @@
+//! One module per command.
+
+pub(crate) mod cat;
+pub(crate) mod demo;
+pub(crate) mod get;
+pub(crate) mod id;
+pub(crate) mod ls;
+pub(crate) mod ping;
+pub(crate) mod serve;
+pub(crate) mod stat;

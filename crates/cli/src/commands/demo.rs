@@ -1,0 +1,225 @@
+//! `vatmux demo`: two nodes in one process, and what passes between them.
+
+mod report;
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::channel::oneshot;
+use futures::future::join;
+use vatmux::health;
+use vatmux::packagefs::{FetchOptions, OutsideLinks, SkipReason, Summary, Tree};
+use vatmux::schema::health_capnp;
+use vatmux_host::{Endpoint, Local, NodeAddress};
+use vatmux_noise::{Entropy, NodeId, SecretKey};
+
+use crate::arguments::{Arguments, Demo};
+use crate::commands::serve;
+use crate::compare::{self, Difference, Equal};
+use crate::failure::Failure;
+use crate::interrupt::Interruptible;
+use crate::latency::Latencies;
+use crate::output;
+use crate::pulse::Pulse;
+use crate::visit::{self, Calls, Visit};
+use report::Report;
+
+/// A load shorter than this says nothing; a directory is fetched again until it lasted as long.
+const LOAD_TIME: Duration = Duration::from_millis(1500);
+
+/// A load of this many bytes is enough, however short.
+const LOAD_BYTES: u64 = 256 << 20;
+
+/// The longest that fetching again may go on, with what is compared and removed in between.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many pings show what the link takes when nothing else is on it.
+const IDLE_PINGS: u64 = 500;
+
+/// The most entries of the root that are listed.
+const MAX_ENTRIES: u64 = 1_000_000;
+
+pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
+    let directory = directory(demo)?;
+    let tree = Arc::new(Tree::open(&directory)?);
+    let workspace = tempfile::tempdir().map_err(Failure::system("a temporary directory"))?;
+    let interruptible = Interruptible::new()?;
+
+    let (server, client) = (fresh_key()?, fresh_key()?);
+    let only_the_client = [client.node_id()].into_iter().collect();
+    let loopback = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
+    let node = serve::node(server, only_the_client, &tree).workers(1).listen(&loopback)?.start()?;
+    let endpoint = node.endpoints().first().cloned().unwrap_or(loopback);
+    let address = NodeAddress { node: node.node_id(), endpoint, path: String::new() };
+
+    let mut local = Local::new(client).map_err(Failure::system("what a node needs"))?;
+    let dialer = visit::prepare(local.dialer(), arguments.timeout, Calls::Transfers);
+    let (handle, me) = (local.handle(), dialer.node_id());
+    let showing = visit::dial_and_work(dialer, handle, &address, |visit| {
+        interruptible.run(show(visit, me, &directory, workspace.path()))
+    });
+    let report = local.drive_until(showing).map_err(Failure::system("to wait for sockets"))??;
+    output::print_line(&if arguments.json { report.to_json().to_string() } else { report.to_string() })
+}
+
+/// The directory that was named, or the project's documentation: here, or where this program was built.
+fn directory(demo: &Demo) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &demo.dir {
+        return Ok(directory.clone());
+    }
+    let places = [Path::new("docs"), Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs"))];
+    let found = places.into_iter().find(|place| place.is_dir()).ok_or(Failure::NothingToShow)?;
+    Ok(fs::canonicalize(found).unwrap_or_else(|_| found.to_owned()))
+}
+
+fn fresh_key() -> Result<SecretKey, Failure> {
+    let entropy = Entropy::from_system()
+        .map_err(|error| Failure::System { what: "random bytes", error: std::io::Error::other(error) })?;
+    Ok(SecretKey::generate(entropy))
+}
+
+/// Everything that is shown, from the first call to the last comparison.
+async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) -> Result<Report, Failure> {
+    let pulse = Pulse::new(&visit.handle, Rc::new(Cell::new(false)));
+    let (files, health) = (visit.files()?, visit.health()?);
+    let entries = pulse.guard("listing", async { Ok(files.client.list("", MAX_ENTRIES).await?) }).await?;
+    let idle = RefCell::new(Vec::new());
+    let pinging = async {
+        for _ in 0..IDLE_PINGS {
+            ping(&health, &idle, &pulse).await?;
+        }
+        Ok(())
+    };
+    pulse.guard("pinging", pinging).await?;
+
+    let mut rounds = Rounds::default();
+    let loaded = RefCell::new(Vec::new());
+    let started = Instant::now();
+    while !rounds.suffice() && started.elapsed() < PATIENCE {
+        let copy = workspace.join("copy");
+        let fetching = Cell::new(true);
+        let fetch = async {
+            let options = FetchOptions { outside_links: OutsideLinks::Recreate, ..FetchOptions::default() };
+            let began = Instant::now();
+            let fetched = files.client.fetch_tree("", &copy, options, &|_| pulse.beat()).await;
+            fetching.set(false);
+            fetched.map(|summary| (summary, began.elapsed()))
+        };
+        let ping_beside = async {
+            while fetching.get() {
+                ping(&health, &loaded, &pulse).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        let both = async {
+            let (fetched, pinged) = join(fetch, ping_beside).await;
+            pinged?;
+            Ok(fetched?)
+        };
+        let (summary, time) = pulse.guard("fetching", both).await?;
+        let equal = compare_and_remove(directory, &copy).await?;
+        pulse.beat();
+        rounds.add(summary, time, equal, directory)?;
+    }
+    let nothing_measured =
+        || Failure::Differs { directory: directory.to_owned(), what: "nothing was measured".into() };
+    Ok(Report {
+        directory: directory.to_owned(),
+        server: visit.peer.node_id(),
+        client,
+        handshake: visit.dial_time,
+        entries: entries.len(),
+        idle: Latencies::of(idle.into_inner()).ok_or_else(nothing_measured)?,
+        loaded: Latencies::of(loaded.into_inner()).ok_or_else(nothing_measured)?,
+        rounds,
+    })
+}
+
+async fn ping(
+    health: &health_capnp::health::Client,
+    times: &RefCell<Vec<Duration>>,
+    pulse: &Pulse,
+) -> Result<(), Failure> {
+    let nonce = times.borrow().len() as u64;
+    let sent = Instant::now();
+    health::ping(health, nonce).await?;
+    times.borrow_mut().push(sent.elapsed());
+    pulse.beat();
+    Ok(())
+}
+
+/// Compares the copy with what was served, and removes it, on a thread of its own: the session goes on meanwhile.
+async fn compare_and_remove(directory: &Path, copy: &Path) -> Result<Equal, Failure> {
+    let (done, compared) = oneshot::channel();
+    let (original, copy) = (directory.to_owned(), copy.to_owned());
+    thread::Builder::new()
+        .name("vatmux-compare".into())
+        .spawn(move || {
+            let outcome = compare::directories(&original, &copy);
+            // What stays goes with the directory that it is in.
+            let _ = fs::remove_dir_all(&copy);
+            // Nobody waits where the demo was interrupted.
+            let _ = done.send(outcome);
+        })
+        .map_err(Failure::system("a thread"))?;
+    let outcome = compared.await.unwrap_or_else(|_| Err(Difference::Unfinished));
+    outcome.map_err(|difference| Failure::Differs {
+        directory: directory.to_owned(),
+        what: difference.to_string(),
+    })
+}
+
+/// What all fetches came to.
+#[derive(Default)]
+pub(crate) struct Rounds {
+    count: u64,
+    /// Of the last round; each finds the same.
+    summary: Summary,
+    bytes: u64,
+    time: Duration,
+}
+
+impl Rounds {
+    fn suffice(&self) -> bool {
+        self.time >= LOAD_TIME || self.bytes >= LOAD_BYTES
+    }
+
+    /// Counts a round, if all that has bytes was in it.
+    fn add(
+        &mut self,
+        summary: Summary,
+        time: Duration,
+        equal: Equal,
+        directory: &Path,
+    ) -> Result<(), Failure> {
+        let differs = |what| Failure::Differs { directory: directory.to_owned(), what };
+        let missing = summary.skipped.iter().find(|skipped| match skipped.reason {
+            SkipReason::NotAFile => false,
+            SkipReason::Refused { .. }
+            | SkipReason::LinkLeavesTree { .. }
+            | SkipReason::LinkClimbs { .. }
+            | SkipReason::LinkInvalid
+            | SkipReason::PathTooLong
+            | SkipReason::Unnameable { .. } => true,
+        });
+        if let Some(skipped) = missing {
+            return Err(differs(format!("`{}` was left out: {}", skipped.path, skipped.reason)));
+        }
+        if (summary.files, summary.bytes) != (equal.files, equal.bytes) {
+            return Err(differs(format!(
+                "{} files of {} bytes were fetched, and {} of {} compared",
+                summary.files, summary.bytes, equal.files, equal.bytes
+            )));
+        }
+        self.count += 1;
+        self.bytes += summary.bytes;
+        self.time += time;
+        self.summary = summary;
+        Ok(())
+    }
+}

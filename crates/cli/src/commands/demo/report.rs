@@ -1,0 +1,141 @@
+//! What the demo found, for people and for programs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::BinaryBytes;
+use serde_json::{Value, json};
+use vatmux_noise::NodeId;
+
+use super::Rounds;
+use crate::json::{seconds, skipped};
+use crate::latency::{Latencies, shown};
+use crate::text::{self, Harmless};
+use crate::visit::{FILES_PRIORITY, HEALTH_PRIORITY};
+
+/// A demo that went well: every byte was equal.
+pub(crate) struct Report {
+    pub(super) directory: PathBuf,
+    pub(super) server: NodeId,
+    pub(super) client: NodeId,
+    pub(super) handshake: Duration,
+    pub(super) entries: usize,
+    pub(super) rounds: Rounds,
+    pub(super) idle: Latencies,
+    pub(super) loaded: Latencies,
+}
+
+impl Report {
+    fn bytes_per_second(&self) -> f64 {
+        self.rounds.bytes as f64 / self.rounds.time.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let summary = &self.rounds.summary;
+        json!({
+            "directory": self.directory.to_string_lossy(),
+            "server": self.server.to_string(),
+            "client": self.client.to_string(),
+            "handshake_seconds": seconds(self.handshake),
+            "entries": self.entries,
+            "rounds": self.rounds.count,
+            "files": summary.files,
+            "directories": summary.directories,
+            "links": summary.links,
+            "bytes": summary.bytes,
+            "fetch_seconds": seconds(self.rounds.time),
+            "bytes_per_second": self.bytes_per_second(),
+            "streams": [
+                { "service": vatmux::packagefs::SERVICE_NAME, "priority": FILES_PRIORITY.get() },
+                { "service": vatmux::health::SERVICE_NAME, "priority": HEALTH_PRIORITY.get() },
+            ],
+            "ping_idle": self.idle.to_json(),
+            "ping_loaded": self.loaded.to_json(),
+            "skipped": skipped(&summary.skipped),
+            "equal": true,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rounds { count, summary, bytes, time } = &self.rounds;
+        writeln!(f, "two nodes with fresh keys, in this process, over TCP on this machine")?;
+        writeln!(f)?;
+        writeln!(f, "server      {}", self.server)?;
+        writeln!(f, "client      {}", self.client)?;
+        writeln!(f, "handshake   {}, from the first SYN to a session", shown(self.handshake))?;
+        writeln!(f, "streams     {}", Streams)?;
+        writeln!(
+            f,
+            "listed      {} in the root of {}",
+            text::count(self.entries as u64, "entry", "entries"),
+            Harmless(&self.directory.to_string_lossy())
+        )?;
+        writeln!(
+            f,
+            "fetched     {} in {}, {} links, {} ({} bytes){}",
+            text::count(summary.files, "file", "files"),
+            text::count(summary.directories, "directory", "directories"),
+            summary.links,
+            BinaryBytes(summary.bytes),
+            summary.bytes,
+            Times(*count),
+        )?;
+        writeln!(
+            f,
+            "throughput  {} in {}: {}/s",
+            BinaryBytes(*bytes),
+            shown(*time),
+            BinaryBytes(self.bytes_per_second() as u64)
+        )?;
+        writeln!(f, "ping idle   {}", Line(&self.idle))?;
+        writeln!(f, "ping loaded {}", Line(&self.loaded))?;
+        for skipped in &summary.skipped {
+            writeln!(f, "passed over {}: {}", Harmless(&skipped.path), skipped.reason)?;
+        }
+        write!(f, "compared    every byte of every round: equal")
+    }
+}
+
+struct Streams;
+
+impl fmt::Display for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "2: {} on priority {}, {} on priority {} (0 is served first)",
+            vatmux::packagefs::SERVICE_NAME,
+            FILES_PRIORITY.get(),
+            vatmux::health::SERVICE_NAME,
+            HEALTH_PRIORITY.get()
+        )
+    }
+}
+
+struct Times(u64);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => Ok(()),
+            times => write!(f, ", {times} times to be a load"),
+        }
+    }
+}
+
+struct Line<'a>(&'a Latencies);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(latencies) = self;
+        write!(
+            f,
+            "median {:>9}, p99 {:>9}  ({} pings)",
+            shown(latencies.median()),
+            shown(latencies.p99()),
+            latencies.count()
+        )
+    }
+}

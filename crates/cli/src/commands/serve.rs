@@ -1,0 +1,147 @@
+//! `vatmux serve`
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use vatmux::packagefs::Tree;
+use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
+use vatmux_mux::Priority;
+use vatmux_noise::{AllowList, SecretKey};
+use vatmux_rpc::Options;
+
+use crate::arguments::{Arguments, Serve};
+use crate::failure::Failure;
+use crate::text::Harmless;
+use crate::{home, interrupt, output};
+
+/// How many events wait to be printed; more are dropped.
+const EVENTS: usize = 1024;
+
+/// How long the last events have to be printed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a reader may pause in the middle of a file before its stream is cut: the node's own calls are those that
+/// hand over the next bytes.
+const READER_PAUSE: Duration = Duration::from_secs(600);
+
+pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
+    let (key, _) = home::key(arguments)?;
+    let tree = Arc::new(Tree::open(&serve.dir)?);
+    let allow = if serve.allow_anyone { AllowList::Anyone } else { serve.allow.iter().copied().collect() };
+    let (stop, stopped) = mpsc::channel();
+    interrupt::on_request(move || {
+        // The second request finds the process ending.
+        let _ = stop.send(());
+    })?;
+
+    let mut builder = node(key, allow, &tree);
+    for endpoint in &serve.listen {
+        builder = builder.listen(&absolute(endpoint)?)?;
+    }
+    if let Some(workers) = serve.workers {
+        builder = builder.workers(workers.into());
+    }
+    let reporter = Reporter::start(arguments.json)?;
+    let node = builder.on_event(reporter.listener()).start()?;
+    announce(&node, arguments.json)?;
+
+    // The other end is the handler's, which lasts as long as the process.
+    let _ = stopped.recv();
+    drop(node);
+    reporter.finish();
+    Ok(())
+}
+
+/// A node that offers `tree`, and health. Nobody's reading may go before what others wait for: content is never more
+/// urgent than the middle.
+pub(crate) fn node(key: SecretKey, allow: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
+    let tree = tree.clone();
+    Node::builder(key)
+        .allow(allow)
+        .vat_options(Options { call_deadline: READER_PAUSE, ..Options::default() })
+        .serve(vatmux::health::SERVICE_NAME, Priority::FIRST, |_| {
+            capnp_rpc::new_client::<vatmux::schema::health_capnp::health::Client, _>(vatmux::health::Server)
+                .client
+        })
+        .serve(vatmux::packagefs::SERVICE_NAME, Priority::default(), move |_| {
+            let server = vatmux::packagefs::Server::new(tree.clone(), vatmux::packagefs::Limits::default());
+            capnp_rpc::new_client::<vatmux::schema::packagefs_capnp::package_fs::Client, _>(server).client
+        })
+}
+
+/// A socket's path as it is called from anywhere.
+fn absolute(endpoint: &Endpoint) -> Result<Endpoint, Failure> {
+    match endpoint {
+        Endpoint::Tcp { .. } => Ok(endpoint.clone()),
+        Endpoint::Unix(path) => std::path::absolute(path)
+            .map(Endpoint::Unix)
+            .map_err(|error| Failure::Local { what: "find", path: path.clone(), error }),
+    }
+}
+
+/// Tells where the node listens, now that it does.
+fn announce(node: &Node, json: bool) -> Result<(), Failure> {
+    let addresses = node.endpoints().iter().map(|endpoint| {
+        NodeAddress { node: node.node_id(), endpoint: endpoint.clone(), path: String::new() }.to_string()
+    });
+    output::print_line(&if json {
+        json!({ "node_id": node.node_id().to_string(), "listening": addresses.collect::<Vec<_>>() })
+            .to_string()
+    } else {
+        addresses.collect::<Vec<_>>().join("\n")
+    })
+}
+
+/// Prints a node's events on a thread that may wait for whoever reads them; the node's threads must not.
+struct Reporter {
+    events: mpsc::SyncSender<NodeEvent>,
+    done: mpsc::Receiver<()>,
+}
+
+impl Reporter {
+    fn start(json: bool) -> Result<Self, Failure> {
+        let (events, told) = mpsc::sync_channel(EVENTS);
+        let (finished, done) = mpsc::channel();
+        thread::Builder::new()
+            .name("vatmux-events".into())
+            .spawn(move || {
+                for event in told {
+                    output::tell(&line(&event, json));
+                }
+                // Nobody waits where the last words took too long.
+                let _ = finished.send(());
+            })
+            .map_err(Failure::system("a thread"))?;
+        Ok(Self { events, done })
+    }
+
+    /// What hears of events and never waits.
+    fn listener(&self) -> impl Fn(NodeEvent) + Send + Sync + 'static {
+        let events = self.events.clone();
+        move |event| {
+            // With a thousand lines unread, one more is worth less than the node's time.
+            let _ = events.try_send(event);
+        }
+    }
+
+    fn finish(self) {
+        drop(self.events);
+        let _ = self.done.recv_timeout(LAST_WORDS);
+    }
+}
+
+fn line(event: &NodeEvent, json: bool) -> String {
+    if !json {
+        return Harmless(&event.to_string()).to_string();
+    }
+    let (kind, peer, detail) = match event {
+        NodeEvent::Connected(peer) => ("connected", Some(peer), None),
+        NodeEvent::Ended(peer, end) => ("left", Some(peer), Some(end.to_string())),
+        NodeEvent::Refused(failure) => ("refused", None, Some(failure.to_string())),
+        NodeEvent::Dropped(_) => ("dropped", None, Some(event.to_string())),
+        NodeEvent::AcceptFailed(error) => ("accept_failed", None, Some(error.to_string())),
+    };
+    json!({ "event": kind, "peer": peer.map(ToString::to_string), "detail": detail }).to_string()
+}

@@ -1,0 +1,251 @@
+//! Why a command did not do what it was asked, in one line for the person or the program that asked.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+use vatmux::health::PingError;
+use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
+use vatmux_host::keys::KeyError;
+use vatmux_host::{DialError, Endpoint, ListenError, StartError};
+use vatmux_noise::NodeId;
+use vatmux_rpc::ConnectError;
+
+use crate::text::{self, Harmless};
+
+/// The longest line that is printed, in bytes: enough for any of ours, and for the most part of an argument of 100 KB
+/// that clap repeats.
+const MAX_LINE_BYTES: usize = 2_000;
+
+/// How a process is said to have ended that wrote to a pipe which nobody reads: 128 and the number of SIGPIPE.
+const BROKEN_PIPE_EXIT_CODE: u8 = 141;
+
+/// How a process is said to have ended that was interrupted: 128 and the number of SIGINT.
+const INTERRUPTED_EXIT_CODE: u8 = 130;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// No place for the key.
+    #[error("cannot find this user's configuration directory; say where to keep the key: --home DIR")]
+    NoHome,
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No session.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// A session, and a peer that does not want us.
+    #[error(
+        "the node at {endpoint} does not allow this node; ask its owner to serve with --allow {node} (this node's id)"
+    )]
+    NotAllowed {
+        /// The node's.
+        endpoint: Endpoint,
+        /// Ours.
+        node: NodeId,
+    },
+    /// No stream in the session.
+    #[error("cannot reach a service of the node at {endpoint}: {error}")]
+    Connect {
+        /// The node's.
+        endpoint: Endpoint,
+        /// What the vat said.
+        error: ConnectError,
+    },
+    /// The node lives and nothing comes of it.
+    #[error("gave up {doing}: nothing has moved for {after:?}")]
+    Stalled {
+        /// What was under way.
+        doing: String,
+        /// How long.
+        after: Duration,
+    },
+    /// A packagefs request.
+    #[error("{0}{hint}", hint = hint(.0))]
+    Files(#[from] packagefs::Error),
+    /// There is something by the name of what would be written.
+    #[error("cannot fetch to `{}`: there is a file of this name; add --force to replace it", path.display())]
+    Exists {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The root has no name of its own.
+    #[error("the root of a node has no name to be called by here; say what to call the copy")]
+    NoName,
+    /// A tree came, but not all of it.
+    #[error(
+        "fetched `{}`, but left out {} of it (told above)",
+        path.display(), text::count(*left_out, "entry", "entries")
+    )]
+    Incomplete {
+        /// The destination.
+        path: PathBuf,
+        /// How many entries are missing.
+        left_out: u64,
+    },
+    /// A ping.
+    #[error(transparent)]
+    Ping(#[from] PingError),
+    /// A directory to serve.
+    #[error(transparent)]
+    Tree(#[from] OpenTreeError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A node.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No directory for the demo.
+    #[error("there is no directory to show: `docs` is not here; name one: vatmux demo DIR")]
+    NothingToShow,
+    /// The demo found a difference.
+    #[error("what was fetched differs from `{}`: {what}", directory.display())]
+    Differs {
+        /// What was served.
+        directory: PathBuf,
+        /// The first difference.
+        what: String,
+    },
+    /// A file of this machine.
+    #[error("cannot {what} `{}`: {error}", path.display())]
+    Local {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Standard output.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// Nobody reads standard output any more, which is no news to whoever stopped.
+    #[error("nobody reads standard output")]
+    OutputClosed,
+    /// Somebody asked the process to end.
+    #[error("interrupted; nothing has been changed")]
+    Interrupted,
+    /// Something that every program needs of its system.
+    #[error("the system refused {what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl Failure {
+    /// What clap says in several paragraphs, in one line.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let end = ["\n\nUsage:", "\n\nFor more information", "\nUsage:"]
+            .iter()
+            .filter_map(|mark| text.find(mark))
+            .min()
+            .unwrap_or(text.len());
+        let words: Vec<_> = text[..end].split_whitespace().collect();
+        Self::Usage(format!("{}; see: vatmux --help", words.join(" ").trim_end_matches('.')))
+    }
+
+    /// What failing to write to standard output comes to.
+    pub(crate) fn output(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Output(error),
+        }
+    }
+
+    /// For [`Result::map_err`] of what the system is asked for.
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::System { what, error }
+    }
+
+    /// Says it on standard error, in one line without anything that a terminal would obey.
+    pub(crate) fn report(&self, json: bool) {
+        if matches!(self, Self::OutputClosed) {
+            return;
+        }
+        let mut message = self.to_string();
+        if message.len() > MAX_LINE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_LINE_BYTES));
+            message.push('…');
+        }
+        let line = if json {
+            json!({ "error": message, "exit_code": self.code() }).to_string()
+        } else {
+            format!("vatmux: {}", Harmless(&message))
+        };
+        // There is nowhere left to say that standard error is closed.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// What the process exits with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::OutputClosed => BROKEN_PIPE_EXIT_CODE,
+            Self::Interrupted => INTERRUPTED_EXIT_CODE,
+            _ => 1,
+        }
+    }
+}
+
+/// What to do about it, where the library cannot know the command line.
+fn hint(error: &packagefs::Error) -> &'static str {
+    match error {
+        packagefs::Error::Refused { operation: Operation::Read, status: Status::IsADirectory, .. } => {
+            "; list it with `vatmux ls`, or fetch it with `vatmux get -r`"
+        }
+        packagefs::Error::Refused { status: Status::InvalidPath, .. } => {
+            "; paths are relative to what is served: up to 4,096 bytes of UTF-8, without `..`, `.`, empty names or NUL"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    fn usage(words: &[&str]) -> String {
+        let error = Arguments::try_parse_from(["vatmux"].iter().chain(words)).unwrap_err();
+        Failure::usage(&error).to_string()
+    }
+
+    #[test]
+    fn a_usage_error_is_one_line_that_names_what_is_wrong() {
+        for (words, named) in [
+            (&["ls"][..], "<ADDRESS>"),
+            (&["frobnicate"], "frobnicate"),
+            (&["ls", "--frobnicate"], "--frobnicate"),
+            (&["ls", "http://x"], "vat://"),
+            (&["serve", "."], "--listen"),
+            (&["serve", ".", "--listen", "127.0.0.1:0"], "--allow"),
+            (&["ping", "vat://", "-c", "0"], "0"),
+        ] {
+            let line = usage(words);
+            assert!(line.contains(named) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_of_standard_output() {
+        assert!(matches!(Failure::output(io::ErrorKind::BrokenPipe.into()), Failure::OutputClosed));
+        assert!(matches!(Failure::output(io::ErrorKind::StorageFull.into()), Failure::Output(_)));
+    }
+}

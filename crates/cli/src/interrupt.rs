@@ -1,0 +1,42 @@
+//! Being told to stop: SIGINT, SIGTERM and SIGHUP, or what there is of them on other systems.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Mutex;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
+use crate::failure::Failure;
+
+/// Calls `stop` each time that somebody asks the process to end, on a thread of its own. One per process.
+pub(crate) fn on_request(stop: impl Fn() + Send + 'static) -> Result<(), Failure> {
+    ctrlc::set_handler(stop)
+        .map_err(|error| Failure::System { what: "to tell of signals", error: io::Error::other(error) })
+}
+
+/// What can be interrupted so that it leaves nothing behind.
+pub(crate) struct Interruptible(oneshot::Receiver<()>);
+
+impl Interruptible {
+    /// From here on a request to end no longer kills the process: it ends what runs [`here`](Self::run).
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let (stop, stopped) = oneshot::channel();
+        let stop = Mutex::new(Some(stop));
+        on_request(move || {
+            let stop = stop.lock().ok().and_then(|mut stop| stop.take());
+            // The second request finds nothing left to stop.
+            stop.map(|stop| stop.send(()));
+        })?;
+        Ok(Self(stopped))
+    }
+
+    /// Does `work`, or drops it when the process is asked to end.
+    pub(crate) async fn run<T>(self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match select(pin!(work), self.0).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Err(Failure::Interrupted),
+        }
+    }
+}

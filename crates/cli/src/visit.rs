@@ -1,0 +1,135 @@
+//! One command's session with the node that it was pointed at.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use capnp::capability::FromClientHook;
+use futures::FutureExt;
+use vatmux::schema::{health_capnp::health, packagefs_capnp::package_fs};
+use vatmux::{health as health_service, packagefs};
+use vatmux_driver::{Handle, SessionEnd, SessionOptions};
+use vatmux_host::{Dialer, Local, NodeAddress};
+use vatmux_mux::{CloseCode, Priority};
+use vatmux_rpc::{Options, Peer, Remote};
+
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::home;
+
+/// Health goes first: it measures the path and nothing else.
+pub(crate) const HEALTH_PRIORITY: Priority = Priority::FIRST;
+
+/// Content goes behind everything that somebody waits for.
+pub(crate) const FILES_PRIORITY: Priority = Priority::LAST;
+
+/// A call that carries a whole file is bounded by its [pulse](crate::pulse), and its vat must not cut it off before: the
+/// longest time that a transfer may take.
+pub(crate) const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a command's calls wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// Answers that come at once: each call has the default deadline.
+    Short,
+    /// Transfers: the command watches over them itself, with a [`Pulse`](crate::pulse::Pulse).
+    Transfers,
+}
+
+/// A session with a node, while a command runs.
+pub(crate) struct Visit {
+    /// The node.
+    pub(crate) peer: Peer,
+    /// What was dialed.
+    pub(crate) address: NodeAddress,
+    /// The driver.
+    pub(crate) handle: Handle,
+    /// How long dialing took, with the handshake.
+    pub(crate) dial_time: Duration,
+}
+
+impl Visit {
+    /// The node's content.
+    pub(crate) fn files(&self) -> Result<Files, Failure> {
+        let remote = self.connect::<package_fs::Client>(packagefs::SERVICE_NAME, FILES_PRIORITY)?;
+        let client = packagefs::Client::new(remote.clone());
+        Ok(Files { client, _remote: remote })
+    }
+
+    /// The node's health.
+    pub(crate) fn health(&self) -> Result<Remote<health::Client>, Failure> {
+        self.connect(health_service::SERVICE_NAME, HEALTH_PRIORITY)
+    }
+
+    fn connect<C: FromClientHook>(&self, service: &str, priority: Priority) -> Result<Remote<C>, Failure> {
+        self.peer
+            .connect(service, priority)
+            .map_err(|error| Failure::Connect { endpoint: self.address.endpoint.clone(), error })
+    }
+}
+
+/// A packagefs client and the stream under it.
+pub(crate) struct Files {
+    /// The client.
+    pub(crate) client: packagefs::Client,
+    _remote: Remote<package_fs::Client>,
+}
+
+/// Dials `address`, does `work` there, and takes leave.
+pub(crate) fn pay<T, W>(
+    arguments: &Arguments,
+    address: &NodeAddress,
+    calls: Calls,
+    work: impl FnOnce(Visit) -> W,
+) -> Result<T, Failure>
+where
+    W: Future<Output = Result<T, Failure>>,
+{
+    let (key, _) = home::key(arguments)?;
+    let mut local = Local::new(key).map_err(Failure::system("what a node needs"))?;
+    let dialer = prepare(local.dialer(), arguments.timeout, calls);
+    let handle = local.handle();
+    local
+        .drive_until(dial_and_work(dialer, handle, address, work))
+        .map_err(Failure::system("to wait for sockets"))?
+}
+
+/// Gives a dialer the times of a command.
+pub(crate) fn prepare(dialer: Dialer, timeout: Option<Duration>, calls: Calls) -> Dialer {
+    let dialer = match timeout {
+        None => dialer,
+        Some(timeout) => dialer
+            .connect_deadline(timeout)
+            .session_options(SessionOptions { handshake_deadline: timeout, ..SessionOptions::default() }),
+    };
+    match calls {
+        Calls::Short => dialer,
+        Calls::Transfers => {
+            dialer.vat_options(Options { call_deadline: TRANSFER_DEADLINE, ..Options::default() })
+        }
+    }
+}
+
+/// The part of [`pay`] that runs on the driver.
+pub(crate) async fn dial_and_work<T, W>(
+    dialer: Dialer,
+    handle: Handle,
+    address: &NodeAddress,
+    work: impl FnOnce(Visit) -> W,
+) -> Result<T, Failure>
+where
+    W: Future<Output = Result<T, Failure>>,
+{
+    let started = Instant::now();
+    let peer = dialer.dial(address).await?;
+    let dial_time = started.elapsed();
+    let visit = Visit { peer: peer.clone(), address: address.clone(), handle, dial_time };
+    let outcome = work(visit).await;
+    if let (Err(_), Some(end)) = (&outcome, peer.closed().now_or_never())
+        && end == SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED)
+    {
+        return Err(Failure::NotAllowed { endpoint: address.endpoint.clone(), node: dialer.node_id() });
+    }
+    peer.close(CloseCode::DONE);
+    peer.closed().await;
+    outcome
+}

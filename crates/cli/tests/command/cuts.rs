@@ -1,0 +1,92 @@
+//! A link that is cut: in the middle of the handshake, of a record, of a frame, of a read.
+
+use std::fs;
+
+use crate::harness::{World, finish};
+use crate::relay::{Cut, relay};
+use crate::tree::bytes;
+
+const FILE_BYTES: usize = 4_000_000;
+
+fn serving_a_large_file(world: &World) -> crate::harness::Serving {
+    fs::create_dir(world.tree().join("d")).unwrap();
+    fs::write(world.tree().join("d/large"), bytes(FILE_BYTES)).unwrap();
+    world.serve()
+}
+
+/// Checks that each command fails through a link that is cut there, says so, and leaves nothing behind.
+fn nothing_is_left_of(cut: Cut, words: &[&str]) {
+    let world = World::new();
+    let serving = serving_a_large_file(&world);
+    for command in [&["get"][..], &["get", "-r"]] {
+        let relay = relay(serving.port(), cut);
+        let path = if command.len() == 1 { "d/large" } else { "d" };
+        let address = serving.at_port(relay.port, path);
+        let command = command.iter().copied().chain([address.as_str(), "copy"]);
+        finish(world.vatmux(command)).failed(1, words);
+        assert!(world.names_here().is_empty(), "{:?}", world.names_here());
+    }
+    // What happened on one link is nothing to the next.
+    finish(world.vatmux(["get", &serving.at("d/large"), "copy"])).succeeded();
+    assert!(fs::read(world.here().join("copy")).unwrap() == bytes(FILE_BYTES));
+}
+
+#[test]
+fn in_the_middle_of_the_handshake() {
+    nothing_is_left_of(Cut::Within { unit: 0, bytes: 10 }, &["no session with", "the link ended"]);
+}
+
+#[test]
+fn before_the_handshake_has_an_answer() {
+    nothing_is_left_of(Cut::FromClient { bytes: 20 }, &["no session with", "the link ended"]);
+}
+
+#[test]
+fn in_the_middle_of_the_dialers_last_handshake_message() {
+    nothing_is_left_of(Cut::FromClient { bytes: 8 + 50 + 20 }, &["the link was cut"]);
+}
+
+#[test]
+fn in_the_middle_of_a_record() {
+    nothing_is_left_of(Cut::Within { unit: 10, bytes: 700 }, &["the link was cut in the middle of a record"]);
+}
+
+#[test]
+fn in_the_middle_of_a_frame() {
+    // Records are filled with as many bytes as fit, so that frames go on in the next one.
+    nothing_is_left_of(Cut::After { unit: 11 }, &["the link was cut"]);
+}
+
+#[test]
+fn in_the_middle_of_a_records_length() {
+    nothing_is_left_of(Cut::Within { unit: 12, bytes: 1 }, &["the link was cut in the middle of a record"]);
+}
+
+#[test]
+fn in_the_middle_of_a_read() {
+    let world = World::new();
+    let serving = serving_a_large_file(&world);
+    let relay = relay(serving.port(), Cut::After { unit: 20 });
+    let outcome = finish(world.vatmux(["cat", &serving.at_port(relay.port, "d/large")]));
+    assert_eq!(outcome.status.code(), Some(1));
+    assert!(outcome.stderr.starts_with("vatmux: cannot read `d/large`: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the link was cut") && outcome.stderr.lines().count() == 1);
+    assert!(!outcome.stdout.is_empty() && bytes(FILE_BYTES).starts_with(&outcome.stdout));
+}
+
+#[test]
+fn when_the_server_is_killed() {
+    let world = World::new();
+    let serving = serving_a_large_file(&world);
+    let relay = relay(serving.port(), Cut::Stall { unit: 15 });
+    let running = crate::harness::Running::start(world.vatmux([
+        "get",
+        &serving.at_port(relay.port, "d/large"),
+        "copy",
+    ]));
+    relay.wait_until_reached();
+    // The relay keeps the client's link open: what the client sees is silence, which has an end, too.
+    drop(serving);
+    running.wait().failed(1, &["silent"]);
+    assert!(world.names_here().is_empty());
+}

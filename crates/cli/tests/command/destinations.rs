@@ -1,0 +1,147 @@
+//! Destinations that cannot take what is fetched.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Serving, World, finish, names};
+use crate::tree::bytes;
+
+fn serving_two_files(world: &World) -> Serving {
+    fs::create_dir(world.tree().join("d")).unwrap();
+    fs::write(world.tree().join("d/file"), "new").unwrap();
+    fs::write(world.tree().join("d/large"), bytes(5_000_000)).unwrap();
+    world.serve()
+}
+
+#[test]
+fn a_file_is_replaced_only_by_force() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    let old = world.here().join("file");
+    fs::write(&old, "old").unwrap();
+    finish(world.vatmux(["get", &serving.at("d/file")])).failed(1, &["`file`", "--force"]);
+    assert_eq!(fs::read(&old).unwrap(), b"old");
+    finish(world.vatmux(["get", "--force", &serving.at("d/file")])).succeeded();
+    assert_eq!(fs::read(&old).unwrap(), b"new");
+    assert_eq!(world.names_here(), ["file"]);
+}
+
+#[test]
+fn a_file_stays_when_its_replacement_cannot_be_had() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    fs::write(world.here().join("file"), "old").unwrap();
+    finish(world.vatmux(["get", "--force", &serving.at("d/missing"), "file"])).failed(1, &["`d/missing`"]);
+    assert_eq!(fs::read(world.here().join("file")).unwrap(), b"old");
+    assert_eq!(world.names_here(), ["file"]);
+}
+
+#[test]
+fn a_link_is_not_written_through() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    fs::write(world.path("elsewhere"), "old").unwrap();
+    symlink(world.path("elsewhere"), world.here().join("file")).unwrap();
+    for words in [&["get"][..], &["get", "--force"]] {
+        let address = serving.at("d/file");
+        finish(world.vatmux(words.iter().chain([&address.as_str()]))).failed(1, &["`file`"]);
+    }
+    assert_eq!(fs::read(world.path("elsewhere")).unwrap(), b"old");
+}
+
+#[test]
+fn a_directory_is_never_replaced() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    fs::create_dir(world.here().join("d")).unwrap();
+    fs::write(world.here().join("d/mine"), "old").unwrap();
+    finish(world.vatmux(["get", "-r", &serving.at("d")])).failed(1, &["`d`", "not an empty directory"]);
+    finish(world.vatmux(["get", "-r", "--force", &serving.at("d")])).failed(2, &["--force", "--recursive"]);
+    assert_eq!(names(&world.here().join("d")), ["mine"]);
+    assert_eq!(world.names_here(), ["d"]);
+}
+
+#[test]
+fn an_empty_directory_is_filled() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    fs::create_dir(world.here().join("copy")).unwrap();
+    finish(world.vatmux(["get", "-r", &serving.at("d"), "copy"])).succeeded();
+    assert_eq!(names(&world.here().join("copy")), ["file", "large"]);
+}
+
+#[test]
+fn a_directory_that_does_not_exist_is_not_made_up() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    for dest in ["no/such/copy", "no/"] {
+        finish(world.vatmux(["get", &serving.at("d/file"), dest])).failed(1, &["does not exist"]);
+    }
+    finish(world.vatmux(["get", "-r", &serving.at("d"), "no/such/copy"])).failed(1, &["does not exist"]);
+    assert!(world.names_here().is_empty());
+}
+
+#[test]
+fn a_destination_that_ends_in_no_name_is_refused() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    for dest in ["..", "/"] {
+        finish(world.vatmux(["get", "-r", &serving.at("d"), dest])).failed(1, &["name"]);
+    }
+    assert!(world.names_here().is_empty());
+}
+
+/// A file system of one mebibyte, if this process may mount one.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path) -> Option<Self> {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "vatmux-test"]).arg(at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            Ok(output) => {
+                eprintln!("skipped: no small disk: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: no small disk: cannot run mount: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        assert!(Command::new("umount").arg(self.0).status().is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_is_left_on_it() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    let here = world.here();
+    let Some(_disk) = SmallDisk::mount(&here) else {
+        // Where this must run, a skip is a failure.
+        assert!(std::env::var_os("VATMUX_REQUIRE_MOUNT").is_none(), "the small disk is required here");
+        return;
+    };
+    finish(world.vatmux(["get", &serving.at("d/large")])).failed(1, &["`large`", "the disk is full"]);
+    assert!(world.names_here().is_empty(), "{:?}", world.names_here());
+    finish(world.vatmux(["get", "-r", &serving.at("d"), "copy"])).failed(1, &["large`", "the disk is full"]);
+    assert!(world.names_here().is_empty(), "{:?}", world.names_here());
+    finish(world.vatmux(["get", &serving.at("d/file")])).succeeded();
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_to_is_told() {
+    let world = World::new();
+    let serving = serving_two_files(&world);
+    // Nobody may, root included.
+    let outcome = finish(world.vatmux(["get", &serving.at("d/file"), "/proc/file"]));
+    outcome.failed(1, &["`/proc/file`"]);
+}

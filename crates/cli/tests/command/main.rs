@@ -1,0 +1,20 @@
+//! The built command, run as people and programs run it: two processes, real sockets, real files.
+//!
+//! Every process has a limit of time, after which it is killed and its test fails.
+
+#![cfg(unix)]
+
+mod cuts;
+mod destinations;
+mod fetching;
+mod harness;
+mod keys;
+mod paths;
+mod programs;
+mod reading;
+mod relay;
+mod serving;
+mod showing;
+mod strangers;
+mod tree;
+mod usage;

@@ -1,0 +1,49 @@
+//! `demo`: it shows what it says, and says what it does not find equal.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use crate::harness::{World, finish};
+use crate::tree::plant_oddities;
+
+#[test]
+fn the_demo_fetches_everything_and_finds_it_equal() {
+    let world = World::new();
+    plant_oddities(&world.tree());
+    symlink("/etc/passwd", world.tree().join("out")).unwrap();
+    let outcome = finish(world.vatmux(["demo", world.tree().to_str().unwrap()]));
+    let shown = outcome.succeeded();
+    for line in ["handshake", "streams", "listed", "fetched", "throughput", "ping idle", "ping loaded"] {
+        assert!(shown.lines().any(|shown| shown.starts_with(line)), "no {line} in {shown}");
+    }
+    assert!(shown.ends_with("equal\n"), "{shown}");
+    assert!(world.names_here().is_empty());
+}
+
+#[test]
+fn the_demo_gives_its_figures_to_programs() {
+    let world = World::new();
+    fs::write(world.tree().join("small"), "small").unwrap();
+    let outcome = finish(world.vatmux(["--json", "demo", world.tree().to_str().unwrap()]));
+    let value: Value = serde_json::from_str(outcome.succeeded()).unwrap();
+    assert_eq!((&value["equal"], &value["files"]), (&true.into(), &1.into()));
+    assert!(value["rounds"].as_u64().unwrap() > 1, "a directory too small to be a load is fetched again");
+    assert_eq!(value["bytes"].as_u64().unwrap(), 5 * value["rounds"].as_u64().unwrap());
+    assert!(value["ping_loaded"]["p99_seconds"].as_f64().unwrap() > 0.0);
+    assert_ne!(value["server"], value["client"]);
+}
+
+#[test]
+fn the_demo_fails_where_not_every_byte_can_be_had() {
+    let world = World::new();
+    fs::write(world.tree().join("no \\ path can hold this"), "bytes").unwrap();
+    finish(world.vatmux(["demo", world.tree().to_str().unwrap()])).failed(1, &["left out"]);
+}
+
+#[test]
+fn the_demo_of_no_directory_is_refused() {
+    let world = World::new();
+    finish(world.vatmux(["demo", "missing"])).failed(1, &["cannot serve `missing`"]);
+}
