@@ -306,6 +306,8 @@ struct Meddling {
     flip_at: Option<usize>,
     /// Writes are never ready.
     block_writes: bool,
+    /// Reads that are not ready wake nobody when they become so.
+    forget_wakers: bool,
 }
 
 impl Link for Meddler {}
@@ -327,6 +329,9 @@ impl AsyncRead for Meddler {
                 return Poll::Ready(Ok(0));
             }
         }
+        let nobody = std::task::Waker::noop();
+        let mut deaf = Context::from_waker(nobody);
+        let cx = if meddling.forget_wakers { &mut deaf } else { cx };
         let read = std::task::ready!(Pin::new(&mut self.link).poll_read(cx, &mut buf[..room]))?;
         if let Some(position) = meddling.flip_at
             && (meddling.read_bytes..meddling.read_bytes + read).contains(&position)
@@ -504,4 +509,22 @@ fn nothing_can_be_opened_on_a_session_that_is_over() {
     driver.drive_until(dialed.closed()).unwrap();
     assert!(dialed.open(&name("late"), Priority::FIRST).is_err());
     assert!(driver.drive_until(dialed.incoming().next()).unwrap().is_none());
+}
+
+#[test]
+fn a_wake_up_that_a_link_forgets_is_made_good_by_a_tick_and_counted() {
+    let (mut driver, clock) = virtual_time::driver();
+    let (dialed, accepted, meddling) = meddled(&mut driver);
+    let handle = driver.handle();
+    // The dialer's pump has read all there is, and waits for the link to announce more.
+    driver.drive_until(handle.sleep(Duration::ZERO)).unwrap();
+    meddling.borrow_mut().forget_wakers = true;
+    driver.drive_until(handle.sleep(Duration::from_millis(3500))).unwrap();
+    meddling.borrow_mut().forget_wakers = false;
+    let before = handle.rescues();
+    let _kept = one_record(&mut driver, &accepted);
+    let arrived = driver.drive_until(dialed.incoming().next()).unwrap();
+    assert!(arrived.is_some());
+    assert!(handle.rescues() > before, "nobody announced it, so a tick must have found it");
+    assert!(clock.now() < Instant::ORIGIN + Duration::from_secs(9), "and did so while the session lived");
 }
