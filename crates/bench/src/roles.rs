@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::contestants::{raw, yamux};
+use crate::contestants::{raw, vatmux, yamux};
 use crate::relay::Relay;
 use crate::side::Bench;
 
@@ -14,6 +14,10 @@ pub(crate) enum Role {
     RawClient(raw::Client),
     YamuxServer(yamux::Server),
     YamuxClient(yamux::Client),
+    VatmuxServer(vatmux::Server),
+    VatmuxReader(vatmux::Reader),
+    VatmuxFetcher(vatmux::Fetcher),
+    VatmuxPinger(vatmux::Pinger),
     Relay(Relay),
 }
 
@@ -25,6 +29,10 @@ impl Role {
             Self::RawClient(_) => "the client of Noise-framed bytes",
             Self::YamuxServer(_) => "the yamux server",
             Self::YamuxClient(_) => "the yamux client",
+            Self::VatmuxServer(_) => "the vatmux server",
+            Self::VatmuxReader(_) => "the vatmux client that reads",
+            Self::VatmuxFetcher(_) => "the vatmux client that fetches a tree",
+            Self::VatmuxPinger(_) => "the vatmux client that pings",
             Self::Relay(_) => "the relay",
         }
     }
@@ -35,6 +43,10 @@ impl Role {
             Self::RawClient(role) => role.play(bench),
             Self::YamuxServer(role) => role.play(bench),
             Self::YamuxClient(role) => role.play(bench),
+            Self::VatmuxServer(role) => role.play(bench),
+            Self::VatmuxReader(role) => role.play(bench),
+            Self::VatmuxFetcher(role) => role.play(bench),
+            Self::VatmuxPinger(role) => role.play(bench),
             Self::Relay(role) => role.play(bench),
         }
     }

@@ -12,6 +12,7 @@ impl Series {
         self.0.push(value);
     }
 
+    #[cfg(test)]
     pub(crate) fn values(&self) -> &[f64] {
         &self.0
     }

@@ -2,4 +2,5 @@
 
 pub(crate) mod raw;
 pub(crate) mod sftp;
+pub(crate) mod vatmux;
 pub(crate) mod yamux;

@@ -5,14 +5,22 @@ use anyhow::{Result, bail};
 use crate::arguments::Arguments;
 use crate::report::Report;
 
+mod link;
 mod packagefs;
 
 /// Every suite: its name, what it measures, and how it is run.
-pub(crate) const SUITES: [Suite; 1] = [Suite {
-    name: "packagefs",
-    about: "reading one large file, and many small ones over a path of 10 ms",
-    run: packagefs::run,
-}];
+pub(crate) const SUITES: [Suite; 2] = [
+    Suite {
+        name: "packagefs",
+        about: "reading one large file, and many small ones over a path of 10 ms",
+        run: packagefs::run,
+    },
+    Suite {
+        name: "link",
+        about: "handshakes, and pings beside a bulk read of the same session",
+        run: link::run,
+    },
+];
 
 /// Something that can be asked for by name.
 pub(crate) struct Suite {

@@ -1,0 +1,226 @@
+//! vatmux as its users run it: a node that serves a directory, and clients that dial it, each on default options.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use futures::future::{Either, select};
+use serde::{Deserialize, Serialize};
+use vatmux::packagefs::{Client, FetchOptions, Limits, Progress, Tree};
+use vatmux::schema::{health_capnp, packagefs_capnp};
+use vatmux::{health, packagefs};
+use vatmux_host::{Endpoint, Local, Node, NodeAddress};
+use vatmux_mux::Priority;
+use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
+use vatmux_rpc::{Peer, Remote};
+
+use crate::noise::Contact;
+use crate::payload::{LARGE_NAME, SMALL_NAME, Sink};
+use crate::series::Series;
+use crate::side::Bench;
+use crate::transfer::{Connected, Order, Transfer};
+
+/// Bytes that a bulk read has moved before it counts as running.
+const BULK_IS_RUNNING: u64 = 16 << 20;
+
+/// Serves a directory to anyone, from one thread.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) root: PathBuf,
+}
+
+impl Server {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        let tree = Arc::new(Tree::open(&self.root)?);
+        let node = Node::builder(fresh_key()?)
+            .allow(AllowList::Anyone)
+            .workers(1)
+            .serve(health::SERVICE_NAME, Priority::FIRST, |_| {
+                capnp_rpc::new_client::<health_capnp::health::Client, _>(health::Server).client
+            })
+            .serve(packagefs::SERVICE_NAME, Priority::FIRST, move |_| {
+                let server = packagefs::Server::new(tree.clone(), Limits::default());
+                capnp_rpc::new_client::<packagefs_capnp::package_fs::Client, _>(server).client
+            })
+            .listen(&Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 })?
+            .start()?;
+        let Some(Endpoint::Tcp { host, port }) = node.endpoints().first() else {
+            bail!("the node listens nowhere");
+        };
+        let address = format!("{host}:{port}").parse()?;
+        bench.say(&Contact { address, key: *node.node_id().as_bytes() })?;
+        bench.wait_for_end()
+    }
+}
+
+/// Reads the large file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reader {
+    pub(crate) server: Contact,
+    pub(crate) order: Order,
+}
+
+impl Reader {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        let mut local = Local::new(fresh_key()?)?;
+        let dialer = local.dialer();
+        let address = address(&self.server)?;
+        local.drive_until(async {
+            let dialed = Instant::now();
+            let peer = dialer.dial(&address).await?;
+            bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
+            bench.wait_for_go()?;
+
+            let mut sink = Sink::new(self.order.checks);
+            let asked = Instant::now();
+            let (_vat, client) = packagefs(&peer)?;
+            client.read_to(LARGE_NAME, &mut sink, &|_| {}).await?;
+            bench.say(&Transfer::new(asked.elapsed(), &sink))
+        })?
+    }
+}
+
+/// Fetches the tree of small files, dialing and the handshake included.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fetcher {
+    pub(crate) server: Contact,
+    /// A directory that is not there yet.
+    pub(crate) destination: PathBuf,
+}
+
+/// A client says that it has the whole tree.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Fetched {
+    pub(crate) seconds: f64,
+    pub(crate) files: u64,
+    pub(crate) skipped: usize,
+}
+
+impl Fetcher {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        let mut local = Local::new(fresh_key()?)?;
+        let dialer = local.dialer();
+        let address = address(&self.server)?;
+        bench.wait_for_go()?;
+
+        let asked = Instant::now();
+        let summary = local.drive_until(async {
+            let peer = dialer.dial(&address).await?;
+            let (_vat, client) = packagefs(&peer)?;
+            let options = FetchOptions::default();
+            anyhow::Ok(client.fetch_tree(SMALL_NAME, &self.destination, options, &|_| {}).await?)
+        })??;
+        let seconds = asked.elapsed().as_secs_f64();
+        bench.say(&Fetched { seconds, files: summary.files, skipped: summary.skipped.len() })
+    }
+}
+
+/// Pings at the first priority, first with nothing else to do and then beside a bulk read at the last.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Pinger {
+    pub(crate) server: Contact,
+    /// How many pings, each time.
+    pub(crate) pings: usize,
+}
+
+/// Half of what a pinger measured.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Pings {
+    pub(crate) p50_seconds: f64,
+    pub(crate) p99_seconds: f64,
+    /// How long they took together.
+    pub(crate) seconds: f64,
+    /// What the bulk read moved meanwhile.
+    pub(crate) bulk_bytes: u64,
+}
+
+impl Pinger {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        let mut local = Local::new(fresh_key()?)?;
+        let dialer = local.dialer();
+        let address = address(&self.server)?;
+        local.drive_until(async {
+            let dialed = Instant::now();
+            let peer = dialer.dial(&address).await?;
+            bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
+            bench.wait_for_go()?;
+            let health = peer.connect(health::SERVICE_NAME, Priority::FIRST)?;
+            let (_vat, client) = packagefs(&peer)?;
+            let moved = Cell::new(0);
+            // The first ping opens its stream.
+            self.ping(&health, 1, &moved).await?;
+            bench.say(&self.ping(&health, self.pings, &moved).await?)?;
+
+            let count = |progress| {
+                if let Progress::Received { bytes } = progress {
+                    moved.set(moved.get() + bytes);
+                }
+            };
+            let bulk = pin!(async {
+                let mut sink = Sink::new(false);
+                loop {
+                    if let Err(error) = client.read_to(LARGE_NAME, &mut sink, &count).await {
+                        return error;
+                    }
+                }
+            });
+            let pinging = pin!(async {
+                while moved.get() < BULK_IS_RUNNING {
+                    self.ping(&health, 1, &moved).await?;
+                }
+                self.ping(&health, self.pings, &moved).await
+            });
+            match select(pinging, bulk).await {
+                Either::Left((pings, _)) => bench.say(&pings?),
+                Either::Right((error, _)) => Err(error).context("the bulk read failed beside the pings"),
+            }
+        })?
+    }
+
+    async fn ping(
+        &self,
+        health: &Remote<health_capnp::health::Client>,
+        pings: usize,
+        moved: &Cell<u64>,
+    ) -> Result<Pings> {
+        let began = Instant::now();
+        let moved_before = moved.get();
+        let mut latencies = Series::default();
+        for nonce in 0..pings {
+            let sent = Instant::now();
+            health::ping(health, nonce as u64).await?;
+            latencies.push(sent.elapsed().as_secs_f64());
+        }
+        let percentile = |percent| latencies.percentile(percent).context("there were no pings");
+        Ok(Pings {
+            p50_seconds: percentile(50.0)?,
+            p99_seconds: percentile(99.0)?,
+            seconds: began.elapsed().as_secs_f64(),
+            bulk_bytes: moved.get() - moved_before,
+        })
+    }
+}
+
+/// A vat at the last priority, and its client. Dropping the vat ends both.
+fn packagefs(peer: &Peer) -> Result<(Remote<packagefs_capnp::package_fs::Client>, Client)> {
+    let remote: Remote<packagefs_capnp::package_fs::Client> =
+        peer.connect(packagefs::SERVICE_NAME, Priority::LAST)?;
+    let client = Client::new((*remote).clone());
+    Ok((remote, client))
+}
+
+fn fresh_key() -> Result<SecretKey> {
+    Ok(SecretKey::generate(Entropy::from_system()?))
+}
+
+fn address(contact: &Contact) -> Result<NodeAddress> {
+    let Contact { address, key } = contact;
+    Ok(NodeAddress {
+        node: NodeId::from_bytes(*key)?,
+        endpoint: Endpoint::Tcp { host: address.ip().to_string(), port: address.port() },
+        path: String::new(),
+    })
+}
