@@ -236,7 +236,7 @@ mod tests {
             (&["ls", "http://x"], "vat://"),
             (&["serve", "."], "--listen"),
             (&["serve", ".", "--listen", "127.0.0.1:0"], "--allow"),
-            (&["ping", "vat://", "-c", "0"], "0"),
+            (&["ping", "-c", "0", "vat://"], "for '--count"),
         ] {
             let line = usage(words);
             assert!(line.contains(named) && !line.contains('\n'), "{line}");

@@ -71,7 +71,7 @@ impl Output {
         self.flush().await.map_err(Failure::output)
     }
 
-    /// Waits until at least `wanted` buffers are at hand.
+    /// Waits until at least `wanted` buffers are at hand, or one could not be written.
     fn poll_buffers(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<()>> {
         while self.at_hand.len() < wanted {
             match self.empty.poll_next_unpin(cx) {
@@ -97,8 +97,8 @@ impl AsyncWrite for Output {
         buffer.extend_from_slice(taken);
         match self.full.send(buffer) {
             Ok(()) => Poll::Ready(Ok(taken.len())),
-            // The thread is gone, and why is the next that it said.
-            Err(_) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            // The thread is gone, and its last word is why.
+            Err(_) => self.poll_buffers(cx, BUFFERS + 1).map(|last| last.map(|()| 0)),
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures::channel::oneshot;
 use futures::future::join;
 use vatmux::health;
-use vatmux::packagefs::{FetchOptions, OutsideLinks, SkipReason, Summary, Tree};
+use vatmux::packagefs::{FetchOptions, OutsideLinks, SkipReason, Skipped, Summary, Tree};
 use vatmux::schema::health_capnp;
 use vatmux_host::{Endpoint, Local, NodeAddress};
 use vatmux_noise::{Entropy, NodeId, SecretKey};
@@ -26,6 +26,7 @@ use crate::interrupt::Interruptible;
 use crate::latency::Latencies;
 use crate::output;
 use crate::pulse::Pulse;
+use crate::text;
 use crate::visit::{self, Calls, Visit};
 use report::Report;
 
@@ -122,6 +123,7 @@ async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) 
             Ok(fetched?)
         };
         let (summary, time) = pulse.guard("fetching", both).await?;
+        check_nothing_is_missing(&summary, directory)?;
         let equal = compare_and_remove(directory, &copy).await?;
         pulse.beat();
         rounds.add(summary, time, equal, directory)?;
@@ -151,6 +153,26 @@ async fn ping(
     times.borrow_mut().push(sent.elapsed());
     pulse.beat();
     Ok(())
+}
+
+/// Refuses a copy that lacks anything with bytes in it.
+fn check_nothing_is_missing(summary: &Summary, directory: &Path) -> Result<(), Failure> {
+    let missing = summary.skipped.iter().find(|skipped| match skipped.reason {
+        SkipReason::NotAFile => false,
+        SkipReason::Refused { .. }
+        | SkipReason::LinkLeavesTree { .. }
+        | SkipReason::LinkClimbs { .. }
+        | SkipReason::LinkInvalid
+        | SkipReason::PathTooLong
+        | SkipReason::Unnameable { .. } => true,
+    });
+    match missing {
+        None => Ok(()),
+        Some(Skipped { path, reason }) => {
+            let what = format!("`{}` was left out: {reason}", text::shown_path(path));
+            Err(Failure::Differs { directory: directory.to_owned(), what })
+        }
+    }
 }
 
 /// Compares the copy with what was served, and removes it, on a thread of its own: the session goes on meanwhile.
@@ -189,7 +211,7 @@ impl Rounds {
         self.time >= LOAD_TIME || self.bytes >= LOAD_BYTES
     }
 
-    /// Counts a round, if all that has bytes was in it.
+    /// Counts a round, if as much was compared in it as was fetched.
     fn add(
         &mut self,
         summary: Summary,
@@ -197,24 +219,12 @@ impl Rounds {
         equal: Equal,
         directory: &Path,
     ) -> Result<(), Failure> {
-        let differs = |what| Failure::Differs { directory: directory.to_owned(), what };
-        let missing = summary.skipped.iter().find(|skipped| match skipped.reason {
-            SkipReason::NotAFile => false,
-            SkipReason::Refused { .. }
-            | SkipReason::LinkLeavesTree { .. }
-            | SkipReason::LinkClimbs { .. }
-            | SkipReason::LinkInvalid
-            | SkipReason::PathTooLong
-            | SkipReason::Unnameable { .. } => true,
-        });
-        if let Some(skipped) = missing {
-            return Err(differs(format!("`{}` was left out: {}", skipped.path, skipped.reason)));
-        }
         if (summary.files, summary.bytes) != (equal.files, equal.bytes) {
-            return Err(differs(format!(
+            let what = format!(
                 "{} files of {} bytes were fetched, and {} of {} compared",
                 summary.files, summary.bytes, equal.files, equal.bytes
-            )));
+            );
+            return Err(Failure::Differs { directory: directory.to_owned(), what });
         }
         self.count += 1;
         self.bytes += summary.bytes;

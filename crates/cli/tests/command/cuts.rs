@@ -2,13 +2,15 @@
 
 use std::fs;
 
-use crate::harness::{World, finish};
+use rustix::process::Signal;
+
+use crate::harness::{Running, Serving, World, finish};
 use crate::relay::{Cut, relay};
 use crate::tree::bytes;
 
 const FILE_BYTES: usize = 4_000_000;
 
-fn serving_a_large_file(world: &World) -> crate::harness::Serving {
+fn serving_a_large_file(world: &World) -> Serving {
     fs::create_dir(world.tree().join("d")).unwrap();
     fs::write(world.tree().join("d/large"), bytes(FILE_BYTES)).unwrap();
     world.serve()
@@ -74,19 +76,35 @@ fn in_the_middle_of_a_read() {
     assert!(!outcome.stdout.is_empty() && bytes(FILE_BYTES).starts_with(&outcome.stdout));
 }
 
-#[test]
-fn when_the_server_is_killed() {
+/// Fetches a large file through a relay that lets the beginning of it through, does `then` to the server, and lets the
+/// relay go on where it only paused.
+fn fetch_fails(cut: Cut, then: impl FnOnce(Serving), words: &[&str]) {
     let world = World::new();
     let serving = serving_a_large_file(&world);
-    let relay = relay(serving.port(), Cut::Stall { unit: 15 });
-    let running = crate::harness::Running::start(world.vatmux([
-        "get",
-        &serving.at_port(relay.port, "d/large"),
-        "copy",
-    ]));
+    let relay = relay(serving.port(), cut);
+    let running = Running::start(world.vatmux(["get", &serving.at_port(relay.port, "d/large"), "copy"]));
     relay.wait_until_reached();
-    // The relay keeps the client's link open: what the client sees is silence, which has an end, too.
-    drop(serving);
-    running.wait().failed(1, &["silent"]);
+    then(serving);
+    if matches!(cut, Cut::Pause { .. }) {
+        relay.go_on();
+    }
+    running.wait().failed(1, words);
     assert!(world.names_here().is_empty());
+}
+
+#[test]
+fn by_the_death_of_the_server() {
+    fetch_fails(Cut::Pause { unit: 15 }, drop, &["cannot read `d/large`", "the link was cut"]);
+}
+
+#[test]
+fn by_a_server_that_is_told_to_stop() {
+    let stop = |serving: Serving| assert!(serving.stop(Signal::TERM).status.success());
+    fetch_fails(Cut::Pause { unit: 15 }, stop, &["cannot read `d/large`", "going away"]);
+}
+
+/// A link that says nothing and never ends, as when a cable is pulled, is given up after nine silent seconds.
+#[test]
+fn by_silence() {
+    fetch_fails(Cut::Stall { unit: 15 }, drop, &["cannot read `d/large`", "was silent for"]);
 }

@@ -99,8 +99,10 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Kills a process that takes too long.
-struct Watchdog(mpsc::Sender<()>);
+/// Kills a process that takes too long, unless it is dropped before.
+struct Watchdog {
+    _call_off: mpsc::Sender<()>,
+}
 
 impl Watchdog {
     fn watch(child: &Child) -> Self {
@@ -111,7 +113,7 @@ impl Watchdog {
                 let _ = kill_process(pid, Signal::KILL);
             }
         });
-        Self(call_off)
+        Self { _call_off: call_off }
     }
 }
 

@@ -59,7 +59,12 @@ pub(crate) fn relay(server_port: u16, cut: Cut) -> Relay {
                     let _ = io::copy(&mut from.take(bytes), &mut to);
                     let _ = to.shutdown(Shutdown::Both);
                 }
-                Cut::After { .. } | Cut::Within { .. } | Cut::Stall { .. } | Cut::Pause { .. } => {
+                Cut::Stall { .. } => {
+                    let _ = io::copy(&mut from, &mut to);
+                    // The link stays even where the server does not.
+                    let _ = io::copy(&mut from, &mut io::sink());
+                }
+                Cut::After { .. } | Cut::Within { .. } | Cut::Pause { .. } => {
                     let _ = io::copy(&mut from, &mut to);
                 }
             })

@@ -44,6 +44,7 @@ impl Report {
             "directories": summary.directories,
             "links": summary.links,
             "bytes": summary.bytes,
+            "total_bytes": self.rounds.bytes,
             "fetch_seconds": seconds(self.rounds.time),
             "bytes_per_second": self.bytes_per_second(),
             "streams": [
