@@ -1,10 +1,12 @@
 //! How receive windows grow: by what one round trip carries, counted in bytes.
 //!
 //! A stream moves at most one window per round trip. To see whether the window is what holds it back, the receiver
-//! sends a PING and counts the bytes that arrive until its PONG. A stream that received at least half a window in that
-//! round, and whose reader leaves at most a quarter of a window unread, doubles its window, within its own maximum and
-//! the session's budget. No clock is involved, and a peer that delays its PONG gains nothing but the window that it
-//! would have been given on a slow link. Rounds that change nothing make the next one rarer.
+//! counts the bytes that arrive in one round trip: it sends a PING, sends another when the PONG comes, and counts from
+//! that PONG to the next. (From a PING to its own PONG it would miss what a sender that had run dry sends on getting
+//! new credit: that comes right behind the PONG.) A stream that received at least half a window in that round, and
+//! whose reader leaves at most a quarter of a window unread, doubles its window, within its own maximum and the
+//! session's budget. No clock is involved, and a peer that delays its PONG gains nothing but the window that it would
+//! have been given on a slow link. Rounds that change nothing make the next one rarer.
 
 use crate::limits::Limits;
 
@@ -18,6 +20,17 @@ pub(crate) struct Round {
     bytes: u32,
 }
 
+/// Where in a round trip we are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not asking.
+    Idle,
+    /// The first PONG has not come.
+    Approaching,
+    /// The first PONG has come, the second has not.
+    Measuring,
+}
+
 impl Round {
     pub(crate) const NONE: Self = Self { number: 0, bytes: 0 };
 }
@@ -27,7 +40,7 @@ pub(crate) struct Growth {
     budget_bytes: u32,
     /// The newest round, counted from 1.
     round: u32,
-    measuring: bool,
+    phase: Phase,
     /// Window updates until the next round may begin.
     countdown: u32,
     pause: u32,
@@ -39,7 +52,7 @@ impl Growth {
             max_window_bytes: limits.max_window_bytes,
             budget_bytes: limits.session_window_budget_bytes,
             round: 0,
-            measuring: false,
+            phase: Phase::Idle,
             countdown: 1,
             pause: 1,
         }
@@ -47,7 +60,7 @@ impl Growth {
 
     /// `bytes` of a stream have arrived.
     pub(crate) fn received(&self, round: &mut Round, bytes: u32) {
-        if self.measuring {
+        if self.phase == Phase::Measuring {
             if round.number != self.round {
                 *round = Round { number: self.round, bytes: 0 };
             }
@@ -59,7 +72,7 @@ impl Growth {
     pub(crate) fn grow(&mut self, round: &mut Round, window: u32, unread: u32) -> u32 {
         let increase = self.increase(window);
         if increase == 0
-            || self.measuring
+            || self.phase == Phase::Measuring
             || round.number != self.round
             || round.bytes < window.div_ceil(2)
             || unread > window / 4
@@ -72,9 +85,9 @@ impl Growth {
         increase
     }
 
-    /// Whether a round should begin, now that a stream with this window was granted more.
+    /// Whether to send a first PING, now that a stream with this window was granted more.
     pub(crate) fn wants_round(&mut self, window: u32) -> bool {
-        if self.measuring || self.increase(window) == 0 {
+        if self.phase != Phase::Idle || self.increase(window) == 0 {
             return false;
         }
         self.countdown -= 1;
@@ -83,18 +96,20 @@ impl Growth {
         }
         self.pause = (self.pause * 2).min(MAX_PAUSE);
         self.countdown = self.pause;
+        self.phase = Phase::Approaching;
         true
     }
 
-    /// The PING of a new round is on its way out.
-    pub(crate) const fn begin(&mut self) {
-        self.round = self.round.wrapping_add(1);
-        self.measuring = true;
-    }
-
-    /// The PONG has come.
-    pub(crate) const fn end(&mut self) {
-        self.measuring = false;
+    /// A PONG has come; whether to send another PING.
+    pub(crate) fn pong(&mut self) -> bool {
+        self.phase = match self.phase {
+            Phase::Idle | Phase::Measuring => Phase::Idle,
+            Phase::Approaching => {
+                self.round = self.round.wrapping_add(1);
+                Phase::Measuring
+            }
+        };
+        self.phase == Phase::Measuring
     }
 
     /// A grown window is gone.

@@ -82,6 +82,9 @@ impl fmt::Display for StreamId {
 pub struct Ticks(pub u64);
 
 impl Ticks {
+    /// The start of the caller's clock.
+    pub const ZERO: Self = Self(0);
+
     /// This point, `span` later. Saturates at the end of time.
     #[must_use]
     pub const fn after(self, span: Self) -> Self {

@@ -135,7 +135,7 @@ mod tests {
         let mut model = VecDeque::new();
         let mut state = 1_u64;
         let mut next = 0_u8;
-        for _ in 0..20_000 {
+        for _ in 0..4_000_000 / (limit + 1000) {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let amount = (state >> 33) as usize % (limit + 3);
             match (state >> 20) % 16 {
@@ -176,6 +176,7 @@ mod tests {
         use crate::heap::HeapRing;
         behaves_like_a_queue(HeapRing::new(), 61);
         behaves_like_a_queue(HeapRing::new(), 9000);
+        behaves_like_a_queue(HeapRing::new(), 4096);
         behaves_like_a_queue(HeapRing::new(), 1);
     }
 }

@@ -167,21 +167,21 @@ impl<S: Storage> Session<S> {
     }
 
     /// Grants credit once half a window is owed, and lets the window grow.
-    fn grant(&mut self, slot: u16) {
+    pub(super) fn grant(&mut self, slot: u16) {
         let stream = &mut self.storage.slots_mut()[usize::from(slot)];
         let due = stream.owed >= (stream.window / 2).max(1);
         if !due || stream.receiving == Receiving::Finished || stream.reset != Reset::No || self.end.is_some()
         {
             return;
         }
-        let increase = self.growth.grow(&mut stream.round, stream.window, stream.receive.len() as u32);
-        stream.window += increase;
-        stream.owed += increase;
-        let window = stream.window;
-        self.statistics.windows_grown += u64::from(increase > 0);
-        if !self.keepalive.is_waiting() && self.growth.wants_round(window) {
-            self.growth.begin();
-            self.keepalive.ping();
+        if stream.handle == Handle::Held {
+            let increase = self.growth.grow(&mut stream.round, stream.window, stream.receive.len() as u32);
+            stream.window += increase;
+            stream.owed += increase;
+            self.statistics.windows_grown += u64::from(increase > 0);
+            if !self.keepalive.is_waiting() && self.growth.wants_round(stream.window) {
+                self.keepalive.ping();
+            }
         }
         self.queue_control(slot, control::WINDOW_UPDATE);
     }
@@ -204,8 +204,8 @@ impl<S: Storage> Session<S> {
     /// The application will not come back to this stream: its id is unknown from now on.
     ///
     /// A stream that we have not finished is reset as [`ResetCode::CANCELLED`]. Where we have, what is buffered and
-    /// CLOSE are still delivered; where the peer has not, what it sends is dropped, and it is told by RST after our
-    /// CLOSE. Does nothing on a stream that is unknown.
+    /// CLOSE are still delivered, and the stream counts against the limits until then; where the peer has not, what it
+    /// sends is dropped, and it is told by RST after our CLOSE. Does nothing on a stream that is unknown.
     pub fn release(&mut self, id: StreamId) {
         let Some(slot) = self.find_mut(id) else { return };
         match self.slot(slot).handle {
@@ -221,13 +221,17 @@ impl<S: Storage> Session<S> {
         let ended = self.end.is_some();
         let stream = self.slot_mut(slot);
         stream.events = 0;
+        stream.write_blocked = false;
         stream.handle = Handle::Released;
         if ended {
             self.forget(slot);
             return;
         }
         match (stream.sending, stream.receiving) {
-            (Sending::Finishing, _) => self.drop_input(slot),
+            (Sending::Finishing, _) => {
+                self.drop_input(slot);
+                self.grant(slot);
+            }
             (Sending::Open, _) | (Sending::Finished, Receiving::Open) => {
                 let _ = self.reset_slot(slot, code);
             }

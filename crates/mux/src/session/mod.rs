@@ -281,10 +281,12 @@ impl<S: Storage> Session<S> {
         stream.send.release();
     }
 
-    /// Nothing that has arrived on the stream, or is arriving, will be read.
+    /// Nothing that has arrived on the stream, or is arriving, will be read: it is as good as consumed.
     fn drop_input(&mut self, slot: u16) {
-        self.slot_mut(slot).receive.release();
-        self.decoder.skip_data_of(slot);
+        let arriving = self.decoder.skip_data_of(slot);
+        let stream = self.slot_mut(slot);
+        stream.owed += (stream.receive.len() + arriving) as u32;
+        stream.receive.release();
     }
 
     /// Resets the stream for our own reasons. Nothing happens when it is over already.

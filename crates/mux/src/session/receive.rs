@@ -38,12 +38,14 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) const START: Self = Self { state: State::Header, held: [0; MAX_CONTROL_BYTES], have: 0 };
 
-    /// What is left of a DATA frame for this slot goes nowhere.
-    pub(super) fn skip_data_of(&mut self, slot: u16) {
-        if let State::Data { slot: current, left } = self.state
-            && current == slot
-        {
-            self.state = State::Skip { left };
+    /// What is left of a DATA frame for this slot goes nowhere; returns how many bytes that are.
+    pub(super) fn skip_data_of(&mut self, slot: u16) -> usize {
+        match self.state {
+            State::Data { slot: current, left } if current == slot => {
+                self.state = State::Skip { left };
+                left
+            }
+            State::Header | State::Control(_) | State::Data { .. } | State::Skip { .. } => 0,
         }
     }
 
@@ -203,8 +205,14 @@ impl<S: Storage> Session<S> {
         stream.outstanding = outstanding;
         self.growth.received(&mut stream.round, u32::from(length));
         self.statistics.frames_received += 1;
-        self.decoder.state =
-            if stream.handle == Handle::Released { State::Skip { left } } else { State::Data { slot, left } };
+        if stream.handle == Handle::Released {
+            // Nobody reads it, but the peer may need the credit to come to its end.
+            stream.owed += u32::from(length);
+            self.decoder.state = State::Skip { left };
+            self.grant(slot);
+        } else {
+            self.decoder.state = State::Data { slot, left };
+        }
         Ok(())
     }
 
@@ -237,7 +245,9 @@ impl<S: Storage> Session<S> {
             }
             Frame::Pong(nonce) => {
                 if self.keepalive.pong(*nonce) {
-                    self.growth.end();
+                    if self.growth.pong() {
+                        self.keepalive.ping();
+                    }
                 } else if !self.budgets.charge(BudgetKind::Pings) {
                     return Err(Violation::Flood(BudgetKind::Pings));
                 }

@@ -122,11 +122,8 @@ impl<S: Storage> Session<S> {
             // Credit for a direction that has ended since.
             _ => None,
         };
-        if let Some(frame) = frame {
-            if !output.frame(&frame) {
-                return false;
-            }
-            self.statistics.frames_sent += 1;
+        if frame.as_ref().is_some_and(|frame| !output.frame(frame)) {
+            return false;
         }
         let slots = self.storage.slots_mut();
         let stream = &mut slots[usize::from(slot)];
@@ -134,7 +131,10 @@ impl<S: Storage> Session<S> {
         if stream.control == 0 {
             self.control.remove(slots, slot);
         }
-        self.control_sent(slot, frame_bit);
+        if frame.is_some() {
+            self.statistics.frames_sent += 1;
+            self.control_sent(slot, frame_bit);
+        }
         true
     }
 

@@ -1,0 +1,11 @@
+//! What the engine promises, claim by claim, each over every storage.
+
+mod credit;
+mod hostile;
+mod keepalive;
+mod scheduling;
+mod sessions;
+mod simulation;
+mod streams;
+mod support;
+mod windows;
