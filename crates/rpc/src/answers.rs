@@ -157,3 +157,6 @@ impl Answers {
         !has_own_id && !self.aliases.contains_key(&answer) && !self.spent.contains(&answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

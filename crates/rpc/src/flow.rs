@@ -22,7 +22,7 @@ pub(crate) struct FixedWindow(Rc<RefCell<Window>>);
 type Acknowledged = LocalBoxFuture<'static, (usize, Result<(), Error>)>;
 
 struct Window {
-    window_bytes: usize,
+    size_bytes: usize,
     largest_bytes: usize,
     in_flight_bytes: usize,
     in_flight_calls: usize,
@@ -43,7 +43,7 @@ impl FixedWindow {
     /// The window, and the future that watches the answers for it.
     pub(crate) fn new(window_bytes: usize) -> (Self, Promise<(), Error>) {
         let window = Rc::new(RefCell::new(Window {
-            window_bytes,
+            size_bytes: window_bytes,
             largest_bytes: 0,
             in_flight_bytes: 0,
             in_flight_calls: 0,
@@ -88,7 +88,7 @@ fn poll_watch(
 
 impl Window {
     fn has_room(&self) -> bool {
-        self.in_flight_bytes < self.window_bytes.saturating_add(self.largest_bytes)
+        self.in_flight_bytes < self.size_bytes.saturating_add(self.largest_bytes)
     }
 
     fn outcome(&self) -> Result<(), Error> {

@@ -1,5 +1,24 @@
 //! A Cap'n Proto vat on every stream: capnp-rpc's promise pipelining and live capabilities, with bounds and
 //! deadlines around them.
+//!
+//! A [`Peer`] is a node that we have a session with. It is offered our [`Services`] and offers its own:
+//! [`Peer::connect`] opens a stream under a service's name and gives the service's capability at once, as a
+//! [`Remote`]. Each stream is a [`Vat`] of its own, at both ends; what ends one vat touches no other. A vat also runs
+//! on any other stream of bytes.
+//!
+//! What a vat promises beyond what capnp-rpc does:
+//!
+//! 1. **Every call ends.** Its [`deadline`] cancels it at both ends, and the error names the method. When a vat
+//!    is over, every call on it fails with the reason ([`VatEnd`]).
+//! 2. **Everything has a bound** ([`Options`]): a message, what waits for a peer that does not read, what a peer owes us.
+//!    Memory is taken as bytes arrive, never because a peer announces them.
+//! 3. **What leaves together leaves in one write**: sending only queues; the queue is written when nothing else
+//!    can run.
+//! 4. **A canceled call costs no id**: the peer that cancels gets its Return, and the ids of calls whose answers
+//!    are still owed are used for nothing else.
+//! 5. **Nothing is printed.**
+//!
+//! It is `!Send` as capnp-rpc is: a vat lives on the thread of its driver.
 
 #![forbid(unsafe_code)]
 

@@ -22,8 +22,8 @@ pub struct Options {
     /// How many bytes of unacknowledged calls a caller of a `-> stream` method keeps in flight, beside the
     /// largest single one of them. The callee may have to hold as much. Default: 512 KiB.
     pub stream_window_bytes: usize,
-    /// With more bytes of replies than this waiting for a peer that does not read, its calls are no longer
-    /// read either (answers to our own calls still are). Default: 1 MiB.
+    /// With more bytes of replies than this waiting for a peer that does not read, its next call is not served
+    /// and nothing behind it is read, until some have left. Default: 1 MiB.
     pub send_queue_soft_bytes: usize,
     /// With more bytes than this waiting to be sent, replies and calls together, the vat ends.
     /// Default: 32 MiB.

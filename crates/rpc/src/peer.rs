@@ -105,16 +105,16 @@ impl fmt::Debug for Peer {
 }
 
 fn accept(incoming: Incoming, services: &Services, options: &Rc<Options>) {
-    let Some((most_urgent, factory)) = services.find(incoming.name()) else {
+    let Some(offered) = services.find(incoming.name()) else {
         return incoming.refuse(ResetCode::NO_SUCH_SERVICE);
     };
-    if incoming.priority() < most_urgent {
+    if incoming.priority() < offered.priority {
         return incoming.refuse(ResetCode::NOT_ALLOWED);
     }
     let service = incoming.name().clone();
     let stream = incoming.accept();
     let peer = Peer { session: stream.session().clone(), options: options.clone() };
-    let bootstrap = factory(&peer);
+    let bootstrap = (offered.factory)(&peer);
     let handle = peer.session.handle().clone();
     drop(peer);
     Vat::serve(stream, service.as_str(), bootstrap, &handle, options);

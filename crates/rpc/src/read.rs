@@ -135,9 +135,9 @@ impl MessageReader {
         }
         match std::mem::replace(&mut self.state, State::START) {
             State::Head { bytes, .. } => {
-                let [a, b, c, d, e, f, g, h] = bytes;
-                let segments = u64::from(u32::from_le_bytes([a, b, c, d])) + 1;
-                let first_words = u32::from_le_bytes([e, f, g, h]);
+                let first_word = u64::from_le_bytes(bytes);
+                let segments = u64::from(first_word as u32) + 1;
+                let first_words = (first_word >> 32) as u32;
                 if segments > self.max_segments as u64 {
                     return Err(FrameError::TooManySegments { segments, limit: self.max_segments });
                 }
@@ -191,3 +191,6 @@ fn body(table: SegmentTable, total_words: usize) -> State {
     let words = vec![ZERO; total_words.min(FIRST_BYTES / WORD_BYTES)];
     State::Body { table, words, total_words, filled: 0 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,11 @@ type Factory = Box<dyn Fn(&Peer) -> Client>;
 #[derive(Default)]
 pub struct Services(BTreeMap<StreamName, Service>);
 
-struct Service {
-    priority: Priority,
-    factory: Factory,
+/// One of them.
+pub(crate) struct Service {
+    /// The most urgent that a stream for it may be.
+    pub(crate) priority: Priority,
+    pub(crate) factory: Factory,
 }
 
 /// Why a service cannot be offered.
@@ -55,7 +57,7 @@ impl Services {
     }
 
     /// What a peer gets that opens a stream: None where there is no such service.
-    pub(crate) fn find(&self, name: &StreamName) -> Option<(Priority, &dyn Fn(&Peer) -> Client)> {
-        self.0.get(name).map(|service| (service.priority, &*service.factory))
+    pub(crate) fn find(&self, name: &StreamName) -> Option<&Service> {
+        self.0.get(name)
     }
 }

@@ -274,15 +274,15 @@ impl Shared {
     }
 
     pub(crate) async fn wait_for_end(&self) -> VatEnd {
-        poll_fn(|cx| match self.ended() {
-            Some(end) => Poll::Ready(end),
-            None => {
-                let mut waiting = self.waiting.borrow_mut();
-                if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    waiting.push(cx.waker().clone());
-                }
-                Poll::Pending
+        poll_fn(|cx| {
+            if let Some(end) = self.ended() {
+                return Poll::Ready(end);
             }
+            let mut waiting = self.waiting.borrow_mut();
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
         })
         .await
     }

@@ -120,14 +120,30 @@ struct VatTask<T> {
     stream: T,
     reader: MessageReader,
     writer: MessageWriter,
-    system: RpcSystem<()>,
+    /// None once the vat is over and everybody has been told.
+    system: Option<System>,
     system_waker: Arc<SystemWaker>,
-    bootstrap: Option<Revocable>,
     held_back: Option<HeldBack>,
     timer: Option<Sleep>,
     /// When the last byte left, or the queue was last empty.
     last_progress: Option<Instant>,
     phase: Phase,
+}
+
+/// What a run of the task came to.
+enum Run {
+    /// Everything waits for something.
+    Rest,
+    /// There is more to do, but others want to run as well.
+    Yield,
+    /// The stream may be dropped, and the vat with it.
+    Done,
+}
+
+/// capnp-rpc's part of a vat: dropping it cancels the calls that it serves.
+struct System {
+    rpc: RpcSystem<()>,
+    bootstrap: Option<Revocable>,
 }
 
 enum Phase {
@@ -143,15 +159,14 @@ enum Phase {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
-    fn new(shared: Rc<Shared>, stream: T, system: RpcSystem<()>, bootstrap: Option<Revocable>) -> Self {
+    fn new(shared: Rc<Shared>, stream: T, rpc: RpcSystem<()>, bootstrap: Option<Revocable>) -> Self {
         Self {
             reader: MessageReader::new(&shared.options),
             writer: MessageWriter::default(),
             shared,
             stream,
-            system,
+            system: Some(System { rpc, bootstrap }),
             system_waker: Arc::new(SystemWaker::new()),
-            bootstrap,
             held_back: None,
             timer: None,
             last_progress: None,
@@ -160,7 +175,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
     }
 
     /// Runs everything that can run, then writes what that came to.
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Run {
         for _ in 0..TURNS_PER_POLL {
             if matches!(self.phase, Phase::Running) {
                 self.read(cx);
@@ -172,19 +187,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             if self.held_back.is_some() && self.replies_have_room() {
                 continue;
             }
+            if !self.shared.is_shut_down() {
+                return Run::Rest;
+            }
+            self.drop_system();
             self.begin_closing();
-            if self.poll_close(cx).is_pending() {
-                return Poll::Pending;
-            }
-            // The promises that failed with the vat are passed on by capnp-rpc's own tasks: they run to the end.
-            if !self.system_waker.take() {
-                return Poll::Ready(());
-            }
-            self.system_waker.set();
+            return self.poll_close(cx);
         }
         self.write(cx);
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Run::Yield
     }
 
     /// Polls the RPC system where something in it was woken; true where it was.
@@ -193,8 +204,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             return false;
         }
         let waker = Waker::from(self.system_waker.clone());
-        // It ends only where its network's driver does, and ours never does.
-        let _ = Pin::new(&mut self.system).poll(&mut Context::from_waker(&waker));
+        if let Some(System { rpc, .. }) = &mut self.system {
+            // It ends only where its network's driver does, and ours never does.
+            let _ = Pin::new(rpc).poll(&mut Context::from_waker(&waker));
+        }
         true
     }
 
@@ -300,23 +313,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         }
     }
 
+    /// Everything on the vat has failed by now, and capnp-rpc's tasks have passed that on: they were polled until
+    /// none was woken. What it still serves is canceled.
+    fn drop_system(&mut self) {
+        if let Some(System { rpc, bootstrap }) = self.system.take() {
+            if let (Some(bootstrap), Some(end)) = (bootstrap, self.shared.ended()) {
+                bootstrap.revoke(end.to_error(&self.shared.service));
+            }
+            drop(rpc);
+        }
+    }
+
     fn begin_closing(&mut self) {
-        if matches!(self.phase, Phase::Running) && self.shared.is_shut_down() {
+        if matches!(self.phase, Phase::Running) {
             let until = self.shared.handle().now() + self.shared.options.linger;
             self.phase = Phase::Closing { until, closed: false, discarded_bytes: 0 };
         }
     }
 
-    /// Ready when the stream may be dropped, and the vat with it.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Phase::Closing { closed, discarded_bytes, .. } = &mut self.phase else { break };
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Run {
+        while let Phase::Closing { closed, discarded_bytes, .. } = &mut self.phase {
             if !self.writer.is_idle() || !self.shared.outbox().borrow().is_empty() {
-                return Poll::Pending;
+                return Run::Rest;
             }
             if !*closed {
                 match Pin::new(&mut self.stream).poll_close(cx) {
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => return Run::Rest,
                     Poll::Ready(Ok(())) => *closed = true,
                     Poll::Ready(Err(_)) => {
                         self.phase = Phase::Closed;
@@ -326,17 +348,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             }
             let mut discarded = [0; 1024];
             match Pin::new(&mut self.stream).poll_read(cx, &mut discarded) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return Run::Rest,
                 Poll::Ready(Ok(read)) if read > 0 && *discarded_bytes < LINGER_BYTES => {
-                    *discarded_bytes += read
+                    *discarded_bytes += read;
                 }
                 Poll::Ready(_) => self.phase = Phase::Closed,
             }
         }
-        match self.phase {
-            Phase::Closed if self.shared.is_shut_down() => Poll::Ready(()),
-            Phase::Running | Phase::Closing { .. } | Phase::Closed => Poll::Pending,
-        }
+        Run::Done
     }
 }
 
@@ -349,18 +368,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for VatTask<T> {
             this.shared.task_begins(cx);
             this.system_waker.begin(cx.waker());
             this.keep_time();
-            let done = this.run(cx);
+            let run = this.run(cx);
             this.shared.task_rests();
             let seen_all = this.system_waker.rest();
-            if done.is_ready() {
-                if let Some(bootstrap) = this.bootstrap.take() {
-                    let end = this.shared.ended().unwrap_or(VatEnd::EndedHere);
-                    bootstrap.revoke(end.to_error(&this.shared.service));
+            match run {
+                Run::Done => return Poll::Ready(()),
+                Run::Yield => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                return Poll::Ready(());
-            }
-            if seen_all && this.arm(cx) {
-                return Poll::Pending;
+                Run::Rest if seen_all && this.arm(cx) => return Poll::Pending,
+                Run::Rest => {}
             }
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use capnp::Error;
-use common::wire::{Outcome, Place, Target, Told, Wire};
+use common::wire::{Place, Target, Told, Wire};
 use common::{Pair, Scripted, add, counter, echo, never, new_counter, probe};
 use futures::future::{join, join_all};
 use vatmux_driver::Handle;
@@ -34,7 +34,7 @@ fn a_call_fails_at_its_deadline_and_stops_at_the_server() {
 fn a_caller_may_give_a_call_more_or_less_time() {
     let mut pair = Pair::new();
     let short = deadline::with(Duration::from_millis(5), || never(&pair.probe));
-    let (inner, outer) = deadline::with(Duration::from_secs(60), || {
+    let (inner, outer) = deadline::with(Duration::from_mins(1), || {
         let inner = deadline::with(Duration::from_secs(1), || never(&pair.probe));
         (inner, never(&pair.probe))
     });
@@ -48,7 +48,7 @@ fn a_caller_may_give_a_call_more_or_less_time() {
 #[test]
 fn a_call_on_the_result_of_a_call_has_a_deadline_of_its_own() {
     let mut pair = Pair::new();
-    let first = deadline::with(Duration::from_secs(60), || never(&pair.probe));
+    let first = deadline::with(Duration::from_mins(1), || never(&pair.probe));
     let error = pair.run(add(&first.pipeline.get_counter(), 1)).unwrap_err();
     assert_eq!(pair.elapsed(), DEADLINE);
     assert!(deadline::is_exceeded(&error));
@@ -260,12 +260,12 @@ async fn timed(probe: probe::Client, seen: Rc<common::Seen>, takes: u64, given: 
 
 #[test]
 fn calls_that_expire_and_calls_that_do_not_never_mix_up_their_answers() {
-    for seed in 0..20 {
+    for seed in 0..6 {
         let mut pair = Pair::new();
         let mut random = Random(seed);
         let (mut in_time, mut expired) = (0, 0);
         for _ in 0..20 {
-            let calls: Vec<_> = (0..random.below(20) + 1)
+            let calls: Vec<_> = (0..=random.below(20))
                 .map(|_| {
                     let given = random.below(100) + 1;
                     let takes = if random.below(2) == 0 { given - 1 } else { given + 1 + random.below(50) };
@@ -295,7 +295,7 @@ async fn strict_peer(mut wire: Wire, handle: Handle, mut random: Random) {
     let (mut owed, mut unfinished) = (Vec::new(), BTreeSet::new());
     loop {
         match handle.timeout(Duration::from_millis(random.below(20) + 1), wire.told()).await {
-            Ok(None) => return,
+            Ok(None | Some(Told::Abort { .. })) => return,
             Ok(Some(Told::Bootstrap { id })) => {
                 unfinished.insert(id);
                 wire.answer_with_cap(id, 0, Place::Bootstrap).await;
@@ -315,7 +315,6 @@ async fn strict_peer(mut wire: Wire, handle: Handle, mut random: Random) {
                 assert!(unfinished.remove(&id), "{id} is finished and not open");
             }
             Ok(Some(Told::Release { .. })) => {}
-            Ok(Some(Told::Abort { .. })) => return,
             Ok(Some(other)) => panic!("{other:?}"),
             Err(_) if owed.is_empty() => {}
             Err(_) => {
@@ -332,7 +331,7 @@ async fn strict_peer(mut wire: Wire, handle: Handle, mut random: Random) {
 
 #[test]
 fn a_strict_peer_never_sees_an_id_used_wrongly() {
-    for seed in 0..50 {
+    for seed in 0..12 {
         let Scripted { mut driver, probe, wire, handle, .. } = Scripted::new();
         handle.spawn(strict_peer(wire, handle.clone(), Random(seed)));
         let mut random = Random(seed + 1_000);
@@ -367,7 +366,7 @@ fn a_strict_peer_never_sees_an_id_used_wrongly() {
                     }
                     handle.sleep(Duration::from_millis(random.below(15))).await;
                 }
-                handle.sleep(Duration::from_secs(60)).await;
+                handle.sleep(Duration::from_mins(1)).await;
                 assert_eq!(probe.vat().ended(), None, "seed {seed}");
             })
             .unwrap();

@@ -14,42 +14,49 @@ use vatmux_driver::virtual_time::VirtualClock;
 use vatmux_driver::{Clock, Driver, Handle, Instant, PipeEnd, pipe, virtual_time};
 use vatmux_rpc::{Options, Remote, Vat};
 
-#[allow(clippy::all, clippy::pedantic, missing_docs, unused_qualifications, unreachable_pub)]
-pub mod probe_capnp {
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unimplemented,
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub
+)]
+pub(crate) mod probe_capnp {
     include!(concat!(env!("OUT_DIR"), "/probe_capnp.rs"));
 }
 
-pub mod wire;
+pub(crate) mod wire;
 
-pub use probe_capnp::{counter, probe};
+pub(crate) use probe_capnp::{counter, probe};
 
 /// Room in each direction of a pipe: as much as a mux stream starts with.
-pub const PIPE_BYTES: usize = 64 << 10;
+pub(crate) const PIPE_BYTES: usize = 64 << 10;
 
 /// What the test sees of its server.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Servers of `Probe` alive.
-    pub probes: Cell<usize>,
+    pub(crate) probes: Cell<usize>,
     /// Servers of `Counter` alive.
-    pub counters: Cell<usize>,
+    pub(crate) counters: Cell<usize>,
     /// Whether the server keeps the counters that it is given.
-    pub keeps: Cell<bool>,
+    pub(crate) keeps: Cell<bool>,
     /// Calls of `never` that run.
-    pub running: Cell<usize>,
+    pub(crate) running: Cell<usize>,
     /// Bytes that `write` has taken.
-    pub written: Cell<u64>,
+    pub(crate) written: Cell<u64>,
     /// Calls of `write` that wait for the gate.
-    pub gate: RefCell<Option<Vec<oneshot::Sender<()>>>>,
+    pub(crate) gate: RefCell<Option<Vec<oneshot::Sender<()>>>>,
 }
 
 impl Seen {
-    pub fn close_gate(&self) {
+    pub(crate) fn close_gate(&self) {
         *self.gate.borrow_mut() = Some(Vec::new());
     }
 
     /// Lets `count` waiting writes go on.
-    pub fn let_through(&self, count: usize) {
+    pub(crate) fn let_through(&self, count: usize) {
         if let Some(waiting) = &mut *self.gate.borrow_mut() {
             for sender in waiting.drain(..count) {
                 let _ = sender.send(());
@@ -57,13 +64,13 @@ impl Seen {
         }
     }
 
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.gate.borrow().as_ref().map_or(0, Vec::len)
     }
 }
 
 /// Counts itself for as long as it lives.
-pub struct Counted {
+pub(crate) struct Counted {
     seen: Rc<Seen>,
     which: fn(&Seen) -> &Cell<usize>,
 }
@@ -82,16 +89,16 @@ impl Drop for Counted {
     }
 }
 
-pub struct ProbeServer {
+pub(crate) struct ProbeServer {
     seen: Rc<Seen>,
     handle: Handle,
     /// As a server that lets itself be watched would.
-    pub keeps: RefCell<Vec<counter::Client>>,
+    pub(crate) keeps: RefCell<Vec<counter::Client>>,
     _alive: Counted,
 }
 
 impl ProbeServer {
-    pub fn new(seen: &Rc<Seen>, handle: &Handle) -> Self {
+    pub(crate) fn new(seen: &Rc<Seen>, handle: &Handle) -> Self {
         let alive = Counted::new(seen, |seen| &seen.probes);
         Self { seen: seen.clone(), handle: handle.clone(), keeps: RefCell::default(), _alive: alive }
     }
@@ -101,7 +108,7 @@ impl ProbeServer {
     }
 }
 
-pub fn new_counter(seen: &Rc<Seen>) -> counter::Client {
+pub(crate) fn new_counter(seen: &Rc<Seen>) -> counter::Client {
     capnp_rpc::new_client(CounterServer {
         total: Cell::new(0),
         own: RefCell::new(None),
@@ -236,38 +243,38 @@ impl counter::Server for CounterServer {
     }
 }
 
-pub async fn echo(probe: &probe::Client, n: u64) -> Result<u64, Error> {
+pub(crate) async fn echo(probe: &probe::Client, n: u64) -> Result<u64, Error> {
     let mut request = probe.echo_request();
     request.get().set_n(n);
     Ok(request.send().promise.await?.get()?.get_n())
 }
 
-pub async fn add(counter: &counter::Client, n: u64) -> Result<u64, Error> {
+pub(crate) async fn add(counter: &counter::Client, n: u64) -> Result<u64, Error> {
     let mut request = counter.add_request();
     request.get().set_n(n);
     Ok(request.send().promise.await?.get()?.get_total())
 }
 
 /// A call of `never`, sent.
-pub fn never(probe: &probe::Client) -> capnp::capability::RemotePromise<probe::never_results::Owned> {
+pub(crate) fn never(probe: &probe::Client) -> capnp::capability::RemotePromise<probe::never_results::Owned> {
     probe.never_request().send()
 }
 
 /// The caller's vat on a pipe, and a peer that says what the test has it say.
-pub struct Scripted {
-    pub driver: Driver,
-    pub handle: Handle,
-    pub clock: VirtualClock,
-    pub probe: Remote<probe::Client>,
-    pub wire: wire::Wire,
+pub(crate) struct Scripted {
+    pub(crate) driver: Driver,
+    pub(crate) handle: Handle,
+    pub(crate) clock: VirtualClock,
+    pub(crate) probe: Remote<probe::Client>,
+    pub(crate) wire: wire::Wire,
 }
 
 impl Scripted {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&Options::default())
     }
 
-    pub fn with(options: &Options) -> Self {
+    pub(crate) fn with(options: &Options) -> Self {
         let (driver, clock) = virtual_time::driver();
         let handle = driver.handle();
         let (near, far) = pipe(PIPE_BYTES);
@@ -277,21 +284,21 @@ impl Scripted {
 }
 
 /// The server's vat on a pipe, and a caller that says what the test has it say.
-pub struct Served {
-    pub driver: Driver,
-    pub handle: Handle,
-    pub clock: VirtualClock,
-    pub seen: Rc<Seen>,
-    pub server: Vat,
-    pub wire: wire::Wire,
+pub(crate) struct Served {
+    pub(crate) driver: Driver,
+    pub(crate) handle: Handle,
+    pub(crate) clock: VirtualClock,
+    pub(crate) seen: Rc<Seen>,
+    pub(crate) server: Vat,
+    pub(crate) wire: wire::Wire,
 }
 
 impl Served {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&Options::default())
     }
 
-    pub fn with(options: &Options) -> Self {
+    pub(crate) fn with(options: &Options) -> Self {
         let (driver, clock) = virtual_time::driver();
         let handle = driver.handle();
         let (near, far) = pipe(PIPE_BYTES);
@@ -302,22 +309,22 @@ impl Served {
 }
 
 /// Two vats on a pipe.
-pub struct Pair {
-    pub driver: Driver,
-    pub handle: Handle,
-    pub clock: VirtualClock,
-    pub seen: Rc<Seen>,
-    pub probe: Remote<probe::Client>,
-    pub server: Vat,
-    pub started: Instant,
+pub(crate) struct Pair {
+    pub(crate) driver: Driver,
+    pub(crate) handle: Handle,
+    pub(crate) clock: VirtualClock,
+    pub(crate) seen: Rc<Seen>,
+    pub(crate) probe: Remote<probe::Client>,
+    pub(crate) server: Vat,
+    pub(crate) started: Instant,
 }
 
 impl Pair {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&Options::default())
     }
 
-    pub fn with(options: &Options) -> Self {
+    pub(crate) fn with(options: &Options) -> Self {
         let (driver, clock) = virtual_time::driver();
         let handle = driver.handle();
         let (near, far) = pipe(PIPE_BYTES);
@@ -328,22 +335,22 @@ impl Pair {
         Self { driver, handle, clock, seen, probe, server, started }
     }
 
-    pub fn run<F: Future>(&mut self, future: F) -> F::Output {
+    pub(crate) fn run<F: Future>(&mut self, future: F) -> F::Output {
         self.driver.drive_until(future).expect("virtual time goes on")
     }
 
     /// Lets everything run that can run at this moment.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let handle = self.handle.clone();
         self.run(async move { handle.sleep(Duration::from_nanos(1)).await });
     }
 
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.clock.now() - self.started
     }
 }
 
-pub fn serve(stream: PipeEnd, seen: &Rc<Seen>, handle: &Handle, options: &Options) -> Vat {
+pub(crate) fn serve(stream: PipeEnd, seen: &Rc<Seen>, handle: &Handle, options: &Options) -> Vat {
     let probe: probe::Client = capnp_rpc::new_client(ProbeServer::new(seen, handle));
     Vat::serve(
         stream,

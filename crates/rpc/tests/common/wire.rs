@@ -10,14 +10,14 @@ use vatmux_driver::PipeEnd;
 
 use super::probe::counter_results;
 
-pub struct Wire {
-    pub stream: PipeEnd,
+pub(crate) struct Wire {
+    pub(crate) stream: PipeEnd,
     buffered: Vec<u8>,
 }
 
 /// What the tests look at in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub(crate) enum Told {
     Bootstrap { id: u32 },
     Call { id: u32, target: Target, method: u16, answers_passed: Vec<u32> },
     Finish { id: u32, release: bool },
@@ -30,19 +30,19 @@ pub enum Told {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     Bootstrap,
     Field,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     Cap(u32),
     Answer(u32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Results { hosted: Vec<u32>, answers_passed: Vec<u32> },
     Exception(String),
     Canceled,
@@ -50,12 +50,12 @@ pub enum Outcome {
 }
 
 impl Wire {
-    pub fn new(stream: PipeEnd) -> Self {
+    pub(crate) fn new(stream: PipeEnd) -> Self {
         Self { stream, buffered: Vec::new() }
     }
 
     /// The next message; None where the vat closed the stream.
-    pub async fn told(&mut self) -> Option<Told> {
+    pub(crate) async fn told(&mut self) -> Option<Told> {
         loop {
             let mut rest = &self.buffered[..];
             if let Ok(Some(reader)) = capnp::serialize::try_read_message(&mut rest, ReaderOptions::new()) {
@@ -74,19 +74,19 @@ impl Wire {
         }
     }
 
-    pub async fn say(&mut self, build: impl FnOnce(message::Builder<'_>)) {
+    pub(crate) async fn say(&mut self, build: impl FnOnce(message::Builder<'_>)) {
         let mut builder = Builder::new(HeapAllocator::new());
         build(builder.init_root());
         self.say_bytes(&capnp::serialize::write_message_to_words(&builder)).await;
     }
 
-    pub async fn say_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn say_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Answers with a capability of this peer's: in the only field of the results, or, where they answer the
     /// request for the bootstrap capability, in their place.
-    pub async fn answer_with_cap(&mut self, id: u32, export: u32, place: Place) {
+    pub(crate) async fn answer_with_cap(&mut self, id: u32, export: u32, place: Place) {
         let mut caps = Vec::new();
         let mut builder = Builder::new(HeapAllocator::new());
         let mut answer = builder.init_root::<message::Builder<'_>>().init_return();
@@ -107,7 +107,7 @@ impl Wire {
     }
 
     /// Answers with results of no fields.
-    pub async fn answer_empty(&mut self, id: u32) {
+    pub(crate) async fn answer_empty(&mut self, id: u32) {
         self.say(|root| {
             let mut answer = root.init_return();
             answer.set_answer_id(id);
@@ -117,7 +117,7 @@ impl Wire {
         .await;
     }
 
-    pub async fn answer_canceled(&mut self, id: u32) {
+    pub(crate) async fn answer_canceled(&mut self, id: u32) {
         self.say(|root| {
             let mut answer = root.init_return();
             answer.set_answer_id(id);

@@ -1,0 +1,145 @@
+use std::collections::VecDeque;
+
+use capnp::message::{Builder, HeapAllocator, ReaderOptions, ReaderSegments};
+use futures::task::noop_waker;
+
+use super::*;
+
+/// A stream that gives what it has in pieces of one size, and then waits or ends.
+struct Pieces {
+    bytes: VecDeque<u8>,
+    piece: usize,
+    ends: bool,
+}
+
+impl AsyncRead for Pieces {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.bytes.is_empty() && !this.ends {
+            return Poll::Pending;
+        }
+        let wanted = buf.len().min(this.piece);
+        Poll::Ready(io::Read::read(&mut this.bytes, &mut buf[..wanted]))
+    }
+}
+
+fn options() -> Options {
+    Options { max_message_bytes: 1 << 20, max_segments: 4, ..Options::default() }
+}
+
+/// Everything that a stream of `bytes` gives.
+fn read_all(bytes: &[u8], piece: usize, ends: bool) -> (Vec<Segments>, Poll<Result<(), ReadError>>) {
+    let mut stream = Pieces { bytes: bytes.iter().copied().collect(), piece, ends };
+    let mut reader = MessageReader::new(&options());
+    let mut messages = Vec::new();
+    let waker = noop_waker();
+    loop {
+        match reader.poll_next(&mut stream, &mut Context::from_waker(&waker)) {
+            Poll::Pending => return (messages, Poll::Pending),
+            Poll::Ready(Ok(None)) => return (messages, Poll::Ready(Ok(()))),
+            Poll::Ready(Ok(Some(message))) => messages.push(message),
+            Poll::Ready(Err(error)) => return (messages, Poll::Ready(Err(error))),
+        }
+    }
+}
+
+/// A frame of segments of these lengths in words, each filled with its number.
+fn frame(lengths: &[u32]) -> Vec<u8> {
+    let mut bytes = (lengths.len() as u32 - 1).to_le_bytes().to_vec();
+    for length in lengths {
+        bytes.extend(length.to_le_bytes());
+    }
+    bytes.resize(bytes.len().next_multiple_of(WORD_BYTES), 0);
+    for (number, length) in lengths.iter().enumerate() {
+        bytes.extend(std::iter::repeat_n(number as u8 + 1, *length as usize * WORD_BYTES));
+    }
+    bytes
+}
+
+fn error_of(bytes: &[u8]) -> FrameError {
+    match read_all(bytes, usize::MAX, true) {
+        (messages, Poll::Ready(Err(ReadError::Frame(error)))) if messages.is_empty() => error,
+        _ => panic!("no error"),
+    }
+}
+
+#[test]
+fn messages_of_one_and_of_several_segments_arrive_however_they_are_cut() {
+    let tables: [&[u32]; 6] = [&[1], &[0], &[3, 0], &[1, 2, 3], &[1, 0, 0, 5], &[20_000]];
+    let bytes: Vec<u8> = tables.iter().flat_map(|lengths| frame(lengths)).collect();
+    for piece in [1, 3, 8, 1_000, usize::MAX] {
+        let (messages, end) = read_all(&bytes, piece, true);
+        assert!(matches!(end, Poll::Ready(Ok(()))));
+        assert_eq!(messages.len(), tables.len());
+        for (message, lengths) in messages.iter().zip(tables) {
+            assert_eq!(message.len(), lengths.len());
+            for (number, length) in lengths.iter().enumerate() {
+                let segment = message.get_segment(number as u32).unwrap();
+                assert_eq!(segment.len(), *length as usize * WORD_BYTES);
+                assert!(segment.iter().all(|byte| *byte == number as u8 + 1));
+            }
+            assert!(message.get_segment(lengths.len() as u32).is_none());
+        }
+    }
+}
+
+#[test]
+fn what_capnp_writes_is_what_we_read() {
+    let allocator = HeapAllocator::new().first_segment_words(1);
+    let mut builder =
+        Builder::new(allocator.allocation_strategy(capnp::message::AllocationStrategy::FixedSize));
+    builder.set_root("of several segments").unwrap();
+    let bytes = capnp::serialize::write_message_to_words(&builder);
+    let (messages, _) = read_all(&bytes, 5, true);
+    assert!(messages[0].len() > 1);
+    let message = capnp::message::Reader::new(messages.into_iter().next().unwrap(), ReaderOptions::default());
+    assert_eq!(message.get_root::<capnp::text::Reader<'_>>().unwrap(), "of several segments");
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_from_its_header_alone() {
+    let words = (1_u32 << 20) / 8;
+    assert_eq!(
+        error_of(&frame(&[words + 1])[..8]),
+        FrameError::TooLarge { bytes: (1 << 20) + 8, limit: 1 << 20 }
+    );
+    let two = frame(&[words, 1]);
+    assert!(matches!(error_of(&two[..16]), FrameError::TooLarge { .. }));
+    let overflow: Vec<u8> = [3, u32::MAX, u32::MAX, u32::MAX, u32::MAX, 0].map(u32::to_le_bytes).concat();
+    assert!(
+        matches!(error_of(&overflow), FrameError::TooLarge { bytes, .. } if bytes == u64::from(u32::MAX) * 8)
+    );
+    assert!(read_all(&frame(&[words]), usize::MAX, true).1.is_ready(), "at the limit it passes");
+}
+
+#[test]
+fn too_many_segments_are_refused_from_the_first_word() {
+    assert_eq!(error_of(&frame(&[0; 5])[..8]), FrameError::TooManySegments { segments: 5, limit: 4 });
+    assert_eq!(error_of(&[255; 8]), FrameError::TooManySegments { segments: 1 << 32, limit: 4 });
+}
+
+#[test]
+fn a_stream_that_ends_inside_a_message_is_told_from_one_that_ends_between_two() {
+    let bytes = frame(&[2, 1]);
+    for cut in 1..bytes.len() {
+        let (messages, end) = read_all(&bytes[..cut], usize::MAX, true);
+        assert!(messages.is_empty());
+        assert!(matches!(end, Poll::Ready(Err(ReadError::Frame(FrameError::Truncated)))), "{cut}");
+        assert!(read_all(&bytes[..cut], usize::MAX, false).1.is_pending());
+    }
+    assert!(matches!(read_all(&[], 1, true).1, Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn a_buffer_grows_no_faster_than_the_bytes_that_arrive() {
+    let whole = frame(&[(1 << 20) / 8]);
+    for arrived in [8, 100, FIRST_BYTES, 2 * FIRST_BYTES + 100, 500_000] {
+        let mut stream =
+            Pieces { bytes: whole[..arrived].iter().copied().collect(), piece: 999, ends: false };
+        let mut reader = MessageReader::new(&options());
+        let waker = noop_waker();
+        assert!(reader.poll_next(&mut stream, &mut Context::from_waker(&waker)).is_pending());
+        let State::Body { words, .. } = &reader.state else { panic!() };
+        assert!(words.capacity() * WORD_BYTES <= FIRST_BYTES.max(2 * arrived), "{arrived}");
+    }
+}
