@@ -71,7 +71,7 @@ impl Client {
     #[must_use]
     pub fn listing(&self, path: &str) -> Listing {
         Listing {
-            remote: self.remote.clone(),
+            client: self.clone(),
             path: path.to_owned(),
             cursor: Some(Vec::new()),
             last_name: String::new(),
@@ -151,7 +151,7 @@ impl Client {
 
 /// A listing under way. One that is dropped costs the server nothing.
 pub struct Listing {
-    remote: package_fs::Client,
+    client: Client,
     path: String,
     /// Where the next page begins; `None` after the last.
     cursor: Option<Vec<u8>>,
@@ -194,7 +194,7 @@ impl Listing {
     async fn page(&mut self, cursor: &[u8]) -> Result<Vec<Entry>, Error> {
         let path = self.path.clone();
         let failed = |source| Error::Call { operation: Operation::List, path: path.clone(), source };
-        let mut request = self.remote.list_request();
+        let mut request = self.client.remote.list_request();
         request.get().set_path(&self.path);
         request.get().set_cursor(cursor);
         let response = request.send().promise.await.map_err(failed)?;

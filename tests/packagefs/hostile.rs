@@ -26,6 +26,7 @@ enum Lie {
     ALastChunkMissing,
     AnEmptyChunk,
     NoEnd,
+    AnEndInTheMiddle,
     TheEndsTotal,
     MoreAfterTheEnd,
     MoreSentThanWas,
@@ -72,6 +73,12 @@ impl package_fs::Server for Liar {
 
 struct LiarFile(Lie);
 
+async fn end(sink: &byte_sink::Client, total_bytes: u64) -> capnp::Result<()> {
+    let mut request = sink.end_request();
+    request.get().set_total_bytes(total_bytes);
+    request.send().promise.await.map(drop)
+}
+
 async fn write(sink: &byte_sink::Client, bytes: u64) -> capnp::Result<()> {
     let mut request = sink.write_request();
     request.get().init_bytes(bytes as u32);
@@ -93,6 +100,10 @@ impl file::Server for LiarFile {
             match lie {
                 Lie::ALastChunkMissing if is_last => break,
                 Lie::OneByteMore if is_last => write(&sink, bytes + 1).await?,
+                Lie::AnEndInTheMiddle if is_last => {
+                    end(&sink, sent_bytes).await?;
+                    write(&sink, bytes).await?;
+                }
                 Lie::AnEmptyChunk if is_last => write(&sink, 0).await?,
                 _ => write(&sink, bytes).await?,
             }
@@ -103,11 +114,10 @@ impl file::Server for LiarFile {
                 write(&sink, CHUNK_BYTES).await?;
             }
         }
-        let total_bytes = if lie == Lie::TheEndsTotal { length + 1 } else { sent_bytes };
-        if !matches!(lie, Lie::NoEnd | Lie::NothingSentAtAll) {
-            let mut request = sink.end_request();
-            request.get().set_total_bytes(total_bytes);
-            request.send().promise.await?;
+        match lie {
+            Lie::NoEnd | Lie::NothingSentAtAll => {}
+            Lie::TheEndsTotal => end(&sink, length + 1).await?,
+            _ => end(&sink, sent_bytes).await?,
         }
         if lie == Lie::MoreAfterTheEnd {
             write(&sink, 1).await?;
@@ -150,7 +160,7 @@ fn test_reject_every_lie_about_a_file_by_its_name_and_keep_nothing_of_it() {
     type Named = fn(Violation) -> bool;
     let too_many: Named = |violation| matches!(violation, Violation::TooManyBytes { .. });
     let too_few: Named = |violation| matches!(violation, Violation::TooFewBytes { .. });
-    let cases: [(Lie, Named); 11] = [
+    let cases: [(Lie, Named); 12] = [
         (Lie::TooManyFirstBytes, too_many),
         (Lie::TooFewFirstBytes, too_few),
         (Lie::NoFile, |violation| violation == Violation::NoFile),
@@ -158,6 +168,7 @@ fn test_reject_every_lie_about_a_file_by_its_name_and_keep_nothing_of_it() {
         (Lie::EndlessBytes, too_many),
         (Lie::AnEmptyChunk, |violation| violation == Violation::EmptyChunk),
         (Lie::NoEnd, too_few),
+        (Lie::AnEndInTheMiddle, too_many),
         (Lie::TheEndsTotal, too_few),
         (Lie::MoreAfterTheEnd, too_many),
         (Lie::MoreSentThanWas, too_few),
@@ -267,8 +278,16 @@ fn test_reject_names_out_of_order_or_twice_in_a_page_or_across_pages() {
 
 #[test]
 fn test_reject_a_cursor_that_never_advances() {
-    let ended = list_from(|_| (Vec::new(), b"here".to_vec()));
+    let asked = Rc::new(Cell::new(0));
+    let ended = list_from({
+        let asked = Rc::clone(&asked);
+        move |_| {
+            asked.set(asked.get() + 1);
+            (Vec::new(), b"here".to_vec())
+        }
+    });
     assert_violations(ended, Violation::EndlessListing, "without entries");
+    assert_eq!(asked.get(), 2 * 2, "the second page of each shows it");
     let ended = list_from(|_| (vec![("a".to_owned(), Kind::File)], b"here".to_vec()));
     assert_violations(ended, Violation::UnorderedListing, "with the same entries again");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
-use vatmux::packagefs::{Error, Kind};
+use vatmux::packagefs::{Error, Kind, Status};
 use vatmux::schema::packagefs_capnp::package_fs;
 
 use crate::served::{Served, block_on};
@@ -22,6 +22,7 @@ fn page(fs: &package_fs::Client, cursor: &[u8], limit: u32) -> Page {
     request.get().set_limit(limit);
     let response = block_on(request.send().promise).unwrap();
     let results = response.get().unwrap();
+    assert_eq!(results.get_status(), Ok(Status::Ok));
     Page {
         names: results
             .get_entries()

@@ -154,7 +154,7 @@ struct Resting {
     handle: Handle,
 }
 
-const REST: Duration = Duration::from_mins(10);
+const REST: Duration = Duration::from_mins(2);
 
 impl AsyncWrite for Resting {
     fn poll_write(
@@ -185,15 +185,16 @@ impl AsyncWrite for Resting {
 #[test]
 fn whoever_reads_a_page_at_a_time_gets_it_all() {
     let served = Served::new();
-    served.write("file", &vec![1; 400_000]);
+    // Longer than all that is under way at once, so that the server waits as well.
+    served.write("file", &vec![1; 2_000_000]);
     let mut apart = Apart::new(served.capability());
     let handle = apart.driver.handle();
     let mut output = Resting { taken: 0, rest: None, handle };
     let client = apart.client();
     let (length, took) = apart.run(client.read_to("file", &mut output, &quietly));
-    assert_eq!(length.unwrap(), 400_000);
-    assert_eq!(output.taken, 400_000);
-    assert!(took > REST * 3, "{took:?}");
+    assert_eq!(length.unwrap(), 2_000_000);
+    assert_eq!(output.taken, 2_000_000);
+    assert!(took > REST * 19, "{took:?}");
 }
 
 /// Opens a file whose stream sends nothing and never ends.
