@@ -1,8 +1,8 @@
 //! Generates `src/schema.rs`'s modules from the compiled schemas in `schema/`.
 //!
-//! Each `schema/NAME.capnp` has a `schema/NAME.capnp.request` beside it: the `CodeGeneratorRequest` that the `capnp` tool
-//! made of it. Building reads only that, so that a machine with nothing but Rust can build. `cargo xtask schema` writes
-//! them anew after a schema was edited.
+//! Each `schema/NAME.capnp` has a `schema/NAME.capnp.request` beside it: the `CodeGeneratorRequest` that the
+//! `capnp` tool made of it. Building reads only that, so that a machine with nothing but Rust can build.
+//! `cargo xtask schema` writes them anew after a schema was edited.
 
 use std::error::Error;
 use std::fs::File;

@@ -49,8 +49,8 @@ pub enum PingError {
     },
 }
 
-/// Sends one ping and waits for its answer. How long that took is for the caller's clock to say, and how long it may take
-/// is the deadline that the caller's vat puts on every call.
+/// Sends one ping and waits for its answer. How long that took is for the caller's clock to say, and how long
+/// it may take is the deadline that the caller's vat puts on every call.
 pub async fn ping(remote: &health::Client, nonce: u64) -> Result<(), PingError> {
     let mut request = remote.ping_request();
     request.get().set_nonce(nonce);

@@ -1,8 +1,9 @@
 //! packagefs: read-only content, addressed by path.
 //!
 //! A [`Tree`] is a directory of this machine; a [`Server`] offers it to one vat as the capability that
-//! `schema/packagefs.capnp` describes; a [`Client`] makes files and directories of such a capability again. Neither side
-//! trusts the other: no path leads a server out of its tree, and no answer leads a client out of its destination.
+//! `schema/packagefs.capnp` describes; a [`Client`] makes files and directories of such a capability again.
+//! Neither side trusts the other: no path leads a server out of its tree, and no answer leads a client out of
+//! its destination.
 
 mod attributes;
 mod client;
@@ -40,8 +41,8 @@ pub const PRIORITY: Priority = match Priority::new(5) {
     None => Priority::LAST,
 };
 
-/// A capability of a fresh server of `tree`, as [`NodeBuilder::serve`](crate::NodeBuilder::serve) wants it: one for each
-/// stream that asks.
+/// A capability of a fresh server of `tree`, as [`NodeBuilder::serve`](crate::NodeBuilder::serve) wants it:
+/// one for each stream that asks.
 #[must_use]
 pub fn capability(tree: Arc<Tree>, limits: Limits) -> capnp::capability::Client {
     capnp_rpc::new_client::<package_fs::Client, _>(Server::new(tree, limits)).client

@@ -16,7 +16,8 @@ pub struct Attributes {
     pub size_bytes: u64,
     /// When it was last modified, in nanoseconds since 1970; negative before, 0 where it is not known.
     pub modified_ns: i64,
-    /// Where a symlink points, as it is written there. `None` for anything else, and for a target that is not UTF-8.
+    /// Where a symlink points, as it is written there. `None` for anything else, and for a target that is not
+    /// UTF-8.
     pub link_target: Option<String>,
 }
 
@@ -83,8 +84,8 @@ impl Entry {
         self.attributes.write(to.init_attributes());
     }
 
-    /// Reads an entry that a server sent. `None` when its name is not one valid segment: a name that would lead elsewhere
-    /// when joined to a path is how a server attacks the one who fetches.
+    /// Reads an entry that a server sent. `None` when its name is not one valid segment: a name that would
+    /// lead elsewhere when joined to a path is how a server attacks the one who fetches.
     pub(super) fn read(from: entry::Reader<'_>) -> capnp::Result<Option<Self>> {
         let Ok(name) = from.get_name()?.to_str() else { return Ok(None) };
         if path::check_segment(name).is_err() {

@@ -16,15 +16,16 @@ use crate::schema::packagefs_capnp::package_fs;
 /// How much of a file that may be large is asked for with its opening.
 pub(super) const FIRST_BYTES: u32 = 64 * 1024;
 
-/// Pages in a row that a listing may have without an entry in them. A server skips what was removed since it read the
-/// names, a page of a thousand at a time; nobody removes a million files that fast.
+/// Pages in a row that a listing may have without an entry in them. A server skips what was removed since it
+/// read the names, a page of a thousand at a time; nobody removes a million files that fast.
 const MAX_EMPTY_PAGES: u32 = 1000;
 
 /// Someone's content, by path.
 ///
-/// Paths are relative to the root of what is served, as `schema/packagefs.capnp` has them; the empty path is the root.
-/// Each method takes as many round trips as it says. The vat puts its deadline on every call, except on streams, which
-/// may last 30 s and a second for each 32 KiB, and an hour longer where someone may be reading what comes.
+/// Paths are relative to the root of what is served, as `schema/packagefs.capnp` has them; the empty path is
+/// the root. Each method takes as many round trips as it says. The vat puts its deadline on every call,
+/// except on streams, which may last 30 s and a second for each 32 KiB, and an hour longer where someone may
+/// be reading what comes.
 #[derive(Clone)]
 pub struct Client {
     remote: package_fs::Client,
@@ -48,8 +49,8 @@ impl Client {
         Self { remote, _vat: None }
     }
 
-    /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone. No round trip:
-    /// where the peer has no such service, the first call says so.
+    /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone. No
+    /// round trip: where the peer has no such service, the first call says so.
     pub fn connect(peer: &Peer) -> Result<Self, ConnectError> {
         let vat: Remote<package_fs::Client> = peer.connect(super::SERVICE_NAME, super::PRIORITY)?;
         Ok(Self { remote: vat.clone(), _vat: Some(Rc::new(vat)) })
@@ -79,8 +80,8 @@ impl Client {
         }
     }
 
-    /// All entries of the directory `path`, in the order of their names, if they are no more than `limit`. One round trip
-    /// per thousand.
+    /// All entries of the directory `path`, in the order of their names, if they are no more than `limit`.
+    /// One round trip per thousand.
     pub async fn list(&self, path: &str, limit: u64) -> Result<Vec<Entry>, Error> {
         let mut listing = self.listing(path);
         let mut entries = Vec::new();
@@ -96,8 +97,8 @@ impl Client {
 
     /// Writes the file `path` to `output` and flushes it. Returns its length.
     ///
-    /// One round trip for a file of up to 64 KiB; a longer one is streamed, at the pace at which `output` takes it. When
-    /// this fails, a part of the file may have been written.
+    /// One round trip for a file of up to 64 KiB; a longer one is streamed, at the pace at which `output`
+    /// takes it. When this fails, a part of the file may have been written.
     pub async fn read_to<W: AsyncWrite + Unpin>(
         &self,
         path: &str,
@@ -111,9 +112,9 @@ impl Client {
 
     /// Makes the local file `destination` of the file `path`. Returns its length.
     ///
-    /// A regular file of that name is replaced; anything else is left alone and refused. The bytes go to a temporary file
-    /// beside it, which takes its name only when it is complete and on disk: whatever fails before, nothing has changed.
-    /// It may be run if the file on the server may be.
+    /// A regular file of that name is replaced; anything else is left alone and refused. The bytes go to a
+    /// temporary file beside it, which takes its name only when it is complete and on disk: whatever fails
+    /// before, nothing has changed. It may be run if the file on the server may be.
     pub async fn fetch_file(
         &self,
         path: &str,
@@ -128,12 +129,13 @@ impl Client {
 
     /// Makes the local directory `destination` of the directory `path` and all that is in it.
     ///
-    /// There must be nothing of that name yet, or an empty directory. Everything is put together in a temporary directory
-    /// beside it, which takes its name when it is complete: whatever fails before, nothing has changed. Small files
-    /// come in one round trip each, many of them at once; large ones are streamed, a few at a time.
+    /// There must be nothing of that name yet, or an empty directory. Everything is put together in a
+    /// temporary directory beside it, which takes its name when it is complete: whatever fails before,
+    /// nothing has changed. Small files come in one round trip each, many of them at once; large ones are
+    /// streamed, a few at a time.
     ///
-    /// What cannot be had does not end it: it is left out, and the summary says what and why. Files may be run if they may
-    /// be on the server; other modes, owners and times are not kept.
+    /// What cannot be had does not end it: it is left out, and the summary says what and why. Files may be
+    /// run if they may be on the server; other modes, owners and times are not kept.
     pub async fn fetch_tree(
         &self,
         path: &str,
@@ -160,8 +162,8 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The next entries, in the order of their names; `None` when there are no more. One round trip, unless the server
-    /// sends pages without entries: those are skipped, up to a bound.
+    /// The next entries, in the order of their names; `None` when there are no more. One round trip, unless
+    /// the server sends pages without entries: those are skipped, up to a bound.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>, Error> {
         for _ in 0..MAX_EMPTY_PAGES {
             let Some(cursor) = self.cursor.take() else { return Ok(None) };

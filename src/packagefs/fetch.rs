@@ -1,7 +1,7 @@
 //! How fetching is asked for and what it reports, and the fetching of one file.
 //!
-//! Nothing has its final name before it is complete: what is under way has a temporary name beside it, which is removed
-//! when fetching fails or is dropped.
+//! Nothing has its final name before it is complete: what is under way has a temporary name beside it, which
+//! is removed when fetching fails or is dropped.
 
 use std::fs;
 use std::io;
@@ -41,8 +41,8 @@ pub enum Progress {
 pub struct FetchOptions {
     /// What becomes of links that lead out of the tree. They are skipped unless said otherwise.
     pub outside_links: OutsideLinks,
-    /// The most entries that the tree may have, 1,000,000 unless said otherwise. Those that are not yet fetched take about
-    /// 200 bytes of memory each.
+    /// The most entries that the tree may have, 1,000,000 unless said otherwise. Those that are not yet
+    /// fetched take about 200 bytes of memory each.
     pub max_entries: u64,
 }
 

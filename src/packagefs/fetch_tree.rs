@@ -1,7 +1,7 @@
 //! Fetching a tree: many small files at once, a few large ones, and listings ahead of both.
 //!
-//! The server is not trusted with this machine: names are checked when they are listed, everything is written through the
-//! handle of a fresh directory that nothing leads out of, and no link is followed.
+//! The server is not trusted with this machine: names are checked when they are listed, everything is written
+//! through the handle of a fresh directory that nothing leads out of, and no link is followed.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -30,8 +30,8 @@ const SMALL_FILE_BYTES: u32 = MAX_SMALL_BYTES;
 /// How many of them are asked for at once.
 const SMALL_FILES_AT_ONCE: usize = 64;
 
-/// How many bytes of them are asked for at once, and one file more: so few that a slow link brings them within the
-/// deadline of a call.
+/// How many bytes of them are asked for at once, and one file more: so few that a slow link brings them
+/// within the deadline of a call.
 const SMALL_BYTES_AT_ONCE: u64 = 2 * 1024 * 1024;
 
 /// How many larger files are streamed at once.
@@ -168,9 +168,11 @@ struct Walk<'a> {
     target: Target<'a>,
     options: FetchOptions,
     entries: u64,
-    /// Directories that are not listed to their end, the one to go on with last: going deep first keeps them few.
+    /// Directories that are not listed to their end, the one to go on with last: going deep first keeps them
+    /// few.
     listings: Vec<Listing>,
-    /// Files to fetch, by their paths on the server; the small ones with the lengths that they were listed with.
+    /// Files to fetch, by their paths on the server; the small ones with the lengths that they were listed
+    /// with.
     small: VecDeque<(String, u32)>,
     large: VecDeque<String>,
     summary: Summary,

@@ -11,11 +11,12 @@ pub(super) enum Escape {
     Invalid,
 }
 
-/// Checks the target of a link that lies `depth` directories below the root of a tree in which every directory is a real
-/// one and every other link has passed this check.
+/// Checks the target of a link that lies `depth` directories below the root of a tree in which every
+/// directory is a real one and every other link has passed this check.
 ///
-/// Climbing is allowed at the beginning, where the directories climbed through are the real ones around the link. After
-/// a name, that may be of another link, `..` is relative to wherever that one leads: `a/..` need not be here.
+/// Climbing is allowed at the beginning, where the directories climbed through are the real ones around the
+/// link. After a name, that may be of another link, `..` is relative to wherever that one leads: `a/..` need
+/// not be here.
 pub(super) fn check_target(target: &str, depth: usize) -> Result<(), Escape> {
     if target.is_empty() || target.bytes().any(|byte| matches!(byte, 0 | b'\\')) {
         return Err(Escape::Invalid);

@@ -1,9 +1,10 @@
 //! Pages of a directory, in bounded memory whatever its size, and stable while it changes.
 //!
-//! The order is by the bytes of the names, and the cursor is the last name that the page before looked at: it needs no
-//! memory on the server, cannot go stale, and an entry that stays is listed once whatever comes and goes around it.
-//! A directory gives its names in no order, so that a page after a cursor means reading all of them. To keep that from
-//! being done for every thousand entries, one reading keeps the next [`AHEAD_NAMES`] names for the pages that follow.
+//! The order is by the bytes of the names, and the cursor is the last name that the page before looked at: it
+//! needs no memory on the server, cannot go stale, and an entry that stays is listed once whatever comes and
+//! goes around it. A directory gives its names in no order, so that a page after a cursor means reading all
+//! of them. To keep that from being done for every thousand entries, one reading keeps the next
+//! [`AHEAD_NAMES`] names for the pages that follow.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;

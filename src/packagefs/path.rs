@@ -1,8 +1,9 @@
 //! Which paths may be asked for: a check of syntax alone, made before anything is looked up.
 //!
-//! A path is relative to the root of what is served: UTF-8, segments separated by `/`. The empty path is the root. No
-//! segment is empty, `.` or `..`, and none holds NUL or a backslash, so that a path means the same on every platform and
-//! joining it to a directory cannot climb. Symbolic links are another matter: [`super::Tree`] sees to those.
+//! A path is relative to the root of what is served: UTF-8, segments separated by `/`. The empty path is the
+//! root. No segment is empty, `.` or `..`, and none holds NUL or a backslash, so that a path means the same
+//! on every platform and joining it to a directory cannot climb. Symbolic links are another matter:
+//! [`super::Tree`] sees to those.
 
 use std::fmt;
 

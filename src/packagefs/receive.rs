@@ -95,7 +95,8 @@ impl Opening {
         self.response.get().map_err(failed)?.get_content().map_err(failed)
     }
 
-    /// Writes the whole file to `output`, and flushes it. Returns how many bytes that were: the length that was announced.
+    /// Writes the whole file to `output`, and flushes it. Returns how many bytes that were: the length that
+    /// was announced.
     pub(super) async fn copy_to<W: AsyncWrite + Unpin>(
         self,
         output: &mut W,
@@ -187,7 +188,8 @@ async fn stream<W: AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// What the server calls while it streams. capnp-rpc lets one streaming call in at a time, so that chunks stay in order.
+/// What the server calls while it streams. capnp-rpc lets one streaming call in at a time, so that chunks
+/// stay in order.
 struct Sink {
     chunks: RefCell<mpsc::Sender<Arrived>>,
 }

@@ -1,8 +1,9 @@
 //! The server of one vat: a [`Tree`] behind the interface of `schema/packagefs.capnp`.
 //!
-//! Files are read where the call arrives, on the vat's thread: what is served is in the page cache or on a disk of this
-//! machine, and a read of one chunk takes some tens of microseconds. Other tasks of the thread have their turn between the
-//! chunks of a stream, as soon as its flow control makes it wait, and while a large directory is read.
+//! Files are read where the call arrives, on the vat's thread: what is served is in the page cache or on a
+//! disk of this machine, and a read of one chunk takes some tens of microseconds. Other tasks of the thread
+//! have their turn between the chunks of a stream, as soon as its flow control makes it wait, and while a
+//! large directory is read.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -29,18 +30,18 @@ pub const MAX_SMALL_BYTES: u32 = 256 * 1024;
 /// The largest chunk that a stream writes at once.
 pub const MAX_STREAM_CHUNK_BYTES: u32 = 1024 * 1024;
 
-/// How long a sink may take to accept a chunk. At its other side may be a person who reads a page at a time; that the
-/// peer itself is gone shows in its session much earlier.
+/// How long a sink may take to accept a chunk. At its other side may be a person who reads a page at a time;
+/// that the peer itself is gone shows in its session much earlier.
 pub(super) const SINK_PATIENCE: Duration = Duration::from_hours(1);
 
 /// What one vat may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Files open at once, 256 unless said otherwise. Each costs the process a descriptor, of which a system may allow no
-    /// more than 1,024 in all.
+    /// Files open at once, 256 unless said otherwise. Each costs the process a descriptor, of which a system
+    /// may allow no more than 1,024 in all.
     pub open_files: u32,
-    /// Bytes in one chunk of a stream, 128 KiB unless said otherwise; from 1 to [`MAX_STREAM_CHUNK_BYTES`]. A stream in
-    /// progress holds as many of them in memory as its flow control lets be under way.
+    /// Bytes in one chunk of a stream, 128 KiB unless said otherwise; from 1 to [`MAX_STREAM_CHUNK_BYTES`]. A
+    /// stream in progress holds as many of them in memory as its flow control lets be under way.
     pub stream_chunk_bytes: u32,
 }
 
@@ -52,8 +53,8 @@ impl Default for Limits {
 
 /// The packagefs service of one vat.
 ///
-/// Besides its open files it holds at most 4.5 MiB: the names that follow the last page of the last listing of a large
-/// directory. Listings of one vat are answered one after the other.
+/// Besides its open files it holds at most 4.5 MiB: the names that follow the last page of the last listing
+/// of a large directory. Listings of one vat are answered one after the other.
 #[derive(Debug)]
 pub struct Server {
     tree: Arc<Tree>,

@@ -13,9 +13,10 @@ use crate::schema::packagefs_capnp::{Kind, Status};
 
 /// A read-only tree backed by a directory.
 ///
-/// Every lookup goes through the handle of the directory that was opened at first, so that renaming it, or planting
-/// symbolic links in it, leads nowhere else: links are followed as long as they stay inside, and are refused with
-/// [`Status::OutsideRoot`] as soon as they leave. FIFOs, sockets and devices are listed and never opened.
+/// Every lookup goes through the handle of the directory that was opened at first, so that renaming it, or
+/// planting symbolic links in it, leads nowhere else: links are followed as long as they stay inside, and are
+/// refused with [`Status::OutsideRoot`] as soon as they leave. FIFOs, sockets and devices are listed and
+/// never opened.
 ///
 /// One tree serves all threads of a process.
 #[derive(Debug)]
@@ -65,8 +66,8 @@ impl Tree {
 
     /// Opens a regular file, and nothing else.
     pub(super) fn file(&self, path: TreePath<'_>) -> Result<(File, Attributes), Refusal> {
-        // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes the file's
-        // place in between is opened without blocking, seen by the second look, and closed.
+        // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes
+        // the file's place in between is opened without blocking, seen by the second look, and closed.
         regular_file(self.attributes(path, true)?)?;
         let file = self.root.open_with(path.as_str(), OpenOptions::new().read(true).nonblock(true))?;
         let attributes = regular_file(Attributes::of(&file.metadata()?, None))?;
@@ -107,7 +108,8 @@ impl From<PathError> for Refusal {
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        // The sandbox says "permission denied" of a path that leads out of it, without a number of the system's.
+        // The sandbox says "permission denied" of a path that leads out of it, without a number of the
+        // system's.
         let sandbox = error.raw_os_error().is_none();
         match error.kind() {
             // No directory has a name that is longer than the file system allows.

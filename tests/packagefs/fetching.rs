@@ -144,7 +144,8 @@ fn forest() -> Served {
     served
 }
 
-/// That two trees hold the same names, kinds, contents, targets and executable bits. Returns how many files there are.
+/// That two trees hold the same names, kinds, contents, targets and executable bits. Returns how many files
+/// there are.
 fn assert_equal_trees(one: &Path, other: &Path) -> u64 {
     assert_eq!(names_in(one), names_in(other), "in {}", one.display());
     let mut files = 0;
@@ -343,8 +344,8 @@ impl package_fs::Server for Slow {
     }
 }
 
-/// Fetches everything from `served` through [`Slow`], and answers what has been asked whenever nothing else can go on. Says
-/// how many files were asked for at once, each time.
+/// Fetches everything from `served` through [`Slow`], and answers what has been asked whenever nothing else
+/// can go on. Says how many files were asked for at once, each time.
 fn asked_at_once(served: &Served) -> Vec<usize> {
     let slow = Rc::new(Slow { behind: served.capability(), waiting: RefCell::default() });
     let client = Client::new(capnp_rpc::new_client_from_rc(Rc::clone(&slow)));

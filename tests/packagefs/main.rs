@@ -1,4 +1,5 @@
-//! packagefs, in process: a server over a temporary directory, and clients that are honest, hostile and unlucky.
+//! packagefs, in process: a server over a temporary directory, and clients that are honest, hostile and
+//! unlucky.
 #![cfg(unix)]
 
 mod fetching;

@@ -1,4 +1,5 @@
-//! What the server answers, method by method and status by status, asked through its capability as any peer may.
+//! What the server answers, method by method and status by status, asked through its capability as any peer
+//! may.
 
 use std::cell::RefCell;
 use std::fs;

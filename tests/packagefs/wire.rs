@@ -1,4 +1,5 @@
-//! Two vats with a link of 10 ms between them, on virtual time: round trips, flow control, and waits that end.
+//! Two vats with a link of 10 ms between them, on virtual time: round trips, flow control, and waits that
+//! end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,7 +26,8 @@ const ROUND_TRIP: Duration = Duration::from_millis(10);
 /// Far more than a window, so that only the round trips are felt.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// A client and a server, each on its vat, with a link between them that delays and carries as much as it is given.
+/// A client and a server, each on its vat, with a link between them that delays and carries as much as it is
+/// given.
 struct Apart {
     driver: Driver,
     clock: VirtualClock,
