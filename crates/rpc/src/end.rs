@@ -8,6 +8,9 @@ use vatmux_mux::ResetCode;
 
 use crate::read::FrameError;
 
+/// A peer's reason is repeated to every caller: a long one would be long many times.
+const MAX_REASON_BYTES: usize = 1_000;
+
 /// Why a vat is over. Every call that was under way on it, and every later one, fails with this.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +102,12 @@ impl VatEnd {
             Some(StreamEnd::Session(end)) => Self::Session(end.clone()),
             Some(StreamEnd::ClosedHere) | None => Self::Stream(error.to_string()),
         }
+    }
+
+    /// The peer's own words, no longer than [`MAX_REASON_BYTES`].
+    pub(crate) fn aborted(reason: &str) -> Self {
+        let cut = reason.floor_char_boundary(MAX_REASON_BYTES);
+        Self::Aborted(reason.get(..cut).unwrap_or_default().to_owned())
     }
 
     /// True where the peer should hear why, in an Abort, before the stream closes.

@@ -87,7 +87,7 @@ enum Found {
         release: bool,
     },
     Return(WireId, Outcome),
-    Abort(String),
+    Abort(VatEnd),
     /// Resolve, or Release.
     News,
     /// What we answer with the same, or with the word that we do not know it.
@@ -121,7 +121,7 @@ pub(crate) fn inspect(
     });
     let makes_reply = match found {
         Err(error) => return Verdict::violation(error),
-        Ok(Found::Abort(reason)) => return Verdict::End(VatEnd::Aborted(reason)),
+        Ok(Found::Abort(end)) => return Verdict::End(end),
         Ok(Found::Bootstrap(call)) => match answers.call(call) {
             Err(InUse) => return Verdict::in_use(call),
             Ok(answer) if answer.0 != call.0 => {
@@ -208,7 +208,9 @@ fn find(message: &Reader<Segments>) -> capnp::Result<Found> {
             };
             Found::Return(WireId(answer.get_answer_id()), outcome)
         }
-        Ok(message::Abort(abort)) => Found::Abort(abort?.get_reason()?.to_string()?),
+        Ok(message::Abort(abort)) => {
+            Found::Abort(VatEnd::aborted(&String::from_utf8_lossy(abort?.get_reason()?.as_bytes())))
+        }
         Ok(message::Resolve(_) | message::Release(_)) => Found::News,
         Ok(
             message::Unimplemented(_)

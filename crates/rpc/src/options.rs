@@ -25,8 +25,8 @@ pub struct Options {
     /// With more bytes of replies than this waiting for a peer that does not read, its next call is not served
     /// and nothing behind it is read, until some have left. Default: 1 MiB.
     pub send_queue_soft_bytes: usize,
-    /// With more bytes than this waiting to be sent, replies and calls together, the vat ends.
-    /// Default: 32 MiB.
+    /// With more bytes than this waiting to be sent, replies and calls together, the vat ends. It should have
+    /// room for the soft bound, a message of the largest size and a few streams' windows. Default: 32 MiB.
     pub send_queue_hard_bytes: usize,
     /// How long bytes may wait to be sent without a single one leaving before the vat ends. It is also what
     /// ends two vats that wait for each other to read. Default: 30 s.

@@ -112,9 +112,6 @@ impl<C> Drop for Remote<C> {
     }
 }
 
-/// A message that makes us reply, read while too many replies wait.
-struct HeldBack(Incoming);
-
 struct VatTask<T> {
     shared: Rc<Shared>,
     stream: T,
@@ -123,7 +120,8 @@ struct VatTask<T> {
     /// None once the vat is over and everybody has been told.
     system: Option<System>,
     system_waker: Arc<SystemWaker>,
-    held_back: Option<HeldBack>,
+    /// A message that makes us reply, read while too many replies wait.
+    held_back: Option<Incoming>,
     timer: Option<Sleep>,
     /// When the last byte left, or the queue was last empty.
     last_progress: Option<Instant>,
@@ -216,7 +214,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         while self.shared.ended().is_none() && self.shared.inbox_is_empty() {
             if self.held_back.is_some() {
                 if self.replies_have_room()
-                    && let Some(HeldBack(message)) = self.held_back.take()
+                    && let Some(message) = self.held_back.take()
                 {
                     self.shared.deliver(message);
                 }
@@ -231,7 +229,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             };
             match self.shared.received(segments) {
                 Some((message, true)) if !self.replies_have_room() => {
-                    self.held_back = Some(HeldBack(message));
+                    self.held_back = Some(message);
                 }
                 Some((message, _)) => self.shared.deliver(message),
                 None => {}

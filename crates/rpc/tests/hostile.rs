@@ -314,6 +314,18 @@ fn a_peer_that_aborts_is_quoted() {
     assert_eq!(probe.vat().ended(), Some(VatEnd::Aborted("I have had enough".to_owned())));
 }
 
+#[test]
+fn what_is_quoted_of_a_peer_is_short() {
+    let Scripted { mut driver, probe, mut wire, .. } = Scripted::new();
+    let error = driver
+        .drive_until(async {
+            wire.say(|root| root.init_abort().set_reason("ü".repeat(20_000))).await;
+            echo(&probe, 1).await.unwrap_err()
+        })
+        .unwrap();
+    assert!(error.extra.len() < 1_100, "{} bytes", error.extra.len());
+}
+
 /// capnp-rpc prints some failures to standard output, where the output of a program is.
 #[test]
 fn nothing_is_printed_whatever_ends_a_vat() {

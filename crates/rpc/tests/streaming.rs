@@ -38,12 +38,11 @@ fn a_caller_runs_ahead_by_its_window_and_one_call_and_no_more() {
     pair.run(pair.handle.sleep(Duration::from_secs(1)));
     let ahead = taken.get();
     assert!((9..=11).contains(&ahead), "{ahead}");
-    assert_eq!(pair.seen.waiting(), ahead + 1, "the one that has to wait has left already");
+    assert_eq!(pair.seen.waiting(), 1, "capnp-rpc serves the calls of a stream one by one");
     for let_through in 1..=20 {
         pair.seen.let_through(1);
         pair.run(pair.handle.sleep(Duration::from_millis(1)));
         assert_eq!(taken.get(), ahead + let_through);
-        assert_eq!(pair.seen.waiting(), ahead + 1);
     }
 }
 
