@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::id::Role;
+use crate::id::{Role, StreamId};
 use crate::ring::{Ring, consumed, two_slices};
 use crate::storage::{IndexEntry, Storage};
 use crate::stream::Slot;
@@ -99,13 +99,15 @@ pub struct HeapStorage {
     slots: Vec<Slot<HeapRing>>,
     dialers: Vec<IndexEntry>,
     acceptors: Vec<IndexEntry>,
+    /// The session keeps it shorter than the number of streams that it allows.
+    refusals: Vec<StreamId>,
 }
 
 impl HeapStorage {
     /// Storage without memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), dialers: Vec::new(), acceptors: Vec::new() }
+        Self { slots: Vec::new(), dialers: Vec::new(), acceptors: Vec::new(), refusals: Vec::new() }
     }
 
     fn index_mut(&mut self, opener: Role) -> &mut Vec<IndexEntry> {
@@ -147,6 +149,7 @@ impl Storage for HeapStorage {
         for index in [&mut self.dialers, &mut self.acceptors] {
             index.shrink_to(len);
         }
+        self.refusals.shrink_to_fit();
     }
 
     fn index(&self, opener: Role) -> &[IndexEntry] {
@@ -163,5 +166,18 @@ impl Storage for HeapStorage {
 
     fn index_remove(&mut self, opener: Role, position: usize) {
         self.index_mut(opener).remove(position);
+    }
+
+    fn refusals(&self) -> &[StreamId] {
+        &self.refusals
+    }
+
+    fn push_refusal(&mut self, id: StreamId) -> bool {
+        self.refusals.push(id);
+        true
+    }
+
+    fn swap_remove_refusal(&mut self, position: usize) {
+        self.refusals.swap_remove(position);
     }
 }

@@ -36,7 +36,8 @@ pub struct Limits {
     pub max_incoming_streams: u32,
     /// How many streams of our own the session has room for. At most 65,535. Default 64; 256 on hosts.
     pub max_outgoing_streams: u32,
-    /// How many incoming streams may wait for the application to accept them. One more is answered with RST. Default 32.
+    /// How many incoming streams may wait for the application to accept them. One more is answered with RST. Default 32;
+    /// 128 on hosts.
     pub max_unaccepted_streams: u32,
     /// For how many bytes of DATA from other levels a ready priority level may be passed over, at least 1. Default
     /// 256 KiB. See [`starvation_bound_bytes`](Self::starvation_bound_bytes).
@@ -89,6 +90,7 @@ impl Limits {
         send_buffer_bytes: 256 * 1024,
         max_incoming_streams: 256,
         max_outgoing_streams: 256,
+        max_unaccepted_streams: 128,
         ..Self::FIXED
     };
 

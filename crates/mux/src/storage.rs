@@ -1,6 +1,6 @@
 //! Where a session keeps its streams: inside itself, or on the heap. One engine runs over both.
 
-use crate::id::Role;
+use crate::id::{Role, StreamId};
 use crate::ring::{Ring, StaticRing};
 use crate::stream::Slot;
 
@@ -45,6 +45,15 @@ pub trait Storage: sealed::Sealed {
 
     /// Removes the stream at `position` in the index of `opener`.
     fn index_remove(&mut self, opener: Role, position: usize);
+
+    /// The streams that got no slot and whose RST waits to be sent, in any order.
+    fn refusals(&self) -> &[StreamId];
+
+    /// Adds a refusal; false when there are as many as there can be streams.
+    fn push_refusal(&mut self, id: StreamId) -> bool;
+
+    /// Removes the refusal at `position`; the last one takes its place.
+    fn swap_remove_refusal(&mut self, position: usize);
 }
 
 /// Which slot a stream is in. Ids only ever ascend, so adding one is a push and finding one a binary search, whatever
@@ -64,6 +73,7 @@ pub struct StaticStorage<const STREAMS: usize, const RING: usize> {
     used: usize,
     dialers: heapless::Vec<IndexEntry, STREAMS>,
     acceptors: heapless::Vec<IndexEntry, STREAMS>,
+    refusals: heapless::Vec<StreamId, STREAMS>,
 }
 
 impl<const STREAMS: usize, const RING: usize> StaticStorage<STREAMS, RING> {
@@ -76,6 +86,7 @@ impl<const STREAMS: usize, const RING: usize> StaticStorage<STREAMS, RING> {
             used: 0,
             dialers: heapless::Vec::new(),
             acceptors: heapless::Vec::new(),
+            refusals: heapless::Vec::new(),
         }
     }
 
@@ -132,6 +143,18 @@ impl<const STREAMS: usize, const RING: usize> Storage for StaticStorage<STREAMS,
     fn index_remove(&mut self, opener: Role, position: usize) {
         self.index_mut(opener).remove(position);
     }
+
+    fn refusals(&self) -> &[StreamId] {
+        &self.refusals
+    }
+
+    fn push_refusal(&mut self, id: StreamId) -> bool {
+        self.refusals.push(id).is_ok()
+    }
+
+    fn swap_remove_refusal(&mut self, position: usize) {
+        self.refusals.swap_remove(position);
+    }
 }
 
 macro_rules! through_a_pointer {
@@ -168,6 +191,18 @@ macro_rules! through_a_pointer {
 
         fn index_remove(&mut self, opener: Role, position: usize) {
             S::index_remove(self, opener, position);
+        }
+
+        fn refusals(&self) -> &[StreamId] {
+            S::refusals(self)
+        }
+
+        fn push_refusal(&mut self, id: StreamId) -> bool {
+            S::push_refusal(self, id)
+        }
+
+        fn swap_remove_refusal(&mut self, position: usize) {
+            S::swap_remove_refusal(self, position);
         }
     };
 }

@@ -110,9 +110,6 @@ pub enum Violation {
         /// What our hello said.
         maximum: u32,
     },
-    /// The peer went on opening streams that we refuse, without reading the refusals.
-    #[error("the peer does not read that its streams are refused")]
-    RefusalsUnread,
     /// Too many frames of a kind that achieve nothing.
     #[error("the peer sent more {0} than the budget allows")]
     Flood(BudgetKind),
@@ -136,7 +133,7 @@ impl Violation {
             Self::InvalidOpen { .. } | Self::InvalidStreamState { .. } => "invalid_stream_state_transition",
             Self::UnknownStream { .. } => "unknown_stream_frame",
             Self::StreamLimitExceeded { .. } => "stream_limit_exceeded",
-            Self::RefusalsUnread | Self::Flood(_) => "flood",
+            Self::Flood(_) => "flood",
         }
     }
 
@@ -157,7 +154,7 @@ impl Violation {
             Self::InvalidOpen { .. } | Self::InvalidStreamState { .. } => CloseCode::INVALID_STATE,
             Self::UnknownStream { .. } => CloseCode::UNKNOWN_STREAM,
             Self::StreamLimitExceeded { .. } => CloseCode::STREAM_LIMIT,
-            Self::RefusalsUnread | Self::Flood(_) => CloseCode::FLOOD,
+            Self::Flood(_) => CloseCode::FLOOD,
         }
     }
 }

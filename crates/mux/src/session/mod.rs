@@ -7,8 +7,6 @@ mod receive;
 mod statistics;
 mod transmit;
 
-use heapless::Deque;
-
 pub use self::errors::{
     AcceptError, ConsumeError, End, Event, FinishError, OpenError, ReadError, UnknownStream, WriteError,
 };
@@ -30,15 +28,13 @@ use crate::storage::{IndexEntry, Storage};
 use crate::stream::{Handle, Receiving, Reset, Sending, Slot, control, event};
 use crate::violation::Violation;
 
-/// RSTs for streams that never got a slot; more than fit here while the peer reads nothing is a violation.
-const PENDING_REFUSALS: usize = 32;
-
 /// The streams that one end opened.
 #[derive(Clone, Copy, Default)]
 struct Census {
     /// Those with a slot.
     slots: u32,
-    /// Those that count against the peer's limit.
+    /// Those that count against the limit of the end that did not open them. Refused ones without a slot count until
+    /// their RST is sent, as the end that opened them cannot know before.
     open: u32,
 }
 
@@ -74,7 +70,6 @@ pub struct Session<S: Storage> {
     recent: u16,
 
     decoder: Decoder,
-    refusals: Deque<(StreamId, ResetCode), PENDING_REFUSALS>,
     pong: Option<u64>,
     keepalive: Keepalive,
     growth: Growth,
@@ -111,7 +106,6 @@ impl<S: Storage> Session<S> {
             highest_incoming: 0,
             recent: NONE,
             decoder: Decoder::START,
-            refusals: Deque::new(),
             pong: None,
             keepalive: Keepalive::new(&limits, now),
             growth: Growth::new(&limits),

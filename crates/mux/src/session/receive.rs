@@ -10,7 +10,7 @@ use crate::id::{StreamId, Ticks};
 use crate::name::{Priority, StreamName};
 use crate::ring::Ring;
 use crate::storage::Storage;
-use crate::stream::{Handle, Receiving, Reset, control, event};
+use crate::stream::{Handle, Receiving, Reset, Sending, control, event};
 use crate::violation::Violation;
 use crate::wire::{Frame, HEADER_BYTES, Header, Kind, MAX_CONTROL_BYTES, MAX_CREDIT_BYTES};
 
@@ -287,7 +287,12 @@ impl<S: Storage> Session<S> {
         let credit = u64::from(self.limits.initial_window_bytes);
         self.stray_credit_bytes = self.stray_credit_bytes.saturating_add(credit);
         self.budgets.stream_gone(false);
-        self.refusals.push_back((id, ResetCode::STREAM_LIMIT)).map_err(|_| Violation::RefusalsUnread)
+        self.incoming.open += 1;
+        if self.storage.push_refusal(id) {
+            Ok(())
+        } else {
+            Err(Violation::StreamLimitExceeded { maximum: self.limits.max_incoming_streams })
+        }
     }
 
     /// A frame on a stream that is over. It may have been under way; only a flood of them is wrong.
@@ -328,7 +333,10 @@ impl<S: Storage> Session<S> {
 
     fn peer_resets(&mut self, id: StreamId, code: ResetCode) -> Result<(), Violation> {
         let theirs = !self.role.opens(id);
-        let Some(slot) = self.target(Kind::Reset, id)? else { return self.stray() };
+        let Some(slot) = self.target(Kind::Reset, id)? else {
+            self.both_gave_up(id);
+            return self.stray();
+        };
         if theirs && !self.budgets.charge(BudgetKind::Resets) {
             return Err(Violation::Flood(BudgetKind::Resets));
         }
@@ -352,8 +360,28 @@ impl<S: Storage> Session<S> {
         Ok(())
     }
 
+    /// The stream is over for the peer while our own RST still waits to be sent: it is over for us as well, or it would
+    /// count against a limit that the peer rightly thinks is free.
+    fn both_gave_up(&mut self, id: StreamId) {
+        if let Some(slot) = self.find(id) {
+            if let Reset::Queued(code) = self.slot(slot).reset {
+                self.drop_output(slot);
+                self.slot_mut(slot).reset = Reset::Sent(code);
+                self.settle(slot);
+            }
+        } else if let Some(position) = self.storage.refusals().iter().position(|refused| *refused == id) {
+            self.storage.swap_remove_refusal(position);
+            self.incoming.open -= 1;
+        }
+    }
+
     fn peer_finishes(&mut self, id: StreamId) -> Result<(), Violation> {
-        let Some(slot) = self.target(Kind::Close, id)? else { return self.stray() };
+        let Some(slot) = self.target(Kind::Close, id)? else {
+            if self.find(id).is_some_and(|slot| self.slot(slot).sending == Sending::Finished) {
+                self.both_gave_up(id);
+            }
+            return self.stray();
+        };
         let stream = self.slot_mut(slot);
         if stream.receiving == Receiving::Finished {
             return Err(Violation::InvalidStreamState { kind: Kind::Close, stream: id });

@@ -42,7 +42,7 @@ impl<S: Storage> Session<S> {
         }
         self.pong.is_some()
             || self.keepalive.queued().is_some()
-            || !self.refusals.is_empty()
+            || !self.storage.refusals().is_empty()
             || !self.control.is_empty()
             || !self.scheduler.is_empty()
     }
@@ -85,11 +85,13 @@ impl<S: Storage> Session<S> {
             self.keepalive.ping_sent();
             self.statistics.frames_sent += 1;
         }
-        while let Some((stream, code)) = self.refusals.front() {
-            if !output.frame(&Frame::Reset { stream: *stream, code: *code }) {
+        while let Some((stream, rest)) = self.storage.refusals().split_last() {
+            if !output.frame(&Frame::Reset { stream: *stream, code: ResetCode::STREAM_LIMIT }) {
                 return false;
             }
-            self.refusals.pop_front();
+            let last = rest.len();
+            self.storage.swap_remove_refusal(last);
+            self.incoming.open -= 1;
             self.statistics.frames_sent += 1;
             self.statistics.resets_sent += 1;
         }

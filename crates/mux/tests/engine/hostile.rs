@@ -28,6 +28,8 @@ on_every_storage! {
     streams_beyond_the_announced_limit_are_a_violation,
     streams_that_nobody_accepts_are_reset_beyond_a_cap,
     refusals_that_nobody_reads_are_a_violation,
+    opening_all_that_was_announced_at_once_is_never_a_violation,
+    giving_up_at_both_ends_at_once_frees_the_stream,
     a_ping_flood_ends_the_session,
     unasked_pongs_end_the_session,
     window_updates_out_of_proportion_end_the_session,
@@ -302,10 +304,56 @@ fn streams_that_nobody_accepts_are_reset_beyond_a_cap<S: Fresh>() {
 
 fn refusals_that_nobody_reads_are_a_violation<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(Limits { max_unaccepted_streams: 0, ..LIMITS });
-    for step in 0..32 {
+    for step in 0..8 {
         victim.open(1 + 2 * step).unwrap();
     }
-    assert_eq!(victim.open(65), Err(Violation::RefusalsUnread));
+    // The peer cannot know that the first eight are refused: to it they are open.
+    assert_eq!(victim.open(17), Err(Violation::StreamLimitExceeded { maximum: 8 }));
+}
+
+fn opening_all_that_was_announced_at_once_is_never_a_violation<S: Fresh>() {
+    let mut pair = Pair::<S>::new(Limits { max_unaccepted_streams: 1, ..LIMITS });
+    for _ in 0..50 {
+        let mut opened = Vec::new();
+        while let Ok(stream) = pair.dialer.open(&name("burst"), priority(0)) {
+            opened.push(stream);
+        }
+        assert_eq!(opened.len(), 8);
+        pair.settle();
+        assert_eq!(next_incoming(&mut pair.acceptor), Some(opened[0]));
+        pair.acceptor.release(opened[0]);
+        pair.settle();
+        assert_eq!(events(&mut pair.dialer).len(), 8, "each was reset");
+        for stream in opened {
+            pair.dialer.release(stream);
+        }
+    }
+}
+
+/// Whatever crosses on the link, a stream that the peer knows to be over does not count against its limit.
+fn giving_up_at_both_ends_at_once_frees_the_stream<S: Fresh>() {
+    let one = Limits { max_incoming_streams: 1, max_unaccepted_streams: 1, ..LIMITS };
+    let reset = |raw| Frame::Reset { stream: id(raw), code: ResetCode::CANCELLED };
+
+    let mut victim = Victim::<S>::acceptor(one);
+    victim.accepted(1);
+    victim.session.release(id(1));
+    victim.send(&reset(1)).unwrap();
+    victim.open(3).unwrap();
+    assert!(!frames(&transmitted(&mut victim.session)).contains(&reset(1)));
+
+    let mut victim = Victim::<S>::acceptor(one);
+    victim.accepted(1);
+    victim.session.finish(id(1)).unwrap();
+    transmitted(&mut victim.session);
+    victim.session.release(id(1));
+    victim.send(&Frame::Close { stream: id(1) }).unwrap();
+    victim.open(3).unwrap();
+
+    let mut victim = Victim::<S>::acceptor(Limits { max_unaccepted_streams: 0, ..one });
+    victim.open(1).unwrap();
+    victim.send(&reset(1)).unwrap();
+    victim.open(3).unwrap();
 }
 
 fn a_ping_flood_ends_the_session<S: Fresh>() {

@@ -5,6 +5,7 @@
 //! move must arrive, guided by events alone, so that a lost wake-up shows as a stream that never finishes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use vatmux_mux::wire::Frame;
 use vatmux_mux::{
@@ -14,7 +15,8 @@ use vatmux_mux::{
 use crate::credit::assert_conserved;
 use crate::support::{Fresh, RECORD_BYTES, Random, SmallNoHeap, frames, id, name, priority, with_room};
 
-const SEEDS: u64 = 1200;
+/// The seeds of an ordinary run. `VATMUX_SIM_SEEDS=FIRST..LAST` runs others, such as the one that failed.
+const SEEDS: Range<u64> = 0..1200;
 const STEPS: usize = 300;
 
 /// What the applications of both ends have done to a stream, by writing end.
@@ -460,8 +462,14 @@ fn run<S: Fresh>(seed: u64) {
     world.finish_all();
 }
 
+fn seeds() -> Range<u64> {
+    let Ok(asked) = std::env::var("VATMUX_SIM_SEEDS") else { return SEEDS };
+    let (first, last) = asked.split_once("..").expect("FIRST..LAST");
+    first.parse().expect("a seed")..last.parse().expect("a seed")
+}
+
 fn every_seed<S: Fresh>() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let outcome = std::panic::catch_unwind(|| run::<S>(seed));
         assert!(outcome.is_ok(), "seed {seed} failed");
     }
@@ -472,7 +480,6 @@ fn every_seed_keeps_the_promises_without_a_heap() {
     with_room(every_seed::<SmallNoHeap>);
 }
 
-#[cfg(feature = "alloc")]
 #[test]
 fn every_seed_keeps_the_promises_on_the_heap() {
     every_seed::<vatmux_mux::HeapStorage>();

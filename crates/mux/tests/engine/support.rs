@@ -25,7 +25,6 @@ impl<const STREAMS: usize, const RING: usize> Fresh for Box<StaticStorage<STREAM
     }
 }
 
-#[cfg(feature = "alloc")]
 impl Fresh for vatmux_mux::HeapStorage {
     fn fresh() -> Self {
         Self::new()
@@ -46,7 +45,6 @@ macro_rules! on_every_storage {
         mod without_heap {
             $(#[test] fn $claim() { $crate::support::with_room(super::$claim::<$crate::support::NoHeap>) })+
         }
-        #[cfg(feature = "alloc")]
         mod on_the_heap {
             $(#[test] fn $claim() { super::$claim::<vatmux_mux::HeapStorage>() })+
         }
