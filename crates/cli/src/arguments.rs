@@ -20,7 +20,7 @@ const MAX_SECONDS: f64 = 86_400.0;
                   slashes of SOCKET-PATH written as %2F. `vatmux serve` prints its own."
 )]
 pub(crate) struct Arguments {
-    /// Keep this node's key in DIR instead of the user's configuration directory [env: VATMUX_HOME]
+    /// Keep this node's key in DIR instead of the user's configuration directory, or of what `VATMUX_HOME` names
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
 
@@ -256,7 +256,7 @@ mod tests {
     fn seconds_are_read_with_fractions_and_bounds() {
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(pause("0"), Ok(Duration::ZERO));
-        assert_eq!(seconds("86400"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(seconds("86400"), Ok(Duration::from_hours(24)));
         for wrong in ["0", "-1", "86401", "inf", "NaN", "1e999", "ten", ""] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }

@@ -24,7 +24,7 @@ pub(crate) const FILES_PRIORITY: Priority = Priority::LAST;
 
 /// A call that carries a whole file is bounded by its [pulse](crate::pulse), and its vat must not cut it off before: the
 /// longest time that a transfer may take.
-pub(crate) const TRANSFER_DEADLINE: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const TRANSFER_DEADLINE: Duration = Duration::from_hours(30 * 24);
 
 /// What a command's calls wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

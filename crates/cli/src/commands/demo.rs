@@ -189,7 +189,7 @@ async fn compare_and_remove(directory: &Path, copy: &Path) -> Result<Equal, Fail
             let _ = done.send(outcome);
         })
         .map_err(Failure::system("a thread"))?;
-    let outcome = compared.await.unwrap_or_else(|_| Err(Difference::Unfinished));
+    let outcome = compared.await.unwrap_or(Err(Difference::Unfinished));
     outcome.map_err(|difference| Failure::Differs {
         directory: directory.to_owned(),
         what: difference.to_string(),

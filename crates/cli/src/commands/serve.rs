@@ -24,7 +24,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a reader may pause in the middle of a file before its stream is cut: the node's own calls are those that
 /// hand over the next bytes.
-const READER_PAUSE: Duration = Duration::from_secs(600);
+const READER_PAUSE: Duration = Duration::from_mins(10);
 
 pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     let (key, _) = home::key(arguments)?;

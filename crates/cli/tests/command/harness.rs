@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The longest that a process of a test may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Two homes and a directory to serve.
 pub(crate) struct World {
@@ -210,9 +210,7 @@ impl Serving {
         let mut stdout = BufReader::new(running.stdout());
         let mut address = String::new();
         stdout.read_line(&mut address).unwrap();
-        if address.is_empty() {
-            panic!("it does not serve: {:?}", running.wait());
-        }
+        assert!(!address.is_empty(), "it does not serve: {:?}", running.wait());
         Self { running: Some(running), stdout, address: address.trim_end().to_owned() }
     }
 

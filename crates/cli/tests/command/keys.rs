@@ -59,7 +59,9 @@ fn a_key_file_with_anything_else_in_it_is_refused_and_kept() {
     let world = World::new();
     world.id_of("client");
     let file = world.path("client/node.key");
-    for contents in [&b""[..], b"\xff\xfe\x00", b"-----BEGIN OPENSSH PRIVATE KEY-----\n", &[b'x'; 100_000]] {
+    for contents in
+        [&b""[..], b"\xff\xfe\x00", b"-----BEGIN OPENSSH PRIVATE KEY-----\n", "x".repeat(100_000).as_bytes()]
+    {
         fs::write(&file, contents).unwrap();
         finish(world.vatmux(["id"])).failed(1, &["node.key", "not a vatmux key file"]);
         assert_eq!(fs::read(&file).unwrap(), contents);

@@ -27,8 +27,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    fn bytes_per_second(&self) -> f64 {
-        self.rounds.bytes as f64 / self.rounds.time.as_secs_f64().max(f64::MIN_POSITIVE)
+    fn bytes_per_second(&self) -> u64 {
+        let nanos = self.rounds.time.as_nanos().max(1);
+        u64::try_from(u128::from(self.rounds.bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -67,7 +68,7 @@ impl fmt::Display for Report {
         writeln!(f, "server      {}", self.server)?;
         writeln!(f, "client      {}", self.client)?;
         writeln!(f, "handshake   {}, from the first SYN to a session", shown(self.handshake))?;
-        writeln!(f, "streams     {}", Streams)?;
+        writeln!(f, "streams     {Streams}")?;
         writeln!(
             f,
             "listed      {} in the root of {}",
@@ -89,7 +90,7 @@ impl fmt::Display for Report {
             "throughput  {} in {}: {}/s",
             BinaryBytes(*bytes),
             shown(*time),
-            BinaryBytes(self.bytes_per_second() as u64)
+            BinaryBytes(self.bytes_per_second())
         )?;
         writeln!(f, "ping idle   {}", Line(&self.idle))?;
         writeln!(f, "ping loaded {}", Line(&self.loaded))?;
