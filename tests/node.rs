@@ -9,7 +9,7 @@ use vatmux::health;
 use vatmux::schema::health_capnp;
 use vatmux::{
     AllowList, Bound, DialError, Endpoint, Entropy, HandshakeFailure, Local, Node, NodeAddress, NodeBuilder,
-    NodeEvent, NodeId, Peer, Priority, Remote, SecretKey, SessionEnd,
+    NodeEvent, NodeId, Peer, Priority, Remote, SecretKey, SessionEnd, SessionOptions,
 };
 use vatmux_mux::CloseCode;
 
@@ -265,4 +265,20 @@ fn a_service_that_is_not_offered_is_named_in_the_error() {
     let error = local.drive_until(health::ping(&remote, 1)).unwrap().unwrap_err();
     assert!(error.to_string().contains("no service named \"no.such.service\""), "{error}");
     ping_once(&mut local, &peer).unwrap();
+}
+
+#[test]
+fn a_stranger_that_says_nothing_is_dropped_at_the_handshake_deadline() {
+    let deadline = Duration::from_millis(50);
+    let (node, events) = health_node(AllowList::Anyone, |builder| {
+        let options = SessionOptions { handshake_deadline: deadline, ..SessionOptions::default() };
+        builder.session_options(options).listen(&anywhere()).unwrap()
+    });
+    let mut silent = tcp_stream(&node);
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(silent.read(&mut [0; 1]).unwrap_or(0), 0);
+    assert!(
+        matches!(next(&events), NodeEvent::Refused(HandshakeFailure::Deadline { after, .. }) if after == deadline)
+    );
+    assert_eq!(node.counters().unauthenticated, 0);
 }

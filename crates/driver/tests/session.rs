@@ -528,3 +528,23 @@ fn a_wake_up_that_a_link_forgets_is_made_good_by_a_tick_and_counted() {
     assert!(handle.rescues() > before, "nobody announced it, so a tick must have found it");
     assert!(clock.now() < Instant::ORIGIN + Duration::from_secs(9), "and did so while the session lived");
 }
+
+#[test]
+fn no_more_than_four_kibibytes_are_read_from_a_stranger() {
+    // What a stranger can send that looks right for longest: a good preamble and then lengths that fit.
+    for flood in [vec![0; 1 << 20], b"vatmux\x01\x00".repeat(1 << 17), {
+        let mut flood = b"vatmux\x01\x00\x00\x30".to_vec();
+        flood.resize(1 << 20, 7);
+        flood
+    }] {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let (link, mut theirs) = pipe(1 << 21);
+        let meddling = Rc::<RefCell<Meddling>>::default();
+        let ours = Meddler { link, meddling: meddling.clone() };
+        driver.drive_until(theirs.write_all(&flood)).unwrap().unwrap();
+        let outcome = driver.drive_until(accept_from(&handle, ours)).unwrap();
+        assert!(outcome.is_err());
+        assert!(meddling.borrow().read_bytes <= 4096, "{} bytes", meddling.borrow().read_bytes);
+    }
+}

@@ -501,12 +501,14 @@ impl Worker {
         let session = match self.shake_hands(accepted).await {
             Ok(session) => session,
             Err(failure) => {
+                // Whoever hears of it finds the place free.
+                drop(unauthenticated);
                 (state.on_event)(NodeEvent::Refused(failure));
                 return;
             }
         };
         drop(unauthenticated);
-        let Some(_place) = Place::take(state, |state| &state.sessions, state.max_sessions) else {
+        let Some(place) = Place::take(state, |state| &state.sessions, state.max_sessions) else {
             session.close(CloseCode::OVERLOADED);
             (state.on_event)(NodeEvent::Dropped(Bound::Sessions));
             return;
@@ -518,6 +520,7 @@ impl Worker {
         self.peers.borrow_mut().insert(number, peer.clone());
         let end = peer.closed().await;
         self.peers.borrow_mut().remove(&number);
+        drop(place);
         (state.on_event)(NodeEvent::Ended(peer.node_id(), end));
     }
 
