@@ -182,7 +182,10 @@ impl Session {
             {
                 return Poll::Ready(end);
             }
-            self.inner.closed.borrow_mut().push(cx.waker().clone());
+            let mut waiting = self.inner.closed.borrow_mut();
+            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                waiting.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await
