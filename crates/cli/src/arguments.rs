@@ -1,6 +1,5 @@
 //! What can be said on the command line.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,9 @@ use vatmux_noise::NodeId;
 
 /// The longest time that can be asked for, in seconds: a day.
 const MAX_SECONDS: f64 = 86_400.0;
+
+/// The most pings of one command: their times are kept, 16 bytes each.
+const MAX_PINGS: i64 = 1_000_000;
 
 /// Serve a directory over one secure link, and read from nodes that serve.
 #[derive(Debug, Parser)]
@@ -74,7 +76,7 @@ pub(crate) struct Serve {
     pub(crate) listen: Vec<Endpoint>,
 
     /// A node that may connect, as `vatmux id` prints it there; may be given several times
-    #[arg(long, value_name = "NODE-ID", required_unless_present = "allow_anyone", num_args = 1..)]
+    #[arg(long, value_name = "NODE-ID", num_args = 1..)]
     pub(crate) allow: Vec<NodeId>,
 
     /// Let every node connect
@@ -139,8 +141,8 @@ pub(crate) struct Ping {
     pub(crate) address: NodeAddress,
 
     /// How many times
-    #[arg(short, long, value_name = "COUNT", default_value = "4")]
-    pub(crate) count: NonZeroU32,
+    #[arg(short, long, value_name = "COUNT", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=MAX_PINGS))]
+    pub(crate) count: u32,
 
     /// How long to wait in between
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = pause)]

@@ -31,6 +31,9 @@ pub(crate) enum Failure {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// A node that nobody may dial.
+    #[error("nobody may connect: name nodes with --allow NODE-ID, or let every node in with --allow-anyone")]
+    NobodyAllowed,
     /// No place for the key.
     #[error("cannot find this user's configuration directory; say where to keep the key: --home DIR")]
     NoHome,
@@ -151,8 +154,11 @@ impl Failure {
             .filter_map(|mark| text.find(mark))
             .min()
             .unwrap_or(text.len());
-        let words: Vec<_> = text[..end].split_whitespace().collect();
-        Self::Usage(format!("{}; see: vatmux --help", words.join(" ").trim_end_matches('.')))
+        let paragraphs = text[..end].split("\n\n").map(|paragraph| {
+            let words: Vec<_> = paragraph.split_whitespace().collect();
+            words.join(" ")
+        });
+        Self::Usage(format!("{}; see: vatmux --help", paragraphs.collect::<Vec<_>>().join("; ")))
     }
 
     /// What failing to write to standard output comes to.
@@ -194,7 +200,7 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::NobodyAllowed => 2,
             Self::OutputClosed => BROKEN_PIPE_EXIT_CODE,
             Self::Interrupted => INTERRUPTED_EXIT_CODE,
             _ => 1,
@@ -235,7 +241,6 @@ mod tests {
             (&["ls", "--frobnicate"], "--frobnicate"),
             (&["ls", "http://x"], "vat://"),
             (&["serve", "."], "--listen"),
-            (&["serve", ".", "--listen", "127.0.0.1:0"], "--allow"),
             (&["ping", "-c", "0", "vat://"], "for '--count"),
         ] {
             let line = usage(words);

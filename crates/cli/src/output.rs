@@ -122,3 +122,87 @@ pub(crate) fn tell(line: &str) {
     // There is nowhere to say that standard error is closed.
     let _ = writeln!(io::stderr(), "{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use vatmux_host::Local;
+    use vatmux_noise::SecretKey;
+
+    use super::*;
+
+    fn driver() -> Local {
+        Local::new(SecretKey::from_bytes([7; 32]).unwrap()).unwrap()
+    }
+
+    /// Takes its bytes only while nobody holds the lock.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Write::write(&mut *self.0.lock().unwrap(), bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bytes_arrive_in_order_and_all_of_them() {
+        let bytes: Vec<u8> = (0..3 * BUFFER_BYTES * BUFFERS).map(|at| (at / 1000) as u8).collect();
+        let gate = Gate::default();
+        let mut output = Output::over(gate.clone()).unwrap();
+        let written = async {
+            output.write_all(&bytes).await.unwrap();
+            output.finish().await
+        };
+        assert!(driver().drive_until(written).unwrap().is_ok());
+        assert!(*gate.0.lock().unwrap() == bytes);
+    }
+
+    #[test]
+    fn a_reader_that_pauses_blocks_the_writer_only_and_shows() {
+        let gate = Gate::default();
+        let mut output = Output::over(gate.clone()).unwrap();
+        let blocked = output.blocked();
+        let paused = gate.0.lock().unwrap();
+        let mut driver = driver();
+        let chunk = vec![1; BUFFER_BYTES];
+        let filled = async {
+            for _ in 0..BUFFERS {
+                output.write_all(&chunk).await.unwrap();
+            }
+        };
+        driver.drive_until(filled).unwrap();
+        assert!(!blocked.get());
+        let next = driver.drive_until(async { futures::poll!(output.write_all(&chunk)) }).unwrap();
+        assert!(next.is_pending() && blocked.get());
+        drop(paused);
+        driver.drive_until(output.write_all(&chunk)).unwrap().unwrap();
+        assert!(!blocked.get());
+    }
+
+    #[test]
+    fn what_the_system_said_is_what_is_told() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut output = Output::over(Full).unwrap();
+        let written = async {
+            loop {
+                output.print("more and more").await?;
+            }
+        };
+        let failure: Result<(), Failure> = driver().drive_until(written).unwrap();
+        assert!(matches!(failure, Err(Failure::Output(error)) if error.kind() == io::ErrorKind::StorageFull));
+    }
+}

@@ -53,3 +53,57 @@ impl Pulse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::{pending, ready};
+    use vatmux_driver::virtual_time;
+
+    use super::*;
+
+    /// What comes of work that beats so often, ten seconds apart, and then does nothing more; and when that was. Where
+    /// it is held up, it goes on after an hour.
+    fn outcome(beats: u32, held_up: &Rc<Cell<bool>>) -> (Result<(), Failure>, Duration) {
+        let (mut driver, clock) = virtual_time::driver();
+        let handle = driver.handle();
+        let pulse = Pulse::new(&handle, held_up.clone());
+        let work = async {
+            for _ in 0..beats {
+                handle.sleep(Duration::from_secs(10)).await;
+                pulse.beat();
+            }
+            if held_up.get() {
+                handle.sleep(Duration::from_hours(1)).await;
+                held_up.set(false);
+                pulse.beat();
+            }
+            pending().await
+        };
+        let outcome = driver.drive_until(pulse.guard("waiting", work)).unwrap();
+        (outcome, vatmux_driver::Clock::now(&clock).saturating_since(Instant::ORIGIN))
+    }
+
+    #[test]
+    fn what_stands_still_is_given_up_half_a_minute_after_its_last_beat() {
+        for beats in [0, 1, 100] {
+            let (outcome, time) = outcome(beats, &Rc::default());
+            assert!(matches!(outcome, Err(Failure::Stalled { after: PATIENCE, .. })));
+            assert_eq!(time, Duration::from_secs(10) * beats + PATIENCE);
+        }
+    }
+
+    #[test]
+    fn waiting_for_our_own_reader_does_not_count() {
+        let (outcome, time) = outcome(0, &Rc::new(Cell::new(true)));
+        assert!(matches!(outcome, Err(Failure::Stalled { .. })));
+        assert_eq!(time, Duration::from_hours(1) + PATIENCE);
+    }
+
+    #[test]
+    fn what_is_done_is_done() {
+        let (mut driver, _) = virtual_time::driver();
+        let pulse = Pulse::new(&driver.handle(), Rc::default());
+        let outcome = driver.drive_until(pulse.guard("nothing", ready(Ok(7)))).unwrap();
+        assert!(matches!(outcome, Ok(7)));
+    }
+}

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::json::seconds;
 use crate::latency::{self, Latencies};
 use crate::output;
+use crate::text;
 use crate::visit::{self, Calls, Visit};
 
 pub(crate) fn run(arguments: &Arguments, ping: &Ping) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ async fn exchange(visit: Visit, ping: &Ping, json: bool) -> Result<(), Failure> 
     let health = visit.health()?;
     let node = visit.peer.node_id();
     let mut times: Vec<Duration> = Vec::new();
-    for sequence in 1..=ping.count.get() {
+    for sequence in 1..=ping.count {
         if sequence > 1 {
             visit.handle.sleep(ping.interval).await;
         }
@@ -42,8 +43,8 @@ async fn exchange(visit: Visit, ping: &Ping, json: bool) -> Result<(), Failure> 
         summary.to_string()
     } else {
         format!(
-            "{} answers; dialing took {}; min {}, median {}, p99 {}, max {}",
-            latencies.count(),
+            "{}; dialing took {}; min {}, median {}, p99 {}, max {}",
+            text::count(latencies.count() as u64, "answer", "answers"),
             latency::shown(visit.dial_time),
             latency::shown(latencies.min()),
             latency::shown(latencies.median()),

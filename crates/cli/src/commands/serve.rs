@@ -27,6 +27,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const READER_PAUSE: Duration = Duration::from_mins(10);
 
 pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
+    if serve.allow.is_empty() && !serve.allow_anyone {
+        return Err(Failure::NobodyAllowed);
+    }
     let (key, _) = home::key(arguments)?;
     let tree = Arc::new(Tree::open(&serve.dir)?);
     let allow = if serve.allow_anyone { AllowList::Anyone } else { serve.allow.iter().copied().collect() };
