@@ -238,7 +238,8 @@ it whole on one stream while pinging on another of higher priority, and compares
 be a load is fetched again and again, for a second and a half.
 
 JSON: {\"directory\", \"server\", \"client\", \"handshake_seconds\", \"entries\", \"rounds\", \"files\", \"directories\",
-\"links\", \"bytes\" (of one round), \"total_bytes\", \"fetch_seconds\", \"bytes_per_second\", \"streams\": [{\"service\", \"priority\"}, …], \"ping_idle\",
+\"links\", \"bytes\" (of one round), \"total_bytes\", \"fetch_seconds\",
+\"received_wire_bytes\", \"received_records\", \"bytes_per_second\", \"streams\": [{\"service\", \"priority\"}, …], \"ping_idle\",
 \"ping_loaded\": {\"count\", \"min_seconds\", \"median_seconds\", \"p99_seconds\", \"max_seconds\"}, \"skipped\":
 [{\"path\", \"reason\"}, …], \"equal\": true}";
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use serde_json::json;
 use vatmux::health::PingError;
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
@@ -147,6 +148,9 @@ pub(crate) enum Failure {
 impl Failure {
     /// What clap says in several paragraphs, in one line.
     pub(crate) fn usage(error: &clap::Error) -> Self {
+        if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            return Self::Usage("a command is missing; see: vatmux --help".into());
+        }
         let text = error.to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         let end = ["\n\nUsage:", "\n\nFor more information", "\nUsage:"]
@@ -236,7 +240,8 @@ mod tests {
     #[test]
     fn a_usage_error_is_one_line_that_names_what_is_wrong() {
         for (words, named) in [
-            (&["ls"][..], "<ADDRESS>"),
+            (&[][..], "a command is missing"),
+            (&["ls"], "<ADDRESS>"),
             (&["frobnicate"], "frobnicate"),
             (&["ls", "--frobnicate"], "--frobnicate"),
             (&["ls", "http://x"], "vat://"),

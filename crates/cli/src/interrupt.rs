@@ -20,7 +20,7 @@ pub(crate) fn on_request(stop: impl Fn() + Send + 'static) -> Result<(), Failure
 pub(crate) struct Interruptible(oneshot::Receiver<()>);
 
 impl Interruptible {
-    /// From here on a request to end no longer kills the process: it ends what runs [`here`](Self::run).
+    /// From here on a request to end no longer kills the process: it ends what [runs](Self::run).
     pub(crate) fn new() -> Result<Self, Failure> {
         let (stop, stopped) = oneshot::channel();
         let stop = Mutex::new(Some(stop));

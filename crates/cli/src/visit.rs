@@ -4,7 +4,6 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use capnp::capability::FromClientHook;
-use futures::FutureExt;
 use vatmux::schema::{health_capnp::health, packagefs_capnp::package_fs};
 use vatmux::{health as health_service, packagefs};
 use vatmux_driver::{Handle, SessionEnd, SessionOptions};
@@ -15,6 +14,7 @@ use vatmux_rpc::{Options, Peer, Remote};
 use crate::arguments::Arguments;
 use crate::failure::Failure;
 use crate::home;
+use crate::interrupt::Interruptible;
 
 /// Health goes first: it measures the path and nothing else.
 pub(crate) const HEALTH_PRIORITY: Priority = Priority::FIRST;
@@ -74,11 +74,13 @@ pub(crate) struct Files {
     _remote: Remote<package_fs::Client>,
 }
 
-/// Dials `address`, does `work` there, and takes leave.
+/// Dials `address`, does `work` there, and takes leave. Where there is an `interruptible`, a request to end drops all of
+/// that at once.
 pub(crate) fn pay<T, W>(
     arguments: &Arguments,
     address: &NodeAddress,
     calls: Calls,
+    interruptible: Option<Interruptible>,
     work: impl FnOnce(Visit) -> W,
 ) -> Result<T, Failure>
 where
@@ -87,10 +89,12 @@ where
     let (key, _) = home::key(arguments)?;
     let mut local = Local::new(key).map_err(Failure::system("what a node needs"))?;
     let dialer = prepare(local.dialer(), arguments.timeout, calls);
-    let handle = local.handle();
-    local
-        .drive_until(dial_and_work(dialer, handle, address, work))
-        .map_err(Failure::system("to wait for sockets"))?
+    let visiting = dial_and_work(dialer, local.handle(), address, work);
+    let outcome = match interruptible {
+        None => local.drive_until(visiting),
+        Some(interruptible) => local.drive_until(interruptible.run(visiting)),
+    };
+    outcome.map_err(Failure::system("to wait for sockets"))?
 }
 
 /// Gives a dialer the times of a command.
@@ -124,9 +128,8 @@ where
     let dial_time = started.elapsed();
     let visit = Visit { peer: peer.clone(), address: address.clone(), handle, dial_time };
     let outcome = work(visit).await;
-    if let (Err(_), Some(end)) = (&outcome, peer.closed().now_or_never())
-        && end == SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED)
-    {
+    let not_allowed = Some(SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
+    if outcome.is_err() && peer.session().end() == not_allowed {
         return Err(Failure::NotAllowed { endpoint: address.endpoint.clone(), node: dialer.node_id() });
     }
     peer.close(CloseCode::DONE);

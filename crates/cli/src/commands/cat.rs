@@ -10,7 +10,7 @@ use crate::text;
 use crate::visit::{self, Calls, Visit};
 
 pub(crate) fn run(arguments: &Arguments, cat: &Cat) -> Result<(), Failure> {
-    visit::pay(arguments, &cat.address, Calls::Transfers, copy)
+    visit::pay(arguments, &cat.address, Calls::Transfers, None, copy)
 }
 
 async fn copy(visit: Visit) -> Result<(), Failure> {

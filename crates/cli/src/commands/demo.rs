@@ -61,10 +61,10 @@ pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
     let mut local = Local::new(client).map_err(Failure::system("what a node needs"))?;
     let dialer = visit::prepare(local.dialer(), arguments.timeout, Calls::Transfers);
     let (handle, me) = (local.handle(), dialer.node_id());
-    let showing = visit::dial_and_work(dialer, handle, &address, |visit| {
-        interruptible.run(show(visit, me, &directory, workspace.path()))
-    });
-    let report = local.drive_until(showing).map_err(Failure::system("to wait for sockets"))??;
+    let showing =
+        visit::dial_and_work(dialer, handle, &address, |visit| show(visit, me, &directory, workspace.path()));
+    let report =
+        local.drive_until(interruptible.run(showing)).map_err(Failure::system("to wait for sockets"))??;
     output::print_line(&if arguments.json { report.to_json().to_string() } else { report.to_string() })
 }
 
@@ -139,6 +139,7 @@ async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) 
         idle: Latencies::of(idle.into_inner()).ok_or_else(nothing_measured)?,
         loaded: Latencies::of(loaded.into_inner()).ok_or_else(nothing_measured)?,
         rounds,
+        traffic: visit.peer.session().traffic(),
     })
 }
 

@@ -21,9 +21,10 @@ use crate::text::{self, Harmless};
 use crate::visit::{self, Calls, Files, Visit};
 
 pub(crate) fn run(arguments: &Arguments, get: &Get) -> Result<(), Failure> {
-    let interruptible = Interruptible::new()?;
-    let fetched = visit::pay(arguments, &get.address, Calls::Transfers, |visit| {
-        interruptible.run(fetch(visit, get, arguments.json))
+    let interruptible = Some(Interruptible::new()?);
+    let json = arguments.json;
+    let fetched = visit::pay(arguments, &get.address, Calls::Transfers, interruptible, |visit| {
+        fetch(visit, get, json)
     })?;
     fetched.report(arguments.json)
 }

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &Arguments, ls: &Ls) -> Result<(), Failure> {
         (false, true) => Form::Long,
         (false, false) => Form::Names,
     };
-    visit::pay(arguments, &ls.address, Calls::Short, |visit| list(visit, form))
+    visit::pay(arguments, &ls.address, Calls::Short, None, |visit| list(visit, form))
 }
 
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use crate::text;
 use crate::visit::{self, Calls, Visit};
 
 pub(crate) fn run(arguments: &Arguments, ping: &Ping) -> Result<(), Failure> {
-    visit::pay(arguments, &ping.address, Calls::Short, |visit| exchange(visit, ping, arguments.json))
+    visit::pay(arguments, &ping.address, Calls::Short, None, |visit| exchange(visit, ping, arguments.json))
 }
 
 async fn exchange(visit: Visit, ping: &Ping, json: bool) -> Result<(), Failure> {

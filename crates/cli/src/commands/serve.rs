@@ -1,5 +1,6 @@
 //! `vatmux serve`
 
+use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -50,6 +51,12 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     let node = builder.on_event(reporter.listener()).start()?;
     announce(&node, arguments.json)?;
 
+    if !arguments.json && node.endpoints().iter().any(is_everywhere) {
+        output::tell(
+            "vatmux: it listens on every address of this machine: peers write its name there instead",
+        );
+    }
+
     // The other end is the handler's, which lasts as long as the process.
     let _ = stopped.recv();
     drop(node);
@@ -81,6 +88,14 @@ fn absolute(endpoint: &Endpoint) -> Result<Endpoint, Failure> {
         Endpoint::Unix(path) => std::path::absolute(path)
             .map(Endpoint::Unix)
             .map_err(|error| Failure::Local { what: "find", path: path.clone(), error }),
+    }
+}
+
+/// Whether it is no address that can be dialed from elsewhere, but stands for all that can.
+fn is_everywhere(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp { host, .. } => host.parse().is_ok_and(|address: IpAddr| address.is_unspecified()),
+        Endpoint::Unix(_) => false,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{json, output};
 pub(crate) fn run(arguments: &Arguments, stat: &Stat) -> Result<(), Failure> {
     let links = if stat.follow { Links::Follow } else { Links::Inspect };
     let path = &stat.address.path;
-    let attributes = visit::pay(arguments, &stat.address, Calls::Short, async |visit| {
+    let attributes = visit::pay(arguments, &stat.address, Calls::Short, None, async |visit| {
         Ok(visit.files()?.client.stat(path, links).await?)
     })?;
     output::print_line(&if arguments.json {

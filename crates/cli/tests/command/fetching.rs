@@ -1,6 +1,7 @@
 //! `get -r` where not everything can be had.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
 use rustix::process::Signal;
@@ -97,4 +98,20 @@ fn an_interrupted_fetch_leaves_nothing_behind() {
     assert_eq!(outcome.status.code(), Some(130));
     assert_eq!(outcome.stderr, "vatmux: interrupted; nothing has been changed\n");
     assert!(world.names_here().is_empty(), "{:?}", world.names_here());
+}
+
+#[test]
+fn a_fetch_can_be_interrupted_before_there_is_a_session() {
+    let world = World::new();
+    let node = world.id_of("somebody");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let address = format!("vat://{node}@127.0.0.1:{port}/x");
+    let running = Running::start(world.vatmux(["--timeout", "50", "get", &address]));
+    let (_link, _) = silent.accept().unwrap();
+    running.signal(Signal::INT);
+    let outcome = running.wait();
+    assert_eq!(outcome.status.code(), Some(130));
+    assert_eq!(outcome.stderr, "vatmux: interrupted; nothing has been changed\n");
+    assert!(world.names_here().is_empty());
 }

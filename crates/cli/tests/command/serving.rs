@@ -94,3 +94,13 @@ fn a_directory_that_is_none_is_refused() {
         finish(world.vatmux_of("server", words)).failed(1, &["cannot serve", directory.to_str().unwrap()]);
     }
 }
+
+#[test]
+fn an_address_that_only_stands_for_others_is_pointed_out() {
+    let world = World::new();
+    let serving = world.serve_on("0.0.0.0:0");
+    assert!(serving.line().contains("@0.0.0.0:"));
+    finish(world.vatmux(["ls", &serving.at_port(serving.port(), "")])).succeeded();
+    let outcome = serving.stop(Signal::TERM);
+    assert!(outcome.stderr.starts_with("vatmux: it listens on every address"), "{outcome:?}");
+}

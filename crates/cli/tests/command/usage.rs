@@ -9,6 +9,7 @@ fn each_mistake_is_named_in_one_line() {
     let address = format!("vat://{id}@127.0.0.1:1/");
     let mistyped = address.replacen("vat1", "vat1q", 1);
     let cases: &[(&[&str], &str)] = &[
+        (&[], "a command is missing"),
         (&["frobnicate"], "frobnicate"),
         (&["ls"], "<ADDRESS>"),
         (&["ls", "--frobnicate", &address], "--frobnicate"),

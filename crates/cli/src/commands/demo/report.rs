@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
+use vatmux_driver::TrafficSnapshot;
 use vatmux_noise::NodeId;
 
 use super::Rounds;
@@ -24,6 +25,7 @@ pub(crate) struct Report {
     pub(super) rounds: Rounds,
     pub(super) idle: Latencies,
     pub(super) loaded: Latencies,
+    pub(super) traffic: TrafficSnapshot,
 }
 
 impl Report {
@@ -48,6 +50,8 @@ impl Report {
             "total_bytes": self.rounds.bytes,
             "fetch_seconds": seconds(self.rounds.time),
             "bytes_per_second": self.bytes_per_second(),
+            "received_wire_bytes": self.traffic.bytes_received,
+            "received_records": self.traffic.records_received,
             "streams": [
                 { "service": vatmux::packagefs::SERVICE_NAME, "priority": FILES_PRIORITY.get() },
                 { "service": vatmux::health::SERVICE_NAME, "priority": HEALTH_PRIORITY.get() },
@@ -91,6 +95,12 @@ impl fmt::Display for Report {
             BinaryBytes(*bytes),
             shown(*time),
             BinaryBytes(self.bytes_per_second())
+        )?;
+        writeln!(
+            f,
+            "received    {} in {}, pings and all",
+            BinaryBytes(self.traffic.bytes_received),
+            text::count(self.traffic.records_received, "sealed record", "sealed records"),
         )?;
         writeln!(f, "ping idle   {}", Line(&self.idle))?;
         writeln!(f, "ping loaded {}", Line(&self.loaded))?;
