@@ -64,7 +64,7 @@ impl NoiseStream {
             match self.tcp.try_write(self.sealed.bytes()) {
                 Ok(written) => self.sealed.start += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.tcp.poll_write_ready(cx))?
+                    ready!(self.tcp.poll_write_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -97,7 +97,7 @@ impl AsyncRead for NoiseStream {
                 Ok(0) => return Poll::Ready(Ok(0)),
                 Ok(read) => this.records.added(read),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(this.tcp.poll_read_ready(cx))?
+                    ready!(this.tcp.poll_read_ready(cx))?;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }

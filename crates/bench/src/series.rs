@@ -33,9 +33,9 @@ impl Series {
     }
 
     /// The smallest value that at least `percent` per cent of the values do not exceed. `None` without values.
-    pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
+    pub(crate) fn percentile(&self, percent: usize) -> Option<f64> {
         let sorted = self.sorted();
-        let rank = (percent / 100.0 * sorted.len() as f64).ceil().max(1.0) as usize;
+        let rank = (percent * sorted.len()).div_ceil(100).max(1);
         sorted.get(rank - 1).copied()
     }
 
@@ -66,9 +66,9 @@ mod tests {
     #[test]
     fn the_99th_percentile_of_100_is_the_second_largest() {
         let hundred: Series = (1..=100).rev().map(f64::from).collect();
-        assert_eq!(hundred.percentile(99.0), Some(99.0));
-        assert_eq!(hundred.percentile(100.0), Some(100.0));
-        assert_eq!(hundred.percentile(0.0), Some(1.0));
-        assert_eq!(Series::default().percentile(50.0), None);
+        assert_eq!(hundred.percentile(99), Some(99.0));
+        assert_eq!(hundred.percentile(100), Some(100.0));
+        assert_eq!(hundred.percentile(0), Some(1.0));
+        assert_eq!(Series::default().percentile(50), None);
     }
 }

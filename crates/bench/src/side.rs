@@ -5,7 +5,7 @@
 //! says goes to its standard output, and "go" comes in on its standard input. The end of its standard input ends it.
 
 use std::env;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Stdout, Write};
 use std::process::{self, Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -26,7 +26,7 @@ pub(crate) const SIDE_ARGUMENT: &str = "--side";
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long one timed run may take.
-pub(crate) const DONE_WITHIN: Duration = Duration::from_secs(180);
+pub(crate) const DONE_WITHIN: Duration = Duration::from_mins(3);
 
 /// How long a side may take to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -118,12 +118,23 @@ pub(crate) fn lines_of(output: impl io::Read + Send + 'static) -> Receiver<Strin
 /// The bench, seen from a side.
 pub(crate) struct Bench {
     orders: Receiver<()>,
+    output: Stdout,
 }
 
 impl Bench {
     /// Says `report`, one line.
     pub(crate) fn say(&self, report: &impl Serialize) -> Result<()> {
-        say(&Ok(serde_json::to_value(report)?))
+        self.say_line(&Ok(serde_json::to_value(report)?))
+    }
+
+    fn say_line(&self, line: &Line) -> Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        let mut output = self.output.lock();
+        output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush())
+            .context("the bench does not listen any more")
     }
 
     /// Waits until the bench says "go".
@@ -132,20 +143,9 @@ impl Bench {
     }
 
     /// Stays alive, to be measured and to serve from other threads, until the bench ends this process.
-    pub(crate) fn wait_for_end(&self) -> Result<()> {
+    pub(crate) fn wait_for_end(&self) {
         while self.orders.recv().is_ok() {}
-        Ok(())
     }
-}
-
-fn say(line: &Line) -> Result<()> {
-    let mut text = serde_json::to_string(line)?;
-    text.push('\n');
-    let mut output = io::stdout().lock();
-    output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush())
-        .context("the bench does not listen any more")
 }
 
 /// Plays the role that `json` describes, until the bench has enough.
@@ -161,10 +161,11 @@ pub(crate) fn play(json: &str) -> Result<()> {
         // Whatever the other threads are blocked on, nobody waits for it any more.
         process::exit(0);
     });
-    let bench = Bench { orders };
+    let bench = Bench { orders, output: io::stdout() };
     if let Err(error) = role.play(&bench) {
-        say(&Err(format!("{error:#}")))?;
+        bench.say_line(&Err(format!("{error:#}")))?;
         bail!("{error:#}");
     }
-    bench.wait_for_end()
+    bench.wait_for_end();
+    Ok(())
 }

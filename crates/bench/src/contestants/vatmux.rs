@@ -52,7 +52,8 @@ impl Server {
         };
         let address = format!("{host}:{port}").parse()?;
         bench.say(&Contact { address, key: *node.node_id().as_bytes() })?;
-        bench.wait_for_end()
+        bench.wait_for_end();
+        Ok(())
     }
 }
 
@@ -196,8 +197,8 @@ impl Pinger {
         }
         let percentile = |percent| latencies.percentile(percent).context("there were no pings");
         Ok(Pings {
-            p50_seconds: percentile(50.0)?,
-            p99_seconds: percentile(99.0)?,
+            p50_seconds: percentile(50)?,
+            p99_seconds: percentile(99)?,
             seconds: began.elapsed().as_secs_f64(),
             bulk_bytes: moved.get() - moved_before,
         })
