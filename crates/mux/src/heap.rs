@@ -1,5 +1,6 @@
 //! Storage for hosts: allocated on first use, given back when idle, so that thousands of quiet sessions are cheap.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::id::{Role, StreamId};
@@ -11,23 +12,19 @@ use crate::stream::Slot;
 const FIRST_BYTES: usize = 4096;
 
 /// A ring that starts without memory and doubles up to its limit as bytes queue up in it.
-///
+#[derive(Default)]
+pub struct HeapRing(Option<Box<Queue>>);
+
 /// Memory is never zeroed: what has not been written is not yet part of the vector.
 #[derive(Default)]
-pub struct HeapRing {
+struct Queue {
     /// As long as the part that has been written since the last allocation; the ring's capacity is the vector's.
     bytes: Vec<u8>,
     head: u32,
     len: u32,
 }
 
-impl HeapRing {
-    /// An empty ring without memory.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { bytes: Vec::new(), head: 0, len: 0 }
-    }
-
+impl Queue {
     fn grow(&mut self, needed: usize, limit: usize) {
         let capacity = needed.next_power_of_two().max(FIRST_BYTES).min(limit);
         let mut bytes = Vec::with_capacity(capacity);
@@ -44,6 +41,18 @@ impl HeapRing {
         self.bytes[at..at + written].copy_from_slice(over);
         self.bytes.extend_from_slice(fresh);
     }
+
+    fn slices(&self) -> (&[u8], &[u8]) {
+        two_slices(&self.bytes, self.bytes.capacity(), self.head as usize, self.len as usize)
+    }
+}
+
+impl HeapRing {
+    /// An empty ring without memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
 }
 
 impl Ring for HeapRing {
@@ -51,7 +60,7 @@ impl Ring for HeapRing {
     const RELEASES: bool = true;
 
     fn len(&self) -> usize {
-        self.len as usize
+        self.0.as_ref().map_or(0, |queue| queue.len as usize)
     }
 
     fn push(&mut self, bytes: &[u8], limit: usize) -> usize {
@@ -60,36 +69,39 @@ impl Ring for HeapRing {
         if count == 0 {
             return 0;
         }
-        if len + count > self.bytes.capacity() {
-            self.grow(len + count, limit);
+        let queue = self.0.get_or_insert_default();
+        if len + count > queue.bytes.capacity() {
+            queue.grow(len + count, limit);
         }
-        let capacity = self.bytes.capacity();
-        let mut tail = self.head as usize + len;
+        let capacity = queue.bytes.capacity();
+        let mut tail = queue.head as usize + len;
         if tail >= capacity {
             tail -= capacity;
         }
         let straight = count.min(capacity - tail);
         let (first, second) = bytes[..count].split_at(straight);
-        self.write(tail, first);
-        self.write(0, second);
-        self.len += count as u32;
+        queue.write(tail, first);
+        queue.write(0, second);
+        queue.len += count as u32;
         count
     }
 
     fn slices(&self) -> (&[u8], &[u8]) {
-        two_slices(&self.bytes, self.bytes.capacity(), self.head as usize, self.len())
+        self.0.as_ref().map_or((&[], &[]), |queue| queue.slices())
     }
 
     fn consume(&mut self, bytes: usize) {
-        (self.head, self.len) = consumed(self.bytes.capacity(), self.head, self.len, bytes);
+        if let Some(queue) = &mut self.0 {
+            (queue.head, queue.len) = consumed(queue.bytes.capacity(), queue.head, queue.len, bytes);
+        }
     }
 
     fn release(&mut self) {
-        *self = Self::new();
+        self.0 = None;
     }
 
     fn holds_memory(&self) -> bool {
-        self.bytes.capacity() > 0
+        self.0.is_some()
     }
 }
 

@@ -240,16 +240,18 @@ impl<S: Storage> Session<S> {
         self.settle(slot);
     }
 
-    /// The name that a stream was opened with.
+    /// The name that a stream was opened with, until it is released.
     #[must_use]
     pub fn name(&self, id: StreamId) -> Option<&StreamName> {
-        self.find(id).map(|slot| &self.slot(slot).name)
+        let stream = self.slot(self.find(id)?);
+        (stream.handle != Handle::Released).then_some(&stream.name)
     }
 
-    /// The priority that a stream was opened with.
+    /// The priority that a stream was opened with, until it is released.
     #[must_use]
     pub fn priority(&self, id: StreamId) -> Option<Priority> {
-        self.find(id).map(|slot| self.slot(slot).priority)
+        let stream = self.slot(self.find(id)?);
+        (stream.handle != Handle::Released).then_some(stream.priority)
     }
 
     /// Room has become free in the send buffer.

@@ -49,7 +49,7 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Notes that a ring may hold memory that should be given back when it is idle.
+    /// Notes that a ring or a slot may hold memory that should be given back when it is idle.
     pub(super) fn holds_memory(&mut self) {
         if S::Ring::RELEASES && self.swept.is_none() {
             self.swept = Some(self.now);

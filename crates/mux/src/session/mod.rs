@@ -5,6 +5,8 @@ mod clock;
 mod errors;
 mod receive;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod transmit;
 
 pub use self::errors::{
@@ -76,7 +78,7 @@ pub struct Session<S: Storage> {
     budgets: Budgets,
     /// Credit that streams had left when they went: DATA that the peer may have had under way.
     stray_credit_bytes: u64,
-    /// When rings were last looked through for idle memory; `None` when no ring holds any.
+    /// When rings and slots were last looked through for idle memory; `None` when there is none to be given back.
     swept: Option<Ticks>,
     statistics: SessionStatistics,
 }
@@ -349,6 +351,7 @@ impl<S: Storage> Session<S> {
         self.eventful.remove(slots, slot);
         slots[usize::from(slot)].vacate();
         self.vacant.push_back(slots, slot);
+        self.holds_memory();
     }
 
     /// The next thing that happened, in order per stream; `None` when the application has been told everything.
