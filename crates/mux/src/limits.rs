@@ -56,10 +56,11 @@ pub struct Limits {
     /// How many PINGs and unasked PONGs may arrive per tick; each KiB of payload moved earns one more. Default 1,024.
     pub ping_budget: u32,
     /// How many `WINDOW_UPDATE`s may arrive per tick; each DATA frame that we send earns four more, each KiB in it one.
-    /// Default 1,024.
+    /// Less than four per stream could accuse a peer that reads many full windows at once. Default 4,096.
     pub window_update_budget: u32,
     /// How many frames other than DATA may arrive per tick on streams that are gone; each stream that goes earns four
-    /// more. DATA on such a stream is bounded by the credit it had left. Default 1,024.
+    /// more. DATA on such a stream is bounded by the credit it had left. Less than four
+    /// per stream could accuse a peer when all streams go at once. Default 4,096.
     pub stray_frame_budget: u32,
 }
 
@@ -79,8 +80,8 @@ impl Limits {
         small_data_budget: 1 << 20,
         reset_budget: 1024,
         ping_budget: 1024,
-        window_update_budget: 1024,
-        stray_frame_budget: 1024,
+        window_update_budget: 4096,
+        stray_frame_budget: 4096,
     };
 
     /// Growing windows for hosts: 176 MiB at worst, 48 MiB of which the peer can fill.

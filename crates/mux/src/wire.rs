@@ -276,3 +276,98 @@ impl<'a> Frame<'a> {
         Some(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+
+    use super::*;
+
+    fn stream() -> StreamId {
+        StreamId::new(0x0403_0201).unwrap()
+    }
+
+    /// Every kind of frame as its bytes are on the wire.
+    fn vectors() -> [(Frame<'static>, &'static [u8]); 9] {
+        let stream = stream();
+        let name = StreamName::new("vatmux").unwrap();
+        let priority = Priority::new(5).unwrap();
+        [
+            (Frame::Open { stream, priority, name }, b"\x01\0\x07\0\x01\x02\x03\x04\x05vatmux"),
+            (Frame::OpenAck { stream }, b"\x02\0\0\0\x01\x02\x03\x04"),
+            (Frame::Data { stream, payload: b"abc" }, b"\x03\0\x03\0\x01\x02\x03\x04abc"),
+            (
+                Frame::WindowUpdate { stream, increment: 0x0001_8000 },
+                b"\x04\0\x04\0\x01\x02\x03\x04\0\x80\x01\0",
+            ),
+            (Frame::Reset { stream, code: ResetCode(1) }, b"\x05\0\x04\0\x01\x02\x03\x04\x01\0\0\0"),
+            (Frame::Ping(0x0102), b"\x06\0\x08\0\0\0\0\0\x02\x01\0\0\0\0\0\0"),
+            (Frame::Pong(0x0102), b"\x07\0\x08\0\0\0\0\0\x02\x01\0\0\0\0\0\0"),
+            (Frame::Close { stream }, b"\x08\0\0\0\x01\x02\x03\x04"),
+            (Frame::CloseSession(CloseCode(3)), b"\x08\0\x04\0\0\0\0\0\x03\0\0\0"),
+        ]
+    }
+
+    #[test]
+    fn every_frame_is_the_bytes_of_its_vector() {
+        for (frame, bytes) in vectors() {
+            let mut output = [0xee; 80];
+            assert_eq!(frame.emit(&mut output), Some(bytes.len()));
+            assert_eq!(&output[..bytes.len()], bytes, "{frame:?}");
+            assert!(output[bytes.len()..].iter().all(|byte| *byte == 0xee));
+
+            let (header, payload) = bytes.split_first_chunk().unwrap();
+            let header = Header::parse(header).unwrap();
+            assert_eq!(usize::from(header.length), payload.len());
+            assert_eq!(Frame::parse(&header, payload), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_does_not_fit_leaves_the_output_alone() {
+        for (frame, bytes) in vectors() {
+            let mut output = vec![0xee; bytes.len() - 1];
+            assert_eq!(frame.emit(&mut output), None);
+            assert!(output.iter().all(|byte| *byte == 0xee));
+        }
+        let payload = vec![0; MAX_DATA_BYTES + 1];
+        let mut output = vec![0xee; 2 * MAX_DATA_BYTES];
+        assert_eq!(Frame::Data { stream: stream(), payload: &payload }.emit(&mut output), None);
+        assert!(output.iter().all(|byte| *byte == 0xee));
+        assert!(Frame::Data { stream: stream(), payload: &payload[1..] }.emit(&mut output).is_some());
+    }
+
+    #[test]
+    fn a_header_says_the_same_after_a_round_trip() {
+        let mut legal = 0;
+        for kind in 0..=10 {
+            for stream in [0, 1, u32::MAX] {
+                for length in [0, 1, 2, 4, 8, 65, 66, 32_768, 32_769, u16::MAX] {
+                    let mut bytes = [kind, 0, 0, 0, 0, 0, 0, 0];
+                    bytes[2..4].copy_from_slice(&u16::to_le_bytes(length));
+                    bytes[4..8].copy_from_slice(&u32::to_le_bytes(stream));
+                    if let Ok(header) = Header::parse(&bytes) {
+                        assert_eq!(header.emit(), bytes);
+                        legal += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(legal, 3 + 2 * (4 + 1 + 7 + 1 + 1 + 1));
+    }
+
+    #[test]
+    fn a_payload_shorter_than_its_header_said_is_a_violation() {
+        for (frame, bytes) in vectors() {
+            let (header, _) = bytes.split_first_chunk().unwrap();
+            let header = Header::parse(header).unwrap();
+            let parsed = Frame::parse(&header, &[]);
+            match frame {
+                Frame::OpenAck { .. } | Frame::Close { .. } | Frame::Data { .. } => assert!(parsed.is_ok()),
+                _ => assert!(parsed.is_err(), "{frame:?}"),
+            }
+        }
+    }
+}

@@ -71,14 +71,18 @@ fn any_received_byte_is_life<S: Fresh>() {
 }
 
 fn a_machine_that_slept_asks_before_it_gives_up<S: Fresh>() {
-    let mut pair = Pair::<S>::new(LIMITS);
-    pair.now = Ticks(1_000_000);
-    pair.dialer.handle_timeout(pair.now);
-    assert_eq!(pair.dialer.end(), None);
-    pair.settle();
-    pair.dialer.handle_timeout(Ticks(1_000_001));
-    assert_eq!(pair.dialer.end(), None);
-    assert_eq!(pair.dialer.next_deadline(), Some(Ticks(1_000_003)));
+    for answers in [true, false] {
+        let mut pair = Pair::<S>::new(LIMITS);
+        pair.now = Ticks(1_000_000);
+        pair.dialer.handle_timeout(pair.now);
+        pair.dialer.handle_timeout(Ticks(1_000_005));
+        assert_eq!(pair.dialer.end(), None, "it has been asked five ticks ago");
+        if answers {
+            pair.settle();
+        }
+        pair.dialer.handle_timeout(Ticks(1_000_006));
+        assert_eq!(pair.dialer.end(), (!answers).then_some(End::KeepaliveTimeout));
+    }
 }
 
 /// The peer may be waiting for any byte of ours behind a long queue of its own: a busy, healthy link is never killed.
