@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use indicatif::{BinaryBytes, HumanDuration};
+use indicatif::BinaryBytes;
 use serde_json::json;
 use vatmux::packagefs::{self, FetchOptions, Operation, OutsideLinks, Status, Summary};
 
@@ -14,6 +14,7 @@ use crate::arguments::{Arguments, Get};
 use crate::failure::Failure;
 use crate::interrupt::Interruptible;
 use crate::json::{seconds, skipped};
+use crate::latency;
 use crate::output;
 use crate::progress::Bar;
 use crate::pulse::Pulse;
@@ -135,7 +136,7 @@ impl Fetched {
                 text::count(summary.files, "file", "files"),
                 BinaryBytes(summary.bytes),
                 Harmless(&self.destination.to_string_lossy()),
-                HumanDuration(self.time),
+                latency::shown(self.time),
             ))?;
         }
         match summary.skipped.len() {

@@ -53,9 +53,17 @@ fn in_the_middle_of_a_record() {
     nothing_is_left_of(Cut::Within { unit: 10, bytes: 700 }, &["the link was cut in the middle of a record"]);
 }
 
+/// A record holds whole frames, so that a frame is cut together with its record: here in one of the last of it.
 #[test]
 fn in_the_middle_of_a_frame() {
-    // Records are filled with as many bytes as fit, so that frames go on in the next one.
+    nothing_is_left_of(
+        Cut::Within { unit: 11, bytes: 60_000 },
+        &["the link was cut in the middle of a record"],
+    );
+}
+
+#[test]
+fn between_two_records() {
     nothing_is_left_of(Cut::After { unit: 11 }, &["the link was cut"]);
 }
 
