@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{World, finish};
+use crate::harness::{Running, World, finish, names};
 use crate::tree::plant_oddities;
 
 #[test]
@@ -41,6 +42,42 @@ fn the_demo_fails_where_not_every_byte_can_be_had() {
     let world = World::new();
     fs::write(world.tree().join("no \\ path can hold this"), "bytes").unwrap();
     finish(world.vatmux(["demo", world.tree().to_str().unwrap()])).failed(1, &["left out"]);
+}
+
+#[test]
+fn the_demo_shows_the_documentation_that_is_here() {
+    let world = World::new();
+    fs::create_dir(world.here().join("docs")).unwrap();
+    fs::write(world.here().join("docs/page"), "of here").unwrap();
+    let outcome = finish(world.vatmux(["--json", "demo"]));
+    let value: Value = serde_json::from_str(outcome.succeeded()).unwrap();
+    let docs = fs::canonicalize(world.here().join("docs")).unwrap();
+    assert_eq!((&value["directory"], &value["bytes"]), (&docs.to_str().unwrap().into(), &7.into()));
+}
+
+#[test]
+fn the_demo_leaves_nothing_behind_done_or_interrupted() {
+    let world = World::new();
+    fs::write(world.tree().join("file"), "bytes").unwrap();
+    let temporary = world.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let demo = || {
+        let mut demo = world.vatmux(["demo", world.tree().to_str().unwrap()]);
+        demo.env("TMPDIR", &temporary);
+        demo
+    };
+    finish(demo()).succeeded();
+    assert!(names(&temporary).is_empty());
+
+    let running = Running::start(demo());
+    let fetches = || names(&temporary).iter().any(|name| !names(&temporary.join(name)).is_empty());
+    while !fetches() {
+        std::thread::yield_now();
+    }
+    running.signal(Signal::TERM);
+    let outcome = running.wait();
+    assert_eq!(outcome.status.code(), Some(130), "{outcome:?}");
+    assert!(names(&temporary).is_empty(), "{:?}", names(&temporary));
 }
 
 #[test]
