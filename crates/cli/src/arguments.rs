@@ -19,7 +19,9 @@ const MAX_PINGS: i64 = 1_000_000;
     name = "vatmux",
     version,
     after_help = "Addresses look like vat://NODE-ID@host:port/path, or vat+unix://NODE-ID@SOCKET-PATH/path with the \
-                  slashes of SOCKET-PATH written as %2F. `vatmux serve` prints its own."
+                  slashes of SOCKET-PATH written as %2F. `vatmux serve` prints its own.\n\nExit codes: 0 when all was done, \
+                  1 when something could not be, 2 when it was asked wrongly, 130 when interrupted, 141 when \
+                  nobody reads the output any more."
 )]
 pub(crate) struct Arguments {
     /// Keep this node's key in DIR instead of the user's configuration directory, or of what `VATMUX_HOME` names
@@ -177,7 +179,7 @@ mod help {
 Example:
   vatmux id
 
-The key is made when it is first needed, in the file node.key, which only its owner can read. Who has that file can
+The key is made when it is first needed, in the file node.key, which only its owner can read. Who has that file can \
 be this node.
 
 JSON: {\"node_id\", \"key_file\"}";
@@ -186,17 +188,17 @@ JSON: {\"node_id\", \"key_file\"}";
 Example:
   vatmux serve ./docs --listen 127.0.0.1:7070 --allow vat1…
 
-Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error. Ends
+Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error. Ends \
 on SIGINT and SIGTERM.
 
-JSON: {\"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event:
+JSON: {\"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event: \
 {\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\", \"detail\"} and \"peer\" where it is known";
 
     pub(super) const LS: &str = "\
 Example:
   vatmux ls -l vat://vat1…@127.0.0.1:7070/guide
 
-JSON: one object per entry: {\"name\", \"kind\": \"file\"|\"directory\"|\"symlink\"|\"other\", \"mode\": \"0644\",
+JSON: one object per entry: {\"name\", \"kind\": \"file\"|\"directory\"|\"symlink\"|\"other\", \"mode\": \"0644\", \
 \"size_bytes\", \"modified_ns\", \"link_target\"}; modified_ns counts from 1970 and is null where it is not known";
 
     pub(super) const STAT: &str = "\
@@ -215,32 +217,32 @@ With --json the file is written as it is, and errors are JSON.";
 Example:
   vatmux get -r vat://vat1…@127.0.0.1:7070/guide ./guide
 
-Nothing gets its name before it is complete and checked: whatever fails before, nothing has changed. Entries that
-cannot be had (such as FIFOs, or links that lead out of the directory) are left out, told on standard error, and make
+Nothing gets its name before it is complete and checked: whatever fails before, nothing has changed. Entries that \
+cannot be had (such as FIFOs, or links that lead out of the directory) are left out, told on standard error, and make \
 the exit code 1.
 
-JSON: {\"path\", \"destination\", \"files\", \"bytes\", \"directories\", \"links\", \"seconds\",
+JSON: {\"path\", \"destination\", \"files\", \"bytes\", \"directories\", \"links\", \"seconds\", \
 \"skipped\": [{\"path\", \"reason\"}, …]}";
 
     pub(super) const PING: &str = "\
 Example:
   vatmux ping -c 100 -i 0.1 vat://vat1…@127.0.0.1:7070/
 
-JSON: one object per answer: {\"sequence\", \"seconds\"}; then {\"node_id\", \"count\", \"dial_seconds\", \"min_seconds\",
+JSON: one object per answer: {\"sequence\", \"seconds\"}; then {\"node_id\", \"count\", \"dial_seconds\", \"min_seconds\", \
 \"median_seconds\", \"p99_seconds\", \"max_seconds\"}";
 
     pub(super) const DEMO: &str = "\
 Example:
   vatmux demo /usr/share/doc
 
-Makes two nodes with fresh keys in this process, connects them over TCP on this machine, lists the directory, fetches
-it whole on one stream while pinging on another of higher priority, and compares every byte. A directory too small to
+Makes two nodes with fresh keys in this process, connects them over TCP on this machine, lists the directory, fetches \
+it whole on one stream while pinging on another of higher priority, and compares every byte. A directory too small to \
 be a load is fetched again and again, for a second and a half.
 
-JSON: {\"directory\", \"server\", \"client\", \"handshake_seconds\", \"entries\", \"rounds\", \"files\", \"directories\",
-\"links\", \"bytes\" (of one round), \"total_bytes\", \"fetch_seconds\",
-\"received_wire_bytes\", \"received_records\", \"bytes_per_second\", \"streams\": [{\"service\", \"priority\"}, …], \"ping_idle\",
-\"ping_loaded\": {\"count\", \"min_seconds\", \"median_seconds\", \"p99_seconds\", \"max_seconds\"}, \"skipped\":
+JSON: {\"directory\", \"server\", \"client\", \"handshake_seconds\", \"entries\", \"rounds\", \"files\", \"directories\", \
+\"links\", \"bytes\" (of one round), \"total_bytes\", \"fetch_seconds\", \
+\"received_wire_bytes\", \"received_records\", \"bytes_per_second\", \"streams\": [{\"service\", \"priority\"}, …], \"ping_idle\", \
+\"ping_loaded\": {\"count\", \"min_seconds\", \"median_seconds\", \"p99_seconds\", \"max_seconds\"}, \"skipped\": \
 [{\"path\", \"reason\"}, …], \"equal\": true}";
 }
 
