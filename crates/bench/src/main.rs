@@ -7,6 +7,7 @@
 mod arguments;
 mod contestants;
 mod figures;
+mod files;
 mod machine;
 mod noise;
 mod noise_stream;
@@ -49,7 +50,7 @@ fn run() -> Result<()> {
     let Some(arguments) = Arguments::parse(env::args_os().skip(1))? else {
         println!("{USAGE}\n\nsuites:");
         for suite in &SUITES {
-            println!("  {:12}  {}", suite.name, suite.about);
+            println!("  {:12}{}: {}", suite.name, suite.about, suite.contestants.join(", "));
         }
         return Ok(());
     };

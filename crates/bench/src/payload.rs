@@ -1,24 +1,17 @@
 //! What is moved, and the check that it arrived.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
 use futures::io::AsyncWrite;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 /// The most plaintext that one Noise record carries, in bytes.
 pub(crate) const RECORD_PLAINTEXT: usize = 65_519;
-
-/// The name of the large file in [`Files`].
-pub(crate) const LARGE_NAME: &str = "large";
-
-/// The name of the directory of small files in [`Files`].
-pub(crate) const SMALL_NAME: &str = "small";
 
 /// Where the bytes come from that a server sends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,7 +87,7 @@ impl Blocks {
 }
 
 /// Fills `block` with bytes that no compressor would shorten, the same ones each time.
-fn fill(block: &mut [u8]) {
+pub(crate) fn fill(block: &mut [u8]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for chunk in block.chunks_mut(8) {
         // Xorshift by Marsaglia, "Xorshift RNGs", 2003.
@@ -143,64 +136,6 @@ impl AsyncWrite for Sink {
     }
 }
 
-/// The files that are served, in memory where the system has a file system there. Removed when dropped.
-pub(crate) struct Files {
-    directory: TempDir,
-}
-
-impl Files {
-    /// One file of `large_bytes`, and a directory of `small_files` files of `small_bytes` each.
-    pub(crate) fn create(large_bytes: u64, small_files: usize, small_bytes: usize) -> Result<Self> {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let directory = tempfile::Builder::new()
-            .prefix("vatmux-bench-")
-            .tempdir_in(&parent)
-            .with_context(|| format!("cannot create a directory in {}", parent.display()))?;
-        let files = Self { directory };
-        files.fill(large_bytes, small_files, small_bytes).with_context(|| {
-            format!("cannot write {large_bytes} bytes of test files to {}", parent.display())
-        })?;
-        Ok(files)
-    }
-
-    fn fill(&self, large_bytes: u64, small_files: usize, small_bytes: usize) -> Result<()> {
-        // A prime length, so that no block of the protocols repeats in step with it.
-        let mut block = vec![0; 1_048_573];
-        let mut blocks = Source::Memory { bytes: large_bytes }.open(&mut block)?;
-        let mut large = BufWriter::new(File::create(self.large())?);
-        loop {
-            match blocks.next(&mut block)? {
-                0 => break,
-                length => large.write_all(&block[..length])?,
-            }
-        }
-        large.flush()?;
-        std::fs::create_dir(self.small())?;
-        for number in 0..small_files {
-            let mut content = vec![0; small_bytes];
-            fill(&mut content);
-            let name = number.to_le_bytes();
-            let length = name.len().min(content.len());
-            content[..length].copy_from_slice(&name[..length]);
-            std::fs::write(self.small().join(format!("file-{number:04}")), content)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        self.directory.path()
-    }
-
-    pub(crate) fn large(&self) -> PathBuf {
-        self.root().join(LARGE_NAME)
-    }
-
-    pub(crate) fn small(&self) -> PathBuf {
-        self.root().join(SMALL_NAME)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,14 +159,5 @@ mod tests {
         let mut blocks = Source::Memory { bytes: 2500 }.open(&mut block).unwrap();
         let lengths: Vec<_> = (0..4).map(|_| blocks.next(&mut block).unwrap()).collect();
         assert_eq!(lengths, [1000, 1000, 500, 0]);
-    }
-
-    #[test]
-    fn the_files_have_the_promised_lengths_and_differ() {
-        let files = Files::create(3_000_000, 3, 2048).unwrap();
-        assert_eq!(std::fs::metadata(files.large()).unwrap().len(), 3_000_000);
-        let read = |name: &str| std::fs::read(files.small().join(name)).unwrap();
-        assert_eq!(read("file-0000").len(), 2048);
-        assert_ne!(read("file-0000"), read("file-0002"));
     }
 }

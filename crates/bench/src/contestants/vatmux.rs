@@ -17,8 +17,9 @@ use vatmux_mux::Priority;
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 use vatmux_rpc::{Peer, Remote};
 
+use crate::files::{LARGE_NAME, SMALL_NAME};
 use crate::noise::Contact;
-use crate::payload::{LARGE_NAME, SMALL_NAME, Sink};
+use crate::payload::Sink;
 use crate::series::Series;
 use crate::side::Bench;
 use crate::transfer::{Connected, Order, Transfer};

@@ -8,16 +8,26 @@ use crate::report::Report;
 mod link;
 mod packagefs;
 
-/// Every suite: its name, what it measures, and how it is run.
+/// Every suite: what it is called, what it measures, who takes part.
 pub(crate) const SUITES: [Suite; 2] = [
     Suite {
         name: "packagefs",
         about: "reading one large file, and many small ones over a path of 10 ms",
+        contestants: &[
+            "noise_raw",
+            "noise_file",
+            "yamux",
+            "sftp",
+            "packagefs",
+            "fetch_loopback",
+            "fetch_10ms",
+        ],
         run: packagefs::run,
     },
     Suite {
         name: "link",
         about: "handshakes, and pings beside a bulk read of the same session",
+        contestants: &["vatmux"],
         run: link::run,
     },
 ];
@@ -26,6 +36,7 @@ pub(crate) const SUITES: [Suite; 2] = [
 pub(crate) struct Suite {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
+    pub(crate) contestants: &'static [&'static str],
     run: fn(&Arguments) -> Result<Report>,
 }
 
@@ -35,5 +46,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
         let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
         bail!("there is no suite `{}`; there are: {}", arguments.suite, names.join(", "));
     };
+    let unknown = arguments.only.iter().find(|name| !suite.contestants.contains(&name.as_str()));
+    if let Some(unknown) = unknown {
+        bail!("there is no contestant `{unknown}`; there are: {}", suite.contestants.join(", "));
+    }
     (suite.run)(arguments)
 }
