@@ -54,33 +54,32 @@ pub(crate) fn relay(server_port: u16, cut: Cut) -> Relay {
         let server = TcpStream::connect(("127.0.0.1", server_port)).unwrap();
         let up = {
             let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || match cut {
-                Cut::FromClient { bytes } => {
-                    let _ = io::copy(&mut from.take(bytes), &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                }
-                Cut::Stall { .. } => {
-                    let _ = io::copy(&mut from, &mut to);
-                    // The link stays even where the server does not.
-                    let _ = io::copy(&mut from, &mut io::sink());
-                }
-                Cut::After { .. } | Cut::Within { .. } | Cut::Pause { .. } => {
-                    let _ = io::copy(&mut from, &mut to);
-                }
+            thread::spawn(move || {
+                // Either side may be gone first.
+                let _ = match cut {
+                    Cut::FromClient { bytes } => {
+                        let passed = io::copy(&mut (&from).take(bytes), &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                        passed
+                    }
+                    Cut::After { .. } | Cut::Within { .. } | Cut::Stall { .. } | Cut::Pause { .. } => {
+                        io::copy(&mut from, &mut to)
+                    }
+                };
+                // A link that is closed with bytes unread is reset, and what was sent before may be lost with it.
+                io::copy(&mut from, &mut io::sink())
             })
         };
-        // Either side may be gone first.
         let _ = pass_units(&server, &client, cut);
         let _ = tell.send(());
         if matches!(cut, Cut::Pause { .. }) && told_to_go_on.recv().is_ok() {
             let _ = io::copy(&mut &server, &mut &client);
         }
         if !matches!(cut, Cut::Stall { .. }) {
-            let _ = client.shutdown(Shutdown::Both);
+            let _ = client.shutdown(Shutdown::Write);
             let _ = server.shutdown(Shutdown::Both);
         }
-        up.join().unwrap();
-        drop((client, server));
+        let _ = up.join().unwrap();
     });
     Relay { port, reached, go_on }
 }
