@@ -24,6 +24,7 @@ on_every_storage! {
     a_reset_drops_what_was_buffered_at_both_ends,
     a_reset_after_close_leaves_what_was_received_readable,
     releasing_a_finished_stream_still_delivers_it,
+    two_ends_that_let_go_do_not_wait_for_each_others_credit,
     releasing_an_unfinished_stream_cancels_it,
     a_stream_reset_before_it_was_announced_sends_nothing,
     a_stream_reset_before_it_was_seen_costs_the_application_nothing,
@@ -193,6 +194,18 @@ fn releasing_a_finished_stream_still_delivers_it<S: Fresh>() {
     pair.acceptor.receive(&bytes, pair.now).unwrap();
     assert_eq!(read(&mut pair.acceptor, stream).unwrap(), b"fire and forget");
     assert_eq!(read(&mut pair.acceptor, stream), Err(ReadError::Finished));
+}
+
+fn two_ends_that_let_go_do_not_wait_for_each_others_credit<S: Fresh>() {
+    let mut pair = Pair::<S>::new(Limits { initial_window_bytes: 1000, max_window_bytes: 1000, ..LIMITS });
+    let stream = pair.stream(0);
+    for end in [&mut pair.dialer, &mut pair.acceptor] {
+        assert_eq!(write(end, stream, &vec![1; 50_000]), 50_000);
+        end.finish(stream).unwrap();
+        end.release(stream);
+    }
+    pair.settle();
+    assert_eq!((pair.dialer.statistics().streams, pair.acceptor.statistics().streams), (0, 0));
 }
 
 fn releasing_an_unfinished_stream_cancels_it<S: Fresh>() {
