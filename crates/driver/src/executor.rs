@@ -21,8 +21,12 @@ use crate::{Clock, Instant};
 /// Passes over the flagged tasks before the loop looks at the outside world again.
 ///
 /// While tasks keep each other busy the loop would never park, and a park is also what collects the readiness
-/// of links. After this many passes it parks without blocking.
-const PASSES_BETWEEN_PARKS: u32 = 4;
+/// of links. After this many passes, or this long, it parks without blocking.
+const PASSES_BETWEEN_PARKS: u32 = 16;
+
+/// How long busy tasks may keep the loop from looking at its links: what an urgent call waits for at least,
+/// beside a bulk transfer on the same thread. A look costs one to two microseconds on a host.
+const BUSY_BETWEEN_PARKS: Duration = Duration::from_micros(40);
 
 /// Blocks the thread until something outside wants attention: the loop's last resort, never its pacemaker.
 pub trait Park {
@@ -83,6 +87,7 @@ impl Driver {
         // Whatever was flagged between two drives, and everything once: this is a new pair of wakers.
         let mut flags = MAIN | TASKS;
         let mut passes = 0;
+        let mut parked_at = self.handle.now();
         loop {
             if flags & MAIN != 0
                 && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&main_waker))
@@ -93,11 +98,15 @@ impl Driver {
                 self.poll_tasks(&mut Context::from_waker(&task_waker));
             }
             passes += 1;
-            if passes >= PASSES_BETWEEN_PARKS || !self.wakeups.any() {
-                passes = 0;
+            if !self.wakeups.any()
+                || passes >= PASSES_BETWEEN_PARKS
+                || self.handle.now() >= parked_at + BUSY_BETWEEN_PARKS
+            {
                 self.fire_timers();
                 self.park()?;
                 self.fire_timers();
+                passes = 0;
+                parked_at = self.handle.now();
             }
             flags = self.wakeups.take();
         }

@@ -117,8 +117,13 @@ impl Pump {
                         Step::Idle
                     }
                 }
-                // A peer that stopped reading may well have said why: what arrived counts before what failed to leave.
-                (_, Err(end)) | (Err(end), _) => {
+                (Err(end), Ok(_)) => {
+                    // A peer that stopped reading may well have said why.
+                    self.read_last_words(cx);
+                    self.inner.over(end);
+                    return Poll::Ready(());
+                }
+                (_, Err(end)) => {
                     let link_is_gone = matches!(end, SessionEnd::LinkCut { .. } | SessionEnd::Link { .. });
                     self.inner.over(end);
                     if link_is_gone {
@@ -161,6 +166,17 @@ impl Pump {
             self.link.recheck();
             if self.read(cx) == Ok(Step::Moved) {
                 self.inner.handle.count_rescue();
+            }
+        }
+    }
+
+    /// Takes in what arrived before the link broke, up to a bound: a CLOSE with the reason may be in it.
+    fn read_last_words(&mut self, cx: &Context<'_>) {
+        for _ in 0..LINGER_BYTES / BUFFER_BYTES {
+            let moved = self.inner.end().is_none() && self.read(cx) == Ok(Step::Moved);
+            self.inner.dispatch();
+            if !moved {
+                return;
             }
         }
     }

@@ -3,7 +3,7 @@
 //! The file is one line of text that says what it is, and one with the key in hexadecimal. It is made with mode
 //! 0600, and one that others can read or write is refused: who could read it can be this node.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,12 @@ pub enum KeyError {
 /// that lead to it.
 pub fn load_or_create(path: &Path) -> Result<SecretKey, KeyError> {
     match load(path) {
-        Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => create(path),
+        Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
+        outcome => return outcome,
+    }
+    match create(path) {
+        // Another process was faster: its key is the node's.
+        Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
         outcome => outcome,
     }
 }
@@ -95,23 +100,21 @@ fn check_mode(_: &Path, _: &fs::Metadata) -> Result<(), KeyError> {
 }
 
 /// Makes a fresh key and writes it to `path`, which must not exist.
+///
+/// The file has its name only when it is complete and on disk: nobody ever reads half a key.
 pub fn create(path: &Path) -> Result<SecretKey, KeyError> {
     let failed = |what| move |error| KeyError::Io { what, path: path.to_owned(), error };
     let key = SecretKey::generate(Entropy::from_system()?);
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        create_private_folder(folder).map_err(failed("make the folder of"))?;
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(failed("make"))?;
-    let written = file.write_all(render(&key).as_bytes()).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // Half a key would be refused for ever after.
-        let _ = fs::remove_file(path);
-        return Err(failed("write")(error));
-    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    create_private_folder(folder).map_err(failed("make the folder of"))?;
+    // Temporary files are made with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed("make"))?;
+    let written = file.write_all(render(&key).as_bytes()).and_then(|()| file.as_file().sync_all());
+    written.map_err(failed("write"))?;
+    file.persist_noclobber(path).map_err(|error| failed("make")(error.error))?;
     Ok(key)
 }
 
@@ -165,6 +168,21 @@ mod tests {
         assert!(matches!(create(&path), Err(KeyError::Io { what: "make", .. })));
     }
 
+    #[test]
+    fn two_first_runs_at_once_agree_on_one_key() {
+        for _ in 0..20 {
+            let (_folder, path) = in_new_folder();
+            let runs: Vec<_> = (0..4)
+                .map(|_| {
+                    let path = path.clone();
+                    std::thread::spawn(move || *load_or_create(&path).unwrap().expose())
+                })
+                .collect();
+            let keys: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
+            assert!(keys.iter().all(|key| *key == keys[0]));
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_key_that_others_can_read_is_refused() {
@@ -190,7 +208,7 @@ mod tests {
             good.replace("key 1", "key 2").into_bytes(),
             good.trim_end().as_bytes().to_vec(),
             good.replace(&good[30..31], "g").into_bytes(),
-            good[..good.len() - 2].as_bytes().to_vec(),
+            good.as_bytes()[..good.len() - 2].to_vec(),
             [good.as_bytes(), b"more\n"].concat(),
             format!("{FIRST_LINE}\n{}\n", "0".repeat(64)).into_bytes(),
         ] {
