@@ -12,6 +12,7 @@ mod dial;
 pub mod keys;
 mod listen;
 mod local;
+mod memory;
 mod node;
 mod reactor;
 mod socket;

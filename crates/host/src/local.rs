@@ -10,6 +10,7 @@ use vatmux_mux::HeapStorage;
 use vatmux_noise::{Entropy, NodeId, SecretKey};
 use vatmux_rpc::{Options, Peer, Services};
 
+use crate::memory::keep_freed_buffers;
 use crate::{DialError, MonotonicClock, NodeAddress, Reactor, dial};
 
 /// A node that lives on the calling thread and runs while it is driven.
@@ -37,6 +38,7 @@ impl Local {
 
     /// A node with `key` that offers `services` to whom it dials.
     pub fn with_services(key: SecretKey, services: Services) -> io::Result<Self> {
+        keep_freed_buffers();
         let clock = MonotonicClock::default();
         let reactor = Reactor::new(clock)?;
         let driver = Driver::new(clock, reactor.clone().into_park());

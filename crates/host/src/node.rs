@@ -21,6 +21,7 @@ use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 use vatmux_rpc::{Options, Peer, ServeError, Services};
 
 use crate::listen::{Accepted, WatchedListener};
+use crate::memory::keep_freed_buffers;
 use crate::{Endpoint, ListenError, Listener, MonotonicClock, Reactor, SocketLink};
 
 /// How long accepting rests where the system has no descriptor left for the next link.
@@ -382,6 +383,7 @@ impl Drop for Load {
 
 /// What one thread of a node runs on.
 fn thread_driver() -> io::Result<(Driver, Reactor)> {
+    keep_freed_buffers();
     let clock = MonotonicClock::default();
     let reactor = Reactor::new(clock)?;
     Ok((Driver::new(clock, reactor.clone().into_park()), reactor))

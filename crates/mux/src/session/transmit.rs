@@ -18,6 +18,8 @@ const MIN_SPLIT_BYTES: usize = 512;
 struct Output<'a> {
     bytes: &'a mut [u8],
     written: usize,
+    /// The priority level of the DATA in it.
+    level: Option<usize>,
 }
 
 impl Output<'_> {
@@ -51,9 +53,10 @@ impl<S: Storage> Session<S> {
     /// the next frame needs more room than `output` has, which [`MIN_TRANSMIT_BYTES`] rules out.
     ///
     /// Everything but DATA goes first. Give it as much room as the link takes at once, such as a whole record: DATA is
-    /// chosen when it leaves, so what waits in front of it is only what the caller has taken.
+    /// chosen when it leaves, so what waits in front of it is only what the caller has taken. One output carries DATA of
+    /// one priority: an urgent answer is not held up by the sealing, sending and opening of bulk that shares its record.
     pub fn transmit(&mut self, output: &mut [u8]) -> usize {
-        let mut output = Output { bytes: output, written: 0 };
+        let mut output = Output { bytes: output, written: 0, level: None };
         if let Some(code) = self.close
             && output.frame(&Frame::CloseSession(code))
         {
@@ -173,6 +176,9 @@ impl<S: Storage> Session<S> {
         let slots = self.storage.slots_mut();
         let stream = &mut slots[usize::from(slot)];
         let Some(id) = StreamId::new(stream.id) else { return false };
+        if *output.level.get_or_insert(stream.level()) != stream.level() {
+            return false;
+        }
         let ready = stream.send.len().min(stream.send_credit as usize).min(MAX_DATA_BYTES);
         let first_frame = output.written == 0;
         let room = output.room();

@@ -9,6 +9,7 @@ use crate::support::{Fresh, LIMITS, RECORD_BYTES, Random, frames, name, on_every
 
 on_every_storage! {
     a_higher_priority_goes_first,
+    one_output_carries_data_of_one_priority,
     streams_of_one_priority_take_turns,
     a_ready_stream_is_served_within_the_bound,
     a_low_priority_gets_no_more_than_the_bound_gives_it,
@@ -55,8 +56,20 @@ fn a_higher_priority_goes_first<S: Fresh>() {
     for stream in &streams {
         session.write(*stream, b"x").unwrap();
     }
-    let served: Vec<_> = data(&mut session, RECORD_BYTES).iter().map(|(stream, _)| *stream).collect();
+    let served: Vec<_> = streams.iter().flat_map(|_| data(&mut session, RECORD_BYTES)).collect();
+    let served: Vec<_> = served.iter().map(|(stream, _)| *stream).collect();
     assert_eq!(served, [streams[1], streams[3], streams[0], streams[2]]);
+}
+
+fn one_output_carries_data_of_one_priority<S: Fresh>() {
+    let mut session = sender::<S>(SENDER);
+    let [bulk, urgent, as_urgent] = [7, 0, 0].map(|level| open(&mut session, level));
+    crate::support::transmitted(&mut session);
+    for stream in [bulk, urgent, as_urgent] {
+        session.write(stream, &[1; 100]).unwrap();
+    }
+    assert_eq!(data(&mut session, RECORD_BYTES), [(urgent, 100), (as_urgent, 100)]);
+    assert_eq!(data(&mut session, RECORD_BYTES), [(bulk, 100)]);
 }
 
 fn streams_of_one_priority_take_turns<S: Fresh>() {
