@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
@@ -178,6 +180,19 @@ struct Walk<'a> {
     summary: Summary,
 }
 
+/// Lets everything else that is ready on this thread run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// A part of the work that has been done.
 enum Done {
     Page(Listing, Result<Option<Vec<Entry>>, Error>),
@@ -235,6 +250,9 @@ impl<'a> Walk<'a> {
                     small -= 1;
                     small_bytes -= u64::from(bytes);
                     self.take_file(path, fetched)?;
+                    // Sixty answers may have come in one record, and to write a file takes a tenth of a
+                    // millisecond: whoever waits for something urgent on this thread must not wait for them all.
+                    yield_now().await;
                 }
                 Some(Done::Large(path, fetched)) => {
                     large -= 1;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use capnp::capability::{Client, FromClientHook};
 use capnp_rpc::RpcSystem;
@@ -25,6 +26,10 @@ use crate::{Options, VatEnd};
 
 /// Turns of the task, a message each, before it writes and lets others run.
 const TURNS_PER_POLL: u32 = 64;
+
+/// How long the task runs before it writes and lets others run, where its turns take long: servers that read files
+/// in their methods do. One turn is never cut short.
+const TIME_PER_POLL: Duration = Duration::from_micros(100);
 
 /// Bytes read and thrown away while a vat that is over waits for the peer's end of the stream.
 const LINGER_BYTES: usize = 1 << 20;
@@ -174,11 +179,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
 
     /// Runs everything that can run, then writes what that came to.
     fn run(&mut self, cx: &mut Context<'_>) -> Run {
+        let until = self.shared.handle().now() + TIME_PER_POLL;
         for _ in 0..TURNS_PER_POLL {
             if matches!(self.phase, Phase::Running) {
                 self.read(cx);
             }
             if self.poll_system() {
+                if self.shared.handle().now() >= until {
+                    break;
+                }
                 continue;
             }
             self.write(cx);
