@@ -4,6 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use futures::io::AsyncWrite;
+use vatmux_mux::Priority;
 use vatmux_rpc::{ConnectError, Peer, Remote};
 
 use super::attributes::{Attributes, Entry};
@@ -49,10 +50,11 @@ impl Client {
         Self { remote, _vat: None }
     }
 
-    /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone. No
-    /// round trip: where the peer has no such service, the first call says so.
-    pub fn connect(peer: &Peer) -> Result<Self, ConnectError> {
-        let vat: Remote<package_fs::Client> = peer.connect(super::SERVICE_NAME, super::PRIORITY)?;
+    /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone: at
+    /// [`PRIORITY`](super::PRIORITY), or behind. No round trip: where the peer has no such service, the first
+    /// call says so.
+    pub fn connect(peer: &Peer, priority: Priority) -> Result<Self, ConnectError> {
+        let vat: Remote<package_fs::Client> = peer.connect(super::SERVICE_NAME, priority)?;
         Ok(Self { remote: vat.clone(), _vat: Some(Rc::new(vat)) })
     }
 

@@ -3,21 +3,17 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use capnp::capability::FromClientHook;
-use vatmux::schema::{health_capnp::health, packagefs_capnp::package_fs};
+use vatmux::schema::health_capnp::health;
 use vatmux::{health as health_service, packagefs};
 use vatmux_driver::{Handle, SessionEnd, SessionOptions};
 use vatmux_host::{Dialer, Local, NodeAddress};
 use vatmux_mux::{CloseCode, Priority};
-use vatmux_rpc::{Options, Peer, Remote};
+use vatmux_rpc::{ConnectError, Options, Peer, Remote};
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
 use crate::home;
 use crate::interrupt::Interruptible;
-
-/// Health goes first: it measures the path and nothing else.
-pub(crate) const HEALTH_PRIORITY: Priority = Priority::FIRST;
 
 /// Content goes behind everything that somebody waits for.
 pub(crate) const FILES_PRIORITY: Priority = Priority::LAST;
@@ -49,29 +45,20 @@ pub(crate) struct Visit {
 
 impl Visit {
     /// The node's content.
-    pub(crate) fn files(&self) -> Result<Files, Failure> {
-        let remote = self.connect::<package_fs::Client>(packagefs::SERVICE_NAME, FILES_PRIORITY)?;
-        let client = packagefs::Client::new(remote.clone());
-        Ok(Files { client, _remote: remote })
+    pub(crate) fn files(&self) -> Result<packagefs::Client, Failure> {
+        packagefs::Client::connect(&self.peer, FILES_PRIORITY).map_err(|error| self.unconnected(error))
     }
 
     /// The node's health.
     pub(crate) fn health(&self) -> Result<Remote<health::Client>, Failure> {
-        self.connect(health_service::SERVICE_NAME, HEALTH_PRIORITY)
-    }
-
-    fn connect<C: FromClientHook>(&self, service: &str, priority: Priority) -> Result<Remote<C>, Failure> {
         self.peer
-            .connect(service, priority)
-            .map_err(|error| Failure::Connect { endpoint: self.address.endpoint.clone(), error })
+            .connect(health_service::SERVICE_NAME, health_service::PRIORITY)
+            .map_err(|error| self.unconnected(error))
     }
-}
 
-/// A packagefs client and the stream under it.
-pub(crate) struct Files {
-    /// The client.
-    pub(crate) client: packagefs::Client,
-    _remote: Remote<package_fs::Client>,
+    fn unconnected(&self, error: ConnectError) -> Failure {
+        Failure::Connect { endpoint: self.address.endpoint.clone(), error }
+    }
 }
 
 /// Dials `address`, does `work` there, and takes leave. Where there is an `interruptible`, a request to end drops all of

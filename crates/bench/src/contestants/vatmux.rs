@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result, bail};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use vatmux::packagefs::{Client, FetchOptions, Limits, Progress, Tree};
-use vatmux::schema::{health_capnp, packagefs_capnp};
+use vatmux::schema::health_capnp;
 use vatmux::{health, packagefs};
 use vatmux_host::{Endpoint, Local, Node, NodeAddress};
 use vatmux_mux::Priority;
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
-use vatmux_rpc::{Peer, Remote};
+use vatmux_rpc::Remote;
 
 use crate::files::{LARGE_NAME, SMALL_NAME};
 use crate::noise::Contact;
@@ -39,12 +39,9 @@ impl Server {
         let node = Node::builder(fresh_key()?)
             .allow(AllowList::Anyone)
             .workers(1)
-            .serve(health::SERVICE_NAME, Priority::FIRST, |_| {
-                capnp_rpc::new_client::<health_capnp::health::Client, _>(health::Server).client
-            })
-            .serve(packagefs::SERVICE_NAME, Priority::FIRST, move |_| {
-                let server = packagefs::Server::new(tree.clone(), Limits::default());
-                capnp_rpc::new_client::<packagefs_capnp::package_fs::Client, _>(server).client
+            .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+            .serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
+                packagefs::capability(tree.clone(), Limits::default())
             })
             .listen(&Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 })?
             .start()?;
@@ -78,7 +75,7 @@ impl Reader {
 
             let mut sink = Sink::new(self.order.checks);
             let asked = Instant::now();
-            let (_vat, client) = packagefs(&peer)?;
+            let client = Client::connect(&peer, Priority::LAST)?;
             client.read_to(LARGE_NAME, &mut sink, &|_| {}).await?;
             bench.say(&Transfer::new(asked.elapsed(), &sink))
         })?
@@ -111,7 +108,7 @@ impl Fetcher {
         let asked = Instant::now();
         let summary = local.drive_until(async {
             let peer = dialer.dial(&address).await?;
-            let (_vat, client) = packagefs(&peer)?;
+            let client = Client::connect(&peer, Priority::LAST)?;
             let options = FetchOptions::default();
             anyhow::Ok(client.fetch_tree(SMALL_NAME, &self.destination, options, &|_| {}).await?)
         })??;
@@ -150,7 +147,7 @@ impl Pinger {
             bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
             bench.wait_for_go()?;
             let health = peer.connect(health::SERVICE_NAME, Priority::FIRST)?;
-            let (_vat, client) = packagefs(&peer)?;
+            let client = Client::connect(&peer, Priority::LAST)?;
             let moved = Cell::new(0);
             // The first ping opens its stream.
             self.ping(&health, 1, &moved).await?;
@@ -204,14 +201,6 @@ impl Pinger {
             bulk_bytes: moved.get() - moved_before,
         })
     }
-}
-
-/// A vat at the last priority, and its client. Dropping the vat ends both.
-fn packagefs(peer: &Peer) -> Result<(Remote<packagefs_capnp::package_fs::Client>, Client)> {
-    let remote: Remote<packagefs_capnp::package_fs::Client> =
-        peer.connect(packagefs::SERVICE_NAME, Priority::LAST)?;
-    let client = Client::new((*remote).clone());
-    Ok((remote, client))
 }
 
 fn fresh_key() -> Result<SecretKey> {

@@ -19,7 +19,7 @@ async fn copy(visit: Visit) -> Result<(), Failure> {
     let pulse = Pulse::new(&visit.handle, output.blocked());
     let doing = format!("reading {}", text::shown_path(&visit.address.path));
     let copied = async {
-        match files.client.read_to(&visit.address.path, &mut output, &|_| pulse.beat()).await {
+        match files.read_to(&visit.address.path, &mut output, &|_| pulse.beat()).await {
             Ok(_) => Ok(()),
             Err(Error::Output { source, .. }) => Err(Failure::output(source)),
             Err(error) => Err(error.into()),

@@ -88,7 +88,7 @@ fn fresh_key() -> Result<SecretKey, Failure> {
 async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) -> Result<Report, Failure> {
     let pulse = Pulse::new(&visit.handle, Rc::new(Cell::new(false)));
     let (files, health) = (visit.files()?, visit.health()?);
-    let entries = pulse.guard("listing", async { Ok(files.client.list("", MAX_ENTRIES).await?) }).await?;
+    let entries = pulse.guard("listing", async { Ok(files.list("", MAX_ENTRIES).await?) }).await?;
     let idle = RefCell::new(Vec::new());
     let pinging = async {
         for _ in 0..IDLE_PINGS {
@@ -107,7 +107,7 @@ async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) 
         let fetch = async {
             let options = FetchOptions { outside_links: OutsideLinks::Recreate, ..FetchOptions::default() };
             let began = Instant::now();
-            let fetched = files.client.fetch_tree("", &copy, options, &|_| pulse.beat()).await;
+            let fetched = files.fetch_tree("", &copy, options, &|_| pulse.beat()).await;
             fetching.set(false);
             fetched.map(|summary| (summary, began.elapsed()))
         };

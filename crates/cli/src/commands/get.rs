@@ -19,7 +19,7 @@ use crate::output;
 use crate::progress::Bar;
 use crate::pulse::Pulse;
 use crate::text::{self, Harmless};
-use crate::visit::{self, Calls, Files, Visit};
+use crate::visit::{self, Calls, Visit};
 
 pub(crate) fn run(arguments: &Arguments, get: &Get) -> Result<(), Failure> {
     let interruptible = Some(Interruptible::new()?);
@@ -54,7 +54,7 @@ async fn fetch(visit: Visit, get: &Get, json: bool) -> Result<Fetched, Failure> 
 }
 
 struct Job<'a> {
-    files: Files,
+    files: packagefs::Client,
     path: &'a str,
     bar: Bar,
     pulse: Pulse,
@@ -87,7 +87,7 @@ impl Job<'_> {
             return Err(Failure::Exists { path: destination });
         }
         let bytes =
-            self.files.client.fetch_file(self.path, &destination, &|progress| self.advance(progress)).await?;
+            self.files.fetch_file(self.path, &destination, &|progress| self.advance(progress)).await?;
         Ok((destination, Summary { files: 1, bytes, ..Summary::default() }))
     }
 
@@ -99,7 +99,7 @@ impl Job<'_> {
         let outside_links = if get.outside_links { OutsideLinks::Recreate } else { OutsideLinks::Skip };
         let options = FetchOptions { outside_links, ..FetchOptions::default() };
         let progress = |progress| self.advance(progress);
-        let summary = self.files.client.fetch_tree(self.path, &destination, options, &progress).await?;
+        let summary = self.files.fetch_tree(self.path, &destination, options, &progress).await?;
         Ok((destination, summary))
     }
 

@@ -32,7 +32,7 @@ async fn list(visit: Visit, form: Form) -> Result<(), Failure> {
     let files = visit.files()?;
     let path = &visit.address.path;
     let mut output = Output::standard()?;
-    let mut listing = files.client.listing(path);
+    let mut listing = files.listing(path);
     let mut first = true;
     loop {
         let page = match listing.next_page().await {
@@ -40,7 +40,7 @@ async fn list(visit: Visit, form: Form) -> Result<(), Failure> {
             Ok(None) => break,
             // What is no directory is listed as itself.
             Err(packagefs::Error::Refused { status: Status::NotADirectory, .. }) if first => {
-                let attributes = files.client.stat(path, Links::Inspect).await?;
+                let attributes = files.stat(path, Links::Inspect).await?;
                 output.print(&rendered(&[Entry { name: path.clone(), attributes }], form)).await?;
                 return output.finish().await;
             }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use vatmux::packagefs::Tree;
+use vatmux::{health, packagefs};
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
-use vatmux_mux::Priority;
 use vatmux_noise::{AllowList, SecretKey};
 use vatmux_rpc::Options;
 
@@ -64,20 +64,15 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A node that offers `tree`, and health. Nobody's reading may go before what others wait for: content is never more
-/// urgent than the middle.
+/// A node that offers `tree`, and health.
 pub(crate) fn node(key: SecretKey, allow: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
     let tree = tree.clone();
     Node::builder(key)
         .allow(allow)
         .vat_options(Options { call_deadline: READER_PAUSE, ..Options::default() })
-        .serve(vatmux::health::SERVICE_NAME, Priority::FIRST, |_| {
-            capnp_rpc::new_client::<vatmux::schema::health_capnp::health::Client, _>(vatmux::health::Server)
-                .client
-        })
-        .serve(vatmux::packagefs::SERVICE_NAME, Priority::default(), move |_| {
-            let server = vatmux::packagefs::Server::new(tree.clone(), vatmux::packagefs::Limits::default());
-            capnp_rpc::new_client::<vatmux::schema::packagefs_capnp::package_fs::Client, _>(server).client
+        .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+        .serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
+            packagefs::capability(tree.clone(), packagefs::Limits::default())
         })
 }
 

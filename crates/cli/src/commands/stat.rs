@@ -15,7 +15,7 @@ pub(crate) fn run(arguments: &Arguments, stat: &Stat) -> Result<(), Failure> {
     let links = if stat.follow { Links::Follow } else { Links::Inspect };
     let path = &stat.address.path;
     let attributes = visit::pay(arguments, &stat.address, Calls::Short, None, async |visit| {
-        Ok(visit.files()?.client.stat(path, links).await?)
+        Ok(visit.files()?.stat(path, links).await?)
     })?;
     output::print_line(&if arguments.json {
         json::attributes("path", path, &attributes).to_string()

@@ -13,7 +13,9 @@ use super::Rounds;
 use crate::json::{seconds, skipped};
 use crate::latency::{Latencies, shown};
 use crate::text::{self, Harmless};
-use crate::visit::{FILES_PRIORITY, HEALTH_PRIORITY};
+use vatmux::{health, packagefs};
+
+use crate::visit::FILES_PRIORITY;
 
 /// A demo that went well: every byte was equal.
 pub(crate) struct Report {
@@ -53,8 +55,8 @@ impl Report {
             "received_wire_bytes": self.traffic.bytes_received,
             "received_records": self.traffic.records_received,
             "streams": [
-                { "service": vatmux::packagefs::SERVICE_NAME, "priority": FILES_PRIORITY.get() },
-                { "service": vatmux::health::SERVICE_NAME, "priority": HEALTH_PRIORITY.get() },
+                { "service": packagefs::SERVICE_NAME, "priority": FILES_PRIORITY.get() },
+                { "service": health::SERVICE_NAME, "priority": health::PRIORITY.get() },
             ],
             "ping_idle": self.idle.to_json(),
             "ping_loaded": self.loaded.to_json(),
@@ -118,10 +120,10 @@ impl fmt::Display for Streams {
         write!(
             f,
             "2: {} on priority {}, {} on priority {} (0 is served first)",
-            vatmux::packagefs::SERVICE_NAME,
+            packagefs::SERVICE_NAME,
             FILES_PRIORITY.get(),
-            vatmux::health::SERVICE_NAME,
-            HEALTH_PRIORITY.get()
+            health::SERVICE_NAME,
+            health::PRIORITY.get()
         )
     }
 }
