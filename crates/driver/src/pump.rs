@@ -15,10 +15,6 @@ use crate::buffers::BUFFER_BYTES;
 use crate::session::{Inner, SessionEnd};
 use crate::{Link, Sleep};
 
-/// Rounds of one write and one read before the pump lets other tasks run: what it read wants to be consumed,
-/// and what it sends next should be chosen as late as possible.
-const ROUNDS_PER_POLL: usize = 2;
-
 /// Bytes read and thrown away while a session that is over waits for the peer to hang up.
 const LINGER_BYTES: usize = 1 << 20;
 
@@ -99,48 +95,37 @@ impl Pump {
         pump
     }
 
+    /// One write and one read at most, so that other tasks run in between: what was read wants to be consumed, and
+    /// what is sent next should be chosen as late as possible.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..ROUNDS_PER_POLL {
-            self.keep_time(cx);
-            self.inner.dispatch();
-            let sent = self.send(cx);
-            let received = match self.state {
-                State::Running if self.inner.end().is_none() => self.receive(cx),
-                _ => Ok(Step::Idle),
-            };
-            self.inner.dispatch();
-            let step = match (sent, received) {
-                (Ok(sent), Ok(received)) => {
-                    if sent == Step::Moved || received == Step::Moved {
-                        Step::Moved
-                    } else {
-                        Step::Idle
-                    }
-                }
-                (Err(end), Ok(_)) => {
-                    // A peer that stopped reading may well have said why.
-                    self.read_last_words(cx);
-                    self.inner.over(end);
-                    return Poll::Ready(());
-                }
-                (_, Err(end)) => {
-                    let link_is_gone = matches!(end, SessionEnd::LinkCut { .. } | SessionEnd::Link { .. });
-                    self.inner.over(end);
-                    if link_is_gone {
-                        return Poll::Ready(());
-                    }
-                    Step::Moved
-                }
-            };
-            if self.inner.end().is_some() {
-                ready!(self.linger(cx));
+        self.keep_time(cx);
+        self.inner.dispatch();
+        let sent = self.send(cx);
+        let received = if self.inner.end().is_none() { self.receive(cx) } else { Ok(Step::Idle) };
+        self.inner.dispatch();
+        let moved = match (sent, received) {
+            (Ok(sent), Ok(received)) => sent == Step::Moved || received == Step::Moved,
+            (Err(end), Ok(_)) => {
+                // A peer that stopped reading may well have said why.
+                self.read_last_words(cx);
+                self.inner.over(end);
                 return Poll::Ready(());
             }
-            if step == Step::Idle {
-                return Poll::Pending;
+            (_, Err(end)) => {
+                let link_is_gone = matches!(end, SessionEnd::LinkCut { .. } | SessionEnd::Link { .. });
+                self.inner.over(end);
+                if link_is_gone {
+                    return Poll::Ready(());
+                }
+                true
             }
+        };
+        if self.inner.end().is_some() {
+            return self.linger(cx);
         }
-        cx.waker().wake_by_ref();
+        if moved {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 
