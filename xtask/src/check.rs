@@ -1,5 +1,7 @@
 //! What `cargo xtask test` checks, and how it tells the outcome.
 
+use std::env;
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
@@ -76,7 +78,8 @@ impl Check {
             // The tests of the schema check compile schemas.
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
-            Check::Marks | Check::Links | Check::Doc | Check::NoStd => &[],
+            Check::NoStd => &[Need::BareCompiler],
+            Check::Marks | Check::Links | Check::Doc => &[],
         }
     }
 
@@ -104,13 +107,16 @@ impl Check {
     }
 }
 
-/// Runs the checks, all of them even when one fails, and says at the end how each came out.
+/// Runs the checks, all of them even when one fails, and says at the end how each came out. In continuous integration,
+/// which sets `CI`, a check that skipped something has failed: nobody reads there what was skipped.
 pub(crate) fn run_all(repository: &Repository, checks: &[Check]) -> Result<(), String> {
+    let may_skip = !is_continuous_integration(env::var_os("CI").as_deref());
     let mut outcomes = Vec::new();
     for &check in checks {
         println!("\n== {}: {}", check.name(), check.promise());
         let start = Instant::now();
-        let outcome = Outcome { check, result: check.run(repository), time: start.elapsed() };
+        let result = check.run(repository).and_then(|skipped| judge(skipped, may_skip));
+        let outcome = Outcome { check, result, time: start.elapsed() };
         println!("== {}", outcome.headline());
         outcomes.push(outcome);
     }
@@ -124,6 +130,17 @@ pub(crate) fn run_all(repository: &Repository, checks: &[Check]) -> Result<(), S
     }
 }
 
+fn is_continuous_integration(variable: Option<&OsStr>) -> bool {
+    variable.is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+fn judge(skipped: Skipped, may_skip: bool) -> Result<Skipped, String> {
+    if may_skip || skipped.is_empty() {
+        return Ok(skipped);
+    }
+    Err(format!("nothing may be skipped where CI is set, and this was: {}", skipped.join("\n")))
+}
+
 /// How a check came out.
 struct Outcome {
     check: Check,
@@ -134,14 +151,18 @@ struct Outcome {
 impl Outcome {
     /// One line.
     fn headline(&self) -> String {
-        let word = if self.result.is_ok() { "ok" } else { "FAILED" };
+        let word = match &self.result {
+            Ok(skipped) if skipped.is_empty() => "ok",
+            Ok(_) => "ok but for what was SKIPPED,",
+            Err(_) => "FAILED",
+        };
         format!("{:<9} {word} in {:.1} s", self.check.name(), self.time.as_secs_f64())
     }
 
     /// The headline, and below it what was skipped or what went wrong.
     fn report(&self) -> String {
         let remarks = match &self.result {
-            Ok(skipped) => skipped.iter().map(|reason| format!("skipped: {reason}")).collect(),
+            Ok(skipped) => skipped.iter().map(|reason| format!("SKIPPED: {reason}")).collect(),
             Err(complaint) => vec![complaint.clone()],
         };
         let mut report = self.headline();
@@ -169,7 +190,25 @@ mod tests {
     fn what_was_skipped_is_told_with_the_outcome() {
         let result = Ok(vec!["no such target".to_owned()]);
         let outcome = Outcome { check: Check::NoStd, result, time: Duration::from_millis(1_260) };
-        assert_eq!(outcome.report(), "no-std    ok in 1.3 s\n          skipped: no such target");
+        assert_eq!(
+            outcome.report(),
+            "no-std    ok but for what was SKIPPED, in 1.3 s\n          SKIPPED: no such target"
+        );
+    }
+
+    #[test]
+    fn what_was_skipped_is_a_failure_in_continuous_integration_only() {
+        let skipped = vec!["no such target".to_owned()];
+        assert_eq!(judge(skipped.clone(), true), Ok(skipped.clone()));
+        assert!(judge(skipped, false).unwrap_err().contains("no such target"));
+        assert_eq!(judge(Skipped::new(), false), Ok(Skipped::new()));
+    }
+
+    #[test]
+    fn continuous_integration_is_known_by_its_variable() {
+        let is_ci = |value: &str| is_continuous_integration(Some(OsStr::new(value)));
+        assert!(is_ci("true") && is_ci("1"));
+        assert!(!is_ci("") && !is_ci("false") && !is_continuous_integration(None));
     }
 
     #[test]

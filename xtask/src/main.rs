@@ -4,6 +4,7 @@
 //! and why; with 2 when it was asked for something that it does not know. What could not be checked is called skipped,
 //! with the reason.
 
+mod bare;
 mod bench;
 mod check;
 mod links;

@@ -1,37 +1,37 @@
 //! Whether the protocol cores stand without a standard library.
 //!
-//! Building for a target that has no standard library shows it, where the toolchain knows such a target. Everywhere
-//! else a probe shows it: a crate without `std` that brings its own panic handler and links a core. Two panic handlers
-//! cannot stand side by side, so it compiles only if nothing that the core depends on links `std`.
+//! A probe shows it on any machine: a crate without `std` that brings its own panic handler and links a core. Two panic
+//! handlers cannot stand side by side, so it compiles only if nothing that the core depends on links `std`. Building for
+//! a target that has no standard library shows it once more, and that the core leaves nothing else to a larger machine.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs};
 
+use crate::bare;
 use crate::check::Skipped;
-use crate::repository::{Repository, output, succeed};
+use crate::repository::{Repository, output, rustc, succeed};
 
 /// The crates that must build without a standard library, with their default features off.
 const CORES: [&str; 2] = ["vatmux-mux", "vatmux-noise"];
 
-/// A target that has no standard library: that of the operating system's image.
-const BARE_TARGET: &str = "riscv64gc-unknown-none-elf";
-
-/// Builds each core both ways. Says what it skipped where the toolchain lacks [`BARE_TARGET`].
+/// Probes each core, and builds it for [`bare::TARGET`]. The build is skipped where no compiler can make it.
 pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {
     let scratch = scratch_directory()?;
-    let has_bare_target = has_target(BARE_TARGET)?;
+    let route = bare::Route::find();
+    if let Ok(route) = &route {
+        println!("{}: built by {route}", bare::TARGET);
+    }
     let mut complaints = Vec::new();
     for core in CORES {
-        if let Err(complaint) = build(repository, core, &scratch, None).and_then(|()| probe(&scratch, core)) {
+        if let Err(complaint) = build(repository, core, &scratch).and_then(|()| probe(&scratch, core)) {
             complaints.push(complaint);
             continue;
         }
         println!("{core}: nothing it depends on links the standard library");
-        if has_bare_target {
-            match build(repository, core, &scratch, Some(BARE_TARGET)) {
-                Ok(()) => println!("{core}: builds for {BARE_TARGET}"),
+        if let Ok(route) = &route {
+            match route.build(repository, core, &scratch) {
+                Ok(()) => println!("{core}: builds for {}", bare::TARGET),
                 Err(complaint) => complaints.push(complaint),
             }
         }
@@ -39,13 +39,15 @@ pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {
     if !complaints.is_empty() {
         return Err(complaints.join("\n"));
     }
-    if has_bare_target {
-        return Ok(Skipped::new());
-    }
-    Ok(vec![format!(
-        "the build for {BARE_TARGET}, which this toolchain lacks (`rustup target add {BARE_TARGET}` adds it); \
-         that nothing links the standard library was shown by the probe on this machine's own target"
-    )])
+    Ok(route.err().map(|reason| skipped(&reason)).into_iter().collect())
+}
+
+fn skipped(reason: &str) -> String {
+    format!(
+        "the build for {target}: {reason}; `rustup target add {target}`, `rustup component add rust-src` or Debian's \
+         packages rustc-web and rust-web-src would make it possible",
+        target = bare::TARGET
+    )
 }
 
 /// A directory beside this program, and therefore inside the directory for what is built. Apart from the rest, so that
@@ -56,13 +58,9 @@ fn scratch_directory() -> Result<PathBuf, String> {
     Ok(program.with_file_name("no-std"))
 }
 
-fn build(repository: &Repository, core: &str, scratch: &Path, target: Option<&str>) -> Result<(), String> {
+fn build(repository: &Repository, core: &str, scratch: &Path) -> Result<(), String> {
     let mut cargo = repository.cargo(&["build", "--quiet", "--no-default-features", "--package", core]);
-    cargo.arg("--target-dir").arg(scratch);
-    if let Some(target) = target {
-        cargo.args(["--target", target]);
-    }
-    succeed(&mut cargo)
+    succeed(cargo.arg("--target-dir").arg(scratch))
 }
 
 /// Compiles the probe against a core that was built for this machine.
@@ -94,15 +92,6 @@ fn probe_source(name: &str) -> String {
     )
 }
 
-fn has_target(target: &str) -> Result<bool, String> {
-    let directory = output(rustc().args(["--print", "target-libdir", "--target", target]))?;
-    Ok(Path::new(String::from_utf8_lossy(&directory).trim_end()).is_dir())
-}
-
-fn rustc() -> Command {
-    Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,14 +119,5 @@ mod tests {
     fn a_crate_that_links_std_fails_the_probe() {
         let directory = sample("pub fn f() -> std::time::Instant { std::time::Instant::now() }");
         assert!(probe(directory.path(), "vatmux-sample").unwrap_err().contains("links the standard library"));
-    }
-
-    #[test]
-    fn a_target_that_the_toolchain_lacks_is_told_from_one_that_it_has() {
-        assert_eq!(
-            has_target("x86_64-unknown-linux-gnu").unwrap(),
-            cfg!(all(target_arch = "x86_64", target_env = "gnu"))
-        );
-        assert_eq!(has_target("avr-none"), Ok(false));
     }
 }

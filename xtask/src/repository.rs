@@ -68,7 +68,12 @@ impl Repository {
 
     /// A call of the cargo that runs us, at the top of the checkout, which can ask nobody.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        self.cargo_at(&env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+    }
+
+    /// The same with another cargo.
+    pub(crate) fn cargo_at(&self, program: &OsStr, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.root).args(arguments).stdin(Stdio::null());
         // `cargo run` describes our own package in our environment. Build scripts that watch these variables would
         // build anew each time cargo is called by us and then by hand.
@@ -84,6 +89,11 @@ impl Repository {
         }
         command
     }
+}
+
+/// A call of the active toolchain's compiler.
+pub(crate) fn rustc() -> Command {
+    Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
 /// Runs a command that prints for itself, and fails unless it succeeds.

@@ -6,6 +6,7 @@ use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::bare;
 use crate::check::Check;
 use crate::repository::{call_of, output, succeed};
 
@@ -25,13 +26,15 @@ pub(crate) enum Need {
     StandardSchemas,
     Rustfmt,
     Clippy,
+    /// Any of the compilers that can build for [`bare::TARGET`].
+    BareCompiler,
 }
 
 /// Where a need is met from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// A package of Debian and Ubuntu.
-    Package(&'static str),
+    /// Packages of Debian and Ubuntu.
+    Packages(&'static [&'static str]),
     /// A component of the Rust toolchain. `package` holds it where the distribution provides the toolchain.
     Component { name: &'static str, package: &'static str },
 }
@@ -44,15 +47,26 @@ impl Need {
             Need::StandardSchemas => "the standard schemas, `capnp/stream.capnp` among them",
             Need::Rustfmt => "`cargo fmt`",
             Need::Clippy => "`cargo clippy`",
+            Need::BareCompiler => "a compiler for riscv64gc-unknown-none-elf, or one with its library source",
         }
     }
 
     fn source(self) -> Source {
         match self {
-            Need::SchemaCompiler => Source::Package("capnproto"),
-            Need::StandardSchemas => Source::Package("libcapnp-dev"),
+            Need::SchemaCompiler => Source::Packages(&["capnproto"]),
+            Need::StandardSchemas => Source::Packages(&["libcapnp-dev"]),
             Need::Rustfmt => Source::Component { name: "rustfmt", package: "rustfmt" },
             Need::Clippy => Source::Component { name: "clippy", package: "rust-clippy" },
+            // The compiler for the distribution's browser, far newer than the one for its other packages.
+            Need::BareCompiler => Source::Packages(&["rustc-web", "rust-web-src"]),
+        }
+    }
+
+    /// Whether a check can do without it, and then says itself what it skipped. Not every distribution has it.
+    fn is_optional(self) -> bool {
+        match self {
+            Need::BareCompiler => true,
+            Need::SchemaCompiler | Need::StandardSchemas | Need::Rustfmt | Need::Clippy => false,
         }
     }
 
@@ -64,6 +78,7 @@ impl Need {
             }
             Need::Rustfmt => answers("cargo", &["fmt", "--version"]),
             Need::Clippy => answers("cargo", &["clippy", "--version"]),
+            Need::BareCompiler => bare::Route::find().is_ok(),
         }
     }
 }
@@ -71,16 +86,38 @@ impl Need {
 /// Sees to it that everything is there that `checks` need. Says what it installs before it does.
 pub(crate) fn prepare(checks: &[Check], install: Install) -> Result<(), String> {
     let missing = unmet(checks);
+    match install {
+        Install::Forbidden => forbid(&missing, find_program("apt-get").is_some()),
+        Install::Allowed => {
+            let (optional, required): (Vec<_>, Vec<_>) =
+                missing.into_iter().partition(|need| need.is_optional());
+            provide(&required)?;
+            if let Err(failure) = provide(&optional) {
+                println!("== set-up: {failure}\n== set-up: going on without it");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Fails where something is missing that could be installed, or that no check can do without.
+fn forbid(missing: &[Need], has_apt: bool) -> Result<(), String> {
+    let missing: Vec<_> = missing.iter().copied().filter(|need| has_apt || !need.is_optional()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    if install == Install::Forbidden {
-        return Err(format!("{}\nnothing was installed, because of --no-install", complaint(&missing)));
+    Err(format!("{}\nnothing was installed, because of --no-install", complaint(&missing)))
+}
+
+/// Installs what is missing, all of it in one go.
+fn provide(missing: &[Need]) -> Result<(), String> {
+    if missing.is_empty() {
+        return Ok(());
     }
-    Plan::new(&missing, find_program("rustup").is_some())
+    Plan::new(missing, find_program("rustup").is_some())
         .carry_out()
-        .map_err(|failure| format!("{}\n{failure}", complaint(&missing)))?;
-    let missing = unmet(checks);
+        .map_err(|failure| format!("{}\n{failure}", complaint(missing)))?;
+    let missing: Vec<_> = missing.iter().copied().filter(|need| !need.is_met()).collect();
     if missing.is_empty() {
         Ok(())
     } else {
@@ -102,7 +139,8 @@ fn unmet(checks: &[Check]) -> Vec<Need> {
 fn complaint(missing: &[Need]) -> String {
     let lines = missing.iter().map(|need| {
         let remedy = match need.source() {
-            Source::Package(package) => format!("Debian package {package}"),
+            Source::Packages([package]) => format!("Debian package {package}"),
+            Source::Packages(packages) => format!("Debian packages {}", packages.join(" and ")),
             Source::Component { name, package } => {
                 format!("rustup component add {name}, or Debian package {package}")
             }
@@ -125,7 +163,8 @@ impl Plan {
         for need in missing {
             match need.source() {
                 Source::Component { name, .. } if has_rustup => plan.components.push(name),
-                Source::Component { package, .. } | Source::Package(package) => plan.packages.push(package),
+                Source::Component { package, .. } => plan.packages.push(package),
+                Source::Packages(packages) => plan.packages.extend(packages),
             }
         }
         plan
@@ -141,7 +180,9 @@ impl Plan {
                 // A repository that we do not need may be the one that does not answer.
                 println!("== set-up: {failure}; going on with the package lists as they are");
             }
-            announced(apt.call(&["install", "--yes", "--no-install-recommends"]).args(&self.packages))?;
+            // Without removals: a compiler that conflicts with the caller's own is not worth the caller's own.
+            let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
+            announced(apt.call(&install).args(&self.packages))?;
         }
         Ok(())
     }
@@ -229,6 +270,28 @@ mod tests {
     fn without_rustup_the_distribution_provides_the_components() {
         let plan = Plan::new(&[Need::Rustfmt, Need::Clippy], false);
         assert_eq!(plan, Plan { components: vec![], packages: vec!["rustfmt", "rust-clippy"] });
+    }
+
+    #[test]
+    fn a_compiler_from_the_distribution_comes_with_its_source() {
+        let plan = Plan::new(&[Need::BareCompiler], true);
+        assert_eq!(plan, Plan { components: vec![], packages: vec!["rustc-web", "rust-web-src"] });
+    }
+
+    #[test]
+    fn forbidden_to_install_it_names_everything_that_could_be_installed() {
+        let complaint = forbid(&[Need::SchemaCompiler, Need::BareCompiler], true).unwrap_err();
+        for part in ["capnproto", "rustc-web and rust-web-src", bare::TARGET, "--no-install"] {
+            assert!(complaint.contains(part), "{complaint}");
+        }
+        assert_eq!(forbid(&[], true), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_installed_here_is_left_to_the_check_only_if_that_can_do_without() {
+        assert_eq!(forbid(&[Need::BareCompiler], false), Ok(()));
+        let complaint = forbid(&[Need::Clippy, Need::BareCompiler], false).unwrap_err();
+        assert!(complaint.contains("clippy") && !complaint.contains("rustc-web"), "{complaint}");
     }
 
     #[test]
