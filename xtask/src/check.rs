@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{links, marks, portable, schema};
+use crate::{links, marks, portable, schema, sim};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(crate) enum Check {
     Lint,
     Quiet,
     Test,
+    Sim,
     Doc,
     NoStd,
 }
@@ -27,7 +28,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 9] = [
+    pub(crate) const ALL: [Check; 10] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -35,6 +36,7 @@ impl Check {
         Check::Lint,
         Check::Quiet,
         Check::Test,
+        Check::Sim,
         Check::Doc,
         Check::NoStd,
     ];
@@ -49,6 +51,7 @@ impl Check {
             Check::Lint => "lint",
             Check::Quiet => "quiet",
             Check::Test => "test",
+            Check::Sim => "sim",
             Check::Doc => "doc",
             Check::NoStd => "no-std",
         }
@@ -66,6 +69,7 @@ impl Check {
             Check::Test => {
                 "every test passes: units, documentation examples, processes that talk to each other"
             }
+            Check::Sim => "100,000 simulated sessions of the mux keep every promise",
             Check::Doc => "the documentation builds without a warning",
             Check::NoStd => "the protocol cores build where there is no standard library",
         }
@@ -79,7 +83,7 @@ impl Check {
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
             Check::NoStd => &[Need::BareCompiler],
-            Check::Marks | Check::Links | Check::Doc => &[],
+            Check::Marks | Check::Links | Check::Sim | Check::Doc => &[],
         }
     }
 
@@ -97,6 +101,7 @@ impl Check {
                 cargo(&[&["clippy", "--workspace", "--lib"], &lints[..]].concat())
             }
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Check::Sim => sim::check(repository).map(|()| Skipped::new()),
             Check::Doc => {
                 // Only libraries: the command `vatmux` has the library's name, and its pages would overwrite the library's.
                 let mut doc = repository.cargo(&["doc", "--workspace", "--no-deps", "--lib"]);

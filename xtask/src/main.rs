@@ -14,6 +14,7 @@ mod repository;
 mod request;
 mod schema;
 mod setup;
+mod sim;
 mod usage;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<(), String> {
             check::run_all(&repository, &checks)
         }
         Command::Schema => schema::rewrite(&Repository::locate()?),
+        Command::Sim { arguments } => sim::run(&Repository::locate()?, &arguments),
         Command::Bench { arguments } => bench::run(&Repository::locate()?, &arguments),
     }
 }

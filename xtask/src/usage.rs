@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Test { install: Install, checks: Vec<Check> },
     /// Compile the schemas anew.
     Schema,
+    /// Run the simulator, which reads the arguments itself.
+    Sim { arguments: Vec<OsString> },
     /// Run a suite of the bench, which reads the arguments itself. There is at least one: its name.
     Bench { arguments: Vec<OsString> },
 }
@@ -29,6 +31,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Some(Arg::Value(name)) => match name.to_str() {
             Some("test") => parse_test(parser),
             Some("schema") => parse_schema(parser),
+            Some("sim") => parse_sim(parser),
             Some("bench") => parse_bench(parser),
             _ => Err(format!("there is no command {}", name.display())),
         },
@@ -65,6 +68,10 @@ fn parse_schema(mut parser: Parser) -> Result<Command, String> {
     }
 }
 
+fn parse_sim(mut parser: Parser) -> Result<Command, String> {
+    Ok(Command::Sim { arguments: parser.raw_args().map_err(text_of)?.collect() })
+}
+
 fn parse_bench(mut parser: Parser) -> Result<Command, String> {
     let arguments: Vec<OsString> = parser.raw_args().map_err(text_of)?.collect();
     if arguments.is_empty() { Err("bench which suite?".to_owned()) } else { Ok(Command::Bench { arguments }) }
@@ -89,6 +96,8 @@ Usage:
       then runs every check, or only the ones named. --no-install forbids installing.
   cargo xtask schema
       Compiles the schemas with the capnp tool and rewrites the committed requests that are stale.
+  cargo xtask sim [--seed N] [--seeds K]
+      Simulates K sessions of the mux, 100,000 when not told; --seed N replays one that failed, or begins there.
   cargo xtask bench NAME [--json FILE] [--runs N]
       Builds the bench for release and runs the suite NAME.
 ";
@@ -121,6 +130,14 @@ mod tests {
         let arguments = ["link", "--json", "out.json", "--runs=7", "--help"];
         let expected = Command::Bench { arguments: arguments.map(OsString::from).to_vec() };
         assert_eq!(parsed(&[&["bench"][..], &arguments].concat()), Ok(expected));
+    }
+
+    #[test]
+    fn sim_arguments_reach_the_simulator_untouched() {
+        let arguments = ["--seed", "7", "--help"];
+        let expected = Command::Sim { arguments: arguments.map(OsString::from).to_vec() };
+        assert_eq!(parsed(&[&["sim"][..], &arguments].concat()), Ok(expected));
+        assert_eq!(parsed(&["sim"]), Ok(Command::Sim { arguments: Vec::new() }));
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod hostile;
 mod keepalive;
 mod scheduling;
 mod sessions;
-mod simulation;
 mod streams;
 mod support;
 mod windows;

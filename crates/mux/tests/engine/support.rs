@@ -17,7 +17,6 @@ pub(crate) trait Fresh: Storage {
 }
 
 pub(crate) type NoHeap = Box<StaticStorage<16, 65_536>>;
-pub(crate) type SmallNoHeap = Box<StaticStorage<10, 2048>>;
 
 impl<const STREAMS: usize, const RING: usize> Fresh for Box<StaticStorage<STREAMS, RING>> {
     fn fresh() -> Self {

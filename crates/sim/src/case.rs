@@ -1,0 +1,293 @@
+//! What happens in one run. All chance is spent here: a case runs the same each time, and so does any part of it.
+
+use std::fmt;
+
+use vatmux_mux::{Limits, Role, Ticks};
+
+use crate::fresh::{RING_BYTES, STREAMS};
+use crate::random::Random;
+
+/// Steps of a run, before everything is let go.
+const STEPS: u32 = 260;
+
+/// One run, as its seed gives it.
+#[derive(Clone, Debug)]
+pub enum Case {
+    /// Two engines and a link between them.
+    Honest(Setting, Vec<Step>),
+    /// One engine, and a peer that sends anything.
+    Hostile(Setting, Vec<Attack>),
+}
+
+/// What holds for the whole run.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The bounds of the dialer and of the acceptor.
+    pub limits: [Limits; 2],
+    /// How many bytes the link takes from an engine, and gives to one, at once.
+    pub link_bytes: u32,
+    /// The end that is attacked in a hostile run.
+    pub victim: Role,
+    /// When the engines are told the time.
+    pub clock: Clock,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limits, link_bytes, victim, clock } = self;
+        writeln!(f, "link of {link_bytes} bytes, clock told at {clock:?}, victim if any {victim:?}")?;
+        for (limits, end) in limits.iter().zip([Role::Dialer, Role::Acceptor]) {
+            let grown = limits.max_window_bytes;
+            writeln!(f, "{end:?}: windows {} to {grown}", limits.initial_window_bytes)?;
+            writeln!(f, "    within {} bytes of growth", limits.session_window_budget_bytes)?;
+            writeln!(f, "    send buffer {}", limits.send_buffer_bytes)?;
+            writeln!(f, "    unaccepted streams {}", limits.max_unaccepted_streams)?;
+            writeln!(f, "    starvation after {} bytes", limits.starvation_bytes)?;
+            writeln!(f, "    ping after {} ticks", limits.ping_after_ticks.0)?;
+            writeln!(f, "    budget of RSTs {}", limits.reset_budget)?;
+        }
+        Ok(())
+    }
+}
+
+/// When an engine is told the time in an honest run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// At each tick.
+    Ticks,
+    /// When a deadline of its own has come, and never else. Storage that gives memory back has more deadlines.
+    Deadlines,
+}
+
+/// One thing that happens in an honest run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An application does something.
+    Use(Role, Act),
+    /// The link takes what this end transmits into so much room, unless it is full.
+    Transmit(Role, u32),
+    /// The link delivers up to so many bytes of what this end transmitted.
+    Deliver(Role, u32),
+    /// The link delivers nothing of this end's for so many ticks.
+    Stall(Role, u32),
+    /// Ticks pass, and both ends are told of each.
+    Wait(u32),
+    /// The link carries all that it can.
+    Settle,
+}
+
+/// One thing that an application does. `nth` chooses among the streams that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Opens a stream of this priority.
+    Open(u8),
+    /// Polls all events.
+    Poll,
+    /// Accepts a stream that waits for it.
+    Accept(u32),
+    /// Refuses a stream that waits for it.
+    Refuse(u32),
+    /// Writes up to `bytes`.
+    Write {
+        /// The stream.
+        nth: u32,
+        /// How many bytes it offers.
+        bytes: u32,
+    },
+    /// Reads up to `bytes`.
+    Read {
+        /// The stream.
+        nth: u32,
+        /// How many bytes it consumes at most.
+        bytes: u32,
+    },
+    /// Finishes its direction.
+    Finish(u32),
+    /// Resets a stream.
+    Reset(u32),
+    /// Releases a stream.
+    Release(u32),
+    /// Uses what it may not use.
+    Misuse(u32),
+    /// Closes the session.
+    Close(u32),
+}
+
+/// One thing that happens in a hostile run. `nth` chooses among the streams on which the frame is legal; one in
+/// [`RUDE`](Self::RUDE) among all streams there were, and one that never was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attack {
+    /// The victim's application does something.
+    Use(Act),
+    /// The victim transmits all that it has.
+    Transmit,
+    /// Ticks pass.
+    Wait(u32),
+    /// OPEN with the id `skip` places after the last one.
+    Open {
+        /// 1 is the next id.
+        skip: u32,
+        /// The priority.
+        level: u8,
+    },
+    /// `OPEN_ACK`.
+    Acknowledge(u32),
+    /// DATA.
+    Data {
+        /// The stream.
+        nth: u32,
+        /// The length of the payload.
+        bytes: u32,
+    },
+    /// `WINDOW_UPDATE`.
+    Grant {
+        /// The stream.
+        nth: u32,
+        /// The increment.
+        bytes: u32,
+    },
+    /// CLOSE on a stream.
+    Finish(u32),
+    /// RST.
+    Reset(u32),
+    /// PING.
+    Ping,
+    /// PONG.
+    Pong(u64),
+    /// CLOSE on the session.
+    Close(u32),
+    /// Bytes that need not be frames.
+    Bytes(Vec<u8>),
+}
+
+impl Attack {
+    /// How often the peer breaks the rules.
+    pub const RUDE: u32 = 101;
+}
+
+impl Case {
+    /// The run that `seed` gives.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let hostile = random.one_in(4);
+        let link_bytes = random.pick(&[1, 2, 8, 9, 100, 5000, u32::MAX, u32::MAX]);
+        let limits = [limits(&mut random), limits(&mut random)];
+        let victim = random.pick(&[Role::Dialer, Role::Acceptor]);
+        let clock = random.pick(&[Clock::Ticks, Clock::Deadlines]);
+        let setting = Setting { limits, link_bytes, victim, clock };
+        if hostile {
+            let scarce = random.one_in(6);
+            let mut setting = setting;
+            if scarce {
+                for limits in &mut setting.limits {
+                    (limits.small_data_budget, limits.reset_budget, limits.ping_budget) = (20, 5, 5);
+                    (limits.window_update_budget, limits.stray_frame_budget) = (20, 20);
+                }
+            }
+            Self::Hostile(setting, (0..STEPS).map(|_| attack(&mut random)).collect())
+        } else {
+            let most = if link_bytes < 100 { 40 } else { 3000 };
+            // Most sessions live long; in some the link stalls for longer than an end has patience.
+            let mortal = random.one_in(8);
+            Self::Honest(setting, (0..STEPS).map(|_| step(&mut random, most, mortal)).collect())
+        }
+    }
+
+    /// How many steps it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Honest(_, steps) => steps.len(),
+            Self::Hostile(_, steps) => steps.len(),
+        }
+    }
+
+    /// Whether it has no steps at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn limits(random: &mut Random) -> Limits {
+    let initial_window_bytes = random.pick(&[1, 2, 7, 100, 1000, RING_BYTES]);
+    Limits {
+        initial_window_bytes,
+        max_window_bytes: random.pick(&[initial_window_bytes, RING_BYTES]),
+        session_window_budget_bytes: random.pick(&[0, 500, 10_000]),
+        send_buffer_bytes: random.pick(&[1, 10, 500, RING_BYTES]),
+        max_incoming_streams: STREAMS / 2,
+        max_outgoing_streams: STREAMS / 2,
+        max_unaccepted_streams: random.pick(&[1, 2, 5]),
+        starvation_bytes: random.pick(&[1, 50, 1000]),
+        ping_after_ticks: Ticks(random.pick(&[1, 3])),
+        dead_after_ticks: Ticks(9),
+        ..Limits::FIXED
+    }
+}
+
+fn step(random: &mut Random, most: u32, mortal: bool) -> Step {
+    let end = random.pick(&[Role::Dialer, Role::Acceptor]);
+    match random.below(200) {
+        0..140 => Step::Use(end, act(random, most, mortal)),
+        140..164 => Step::Transmit(end, random.pick(&[10, 73, 100, 1000, 65_519])),
+        164..196 => Step::Deliver(end, random.pick(&[1, 9, 100, 10_000])),
+        196 => Step::Stall(end, 1 + random.below(if mortal { 20 } else { 4 })),
+        197..199 => Step::Wait(1 + random.below(4)),
+        _ => Step::Settle,
+    }
+}
+
+fn act(random: &mut Random, most: u32, mortal: bool) -> Act {
+    let nth = random.below(1 << 16);
+    let mut amount = || {
+        let most = random.pick(&[1, 10, most]);
+        1 + random.below(most)
+    };
+    match nth % 137 {
+        0..12 => Act::Open(random.below(8) as u8),
+        12..30 => Act::Poll,
+        30..44 => Act::Accept(nth / 137),
+        44..46 => Act::Refuse(nth / 137),
+        46..84 => Act::Write { nth: nth / 137, bytes: amount() },
+        84..122 => Act::Read { nth: nth / 137, bytes: amount() },
+        122..128 => Act::Finish(nth / 137),
+        128..130 => Act::Reset(nth / 137),
+        130..134 => Act::Release(nth / 137),
+        134 => Act::Close(nth / 137).only_if(mortal && random.one_in(4)),
+        _ => Act::Misuse(nth / 137),
+    }
+}
+
+impl Act {
+    fn only_if(self, condition: bool) -> Self {
+        if condition { self } else { Self::Poll }
+    }
+}
+
+fn attack(random: &mut Random) -> Attack {
+    let nth = random.below(1 << 16);
+    match random.below(400) {
+        0..130 => Attack::Use(act(random, 3000, true)),
+        130..160 => Attack::Transmit,
+        160..163 => Attack::Wait(1 + random.below(3)),
+        163..200 => Attack::Open { skip: 1 + random.pick(&[0, 0, 0, 1, 7]), level: random.below(8) as u8 },
+        200..220 => Attack::Acknowledge(nth),
+        220..320 => {
+            let most = random.pick(&[1, 10, 100, 3000]);
+            Attack::Data { nth, bytes: 1 + random.below(most) }
+        }
+        320..345 => Attack::Grant { nth, bytes: 1 + (random.next() as u32 >> (3 + random.below(28))) },
+        345..358 => Attack::Finish(nth),
+        358..372 => Attack::Reset(nth),
+        372..384 => Attack::Pong(random.next() % 4),
+        384 if random.one_in(8) => Attack::Close(nth),
+        384..399 => Attack::Ping,
+        _ => {
+            // Header bytes are more often right than chance would have them.
+            let most = random.pick(&[4, 9, 255]);
+            Attack::Bytes((0..random.below(40)).map(|_| random.below(most) as u8).collect())
+        }
+    }
+}
