@@ -70,6 +70,8 @@ fn flood(kind: BudgetKind) -> Violation {
 }
 
 /// rust-yamux CVE-2024-32984, quic-go, quiche.
+///
+/// MUX-3.7, MUX-4.8, MUX-10.4.
 fn replies_to_a_peer_that_does_not_read_do_not_grow<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let stream = victim.accepted(1);
@@ -83,6 +85,7 @@ fn replies_to_a_peer_that_does_not_read_do_not_grow<S: Fresh>() {
     assert_eq!(frames(&bytes)[0], Frame::Pong(999));
 }
 
+/// MUX-3.7.
 fn a_peer_that_does_not_read_does_not_stop_our_reading<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -94,6 +97,8 @@ fn a_peer_that_does_not_read_does_not_stop_our_reading<S: Fresh>() {
 }
 
 /// rust-yamux #227.
+///
+/// MUX-3.7.
 fn two_congested_peers_do_not_wait_for_each_other<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -112,6 +117,8 @@ fn two_congested_peers_do_not_wait_for_each_other<S: Fresh>() {
 }
 
 /// GHSA-4w32-2493-32g7.
+///
+/// MUX-4.6, MUX-6.3.
 fn credit_beyond_the_maximum_is_a_violation<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let stream = victim.accepted(1);
@@ -136,6 +143,7 @@ fn credit_beyond_the_maximum_is_a_violation<S: Fresh>() {
     assert_eq!(label(outcome), "window_credit_overflow_or_underflow");
 }
 
+/// MUX-6.1.
 fn data_beyond_the_credit_is_a_violation_from_its_header<S: Fresh>() {
     let window = Limits { initial_window_bytes: 1000, max_window_bytes: 1000, ..LIMITS };
     let mut victim = Victim::<S>::acceptor(window);
@@ -148,6 +156,8 @@ fn data_beyond_the_credit_is_a_violation_from_its_header<S: Fresh>() {
 }
 
 /// CVE-2026-32314: validated before it is registered.
+///
+/// MUX-3.4, MUX-3.5.
 fn an_oversized_frame_on_a_new_stream_registers_nothing<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let header = [3, 0, 0x01, 0x80, 1, 0, 0, 0];
@@ -165,6 +175,8 @@ fn an_oversized_frame_on_a_new_stream_registers_nothing<S: Fresh>() {
 }
 
 /// h2 GHSA-q83h-524g-xf6h, yamux.
+///
+/// MUX-11.2.
 fn a_flood_of_tiny_data_ends_the_session<S: Fresh>() {
     let limits = Limits { small_data_budget: 1000, ..LIMITS };
     let mut victim = Victim::<S>::acceptor(limits);
@@ -181,6 +193,7 @@ fn a_flood_of_tiny_data_ends_the_session<S: Fresh>() {
     assert_within_bounds(&victim.session);
 }
 
+/// MUX-11.2, MUX-11.7.
 fn interactive_traffic_is_no_flood<S: Fresh>() {
     let limits = Limits { small_data_budget: 10, window_update_budget: 10, ..LIMITS };
     let mut pair = Pair::<S>::new(limits);
@@ -196,6 +209,7 @@ fn interactive_traffic_is_no_flood<S: Fresh>() {
     }
 }
 
+/// MUX-11.2.
 fn a_window_full_of_single_bytes_that_nobody_reads_is_no_flood<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     for raw in [1, 3, 5, 7] {
@@ -206,12 +220,14 @@ fn a_window_full_of_single_bytes_that_nobody_reads_is_no_flood<S: Fresh>() {
     }
 }
 
+/// MUX-3.2.
 fn empty_data_is_a_violation<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     victim.accepted(1);
     assert_eq!(label(victim.data(1, b"")), "frame_too_short");
 }
 
+/// MUX-11.3.
 fn rapid_resets_end_the_session<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let outcome = (0..10_000).try_for_each(|step| {
@@ -240,6 +256,8 @@ fn rapid_resets_end_the_session<S: Fresh>() {
 }
 
 /// `MadeYouReset`: the RSTs that we send ourselves count as well.
+///
+/// MUX-11.3.
 fn resets_that_a_peer_makes_us_send_end_the_session<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let mut refused = 0;
@@ -257,6 +275,7 @@ fn resets_that_a_peer_makes_us_send_end_the_session<S: Fresh>() {
     assert_eq!(victim.session.end(), Some(End::Violation(flood(BudgetKind::Resets))));
 }
 
+/// MUX-11.3, MUX-11.7.
 fn cancelling_streams_that_moved_data_is_no_flood<S: Fresh>() {
     let mut pair = Pair::<S>::new(Limits { reset_budget: 4, stray_frame_budget: 4, ..LIMITS });
     for _ in 0..200 {
@@ -278,6 +297,7 @@ fn cancelling_streams_that_moved_data_is_no_flood<S: Fresh>() {
     }
 }
 
+/// MUX-5.9.
 fn streams_beyond_the_announced_limit_are_a_violation<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     for step in 0..8 {
@@ -287,6 +307,7 @@ fn streams_beyond_the_announced_limit_are_a_violation<S: Fresh>() {
     assert_eq!(victim.session.statistics().streams, 8);
 }
 
+/// MUX-5.10.
 fn streams_that_nobody_accepts_are_reset_beyond_a_cap<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(Limits { max_unaccepted_streams: 2, ..LIMITS });
     for raw in [1, 3, 5] {
@@ -302,6 +323,7 @@ fn streams_that_nobody_accepts_are_reset_beyond_a_cap<S: Fresh>() {
     assert_eq!(victim.session.statistics().streams, 3);
 }
 
+/// MUX-5.10, MUX-10.4.
 fn refusals_that_nobody_reads_are_a_violation<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(Limits { max_unaccepted_streams: 0, ..LIMITS });
     for step in 0..8 {
@@ -311,6 +333,7 @@ fn refusals_that_nobody_reads_are_a_violation<S: Fresh>() {
     assert_eq!(victim.open(17), Err(Violation::StreamLimitExceeded { maximum: 8 }));
 }
 
+/// MUX-5.10, MUX-11.7.
 fn opening_all_that_was_announced_at_once_is_never_a_violation<S: Fresh>() {
     let mut pair = Pair::<S>::new(Limits { max_unaccepted_streams: 1, ..LIMITS });
     for _ in 0..50 {
@@ -331,6 +354,8 @@ fn opening_all_that_was_announced_at_once_is_never_a_violation<S: Fresh>() {
 }
 
 /// Whatever crosses on the link, a stream that the peer knows to be over does not count against its limit.
+///
+/// MUX-5.11.
 fn giving_up_at_both_ends_at_once_frees_the_stream<S: Fresh>() {
     let one = Limits { max_incoming_streams: 1, max_unaccepted_streams: 1, ..LIMITS };
     let reset = |raw| Frame::Reset { stream: id(raw), code: ResetCode::CANCELLED };
@@ -356,18 +381,21 @@ fn giving_up_at_both_ends_at_once_frees_the_stream<S: Fresh>() {
     victim.open(3).unwrap();
 }
 
+/// MUX-11.4.
 fn a_ping_flood_ends_the_session<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let outcome = (0..10_000).try_for_each(|step| victim.send(&Frame::Ping(step)));
     assert_eq!(outcome, Err(flood(BudgetKind::Pings)));
 }
 
+/// MUX-4.9, MUX-11.4.
 fn unasked_pongs_end_the_session<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let outcome = (0..10_000).try_for_each(|step| victim.send(&Frame::Pong(step)));
     assert_eq!(outcome, Err(flood(BudgetKind::Pings)));
 }
 
+/// MUX-11.5.
 fn window_updates_out_of_proportion_end_the_session<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let stream = victim.accepted(1);
@@ -376,11 +404,14 @@ fn window_updates_out_of_proportion_end_the_session<S: Fresh>() {
 }
 
 /// h2 #863: there is no credit but a stream's own.
+///
+/// MUX-6.2.
 fn a_session_without_streams_grants_no_credit<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     assert_eq!(label(victim.data(1, b"x")), "unknown_stream_frame");
 }
 
+/// MUX-5.6.
 fn a_frame_on_a_stream_that_never_was_is_a_violation<S: Fresh>() {
     for raw in [1, 2, 5, 6, u32::MAX] {
         for frame in on_stream(raw) {
@@ -403,6 +434,7 @@ fn on_stream(raw: u32) -> [Frame<'static>; 5] {
     ]
 }
 
+/// MUX-5.7.
 fn a_frame_on_a_stream_that_is_gone_is_ignored<S: Fresh>() {
     for frame in on_stream(1) {
         let mut victim = Victim::<S>::acceptor(LIMITS);
@@ -418,6 +450,7 @@ fn a_frame_on_a_stream_that_is_gone_is_ignored<S: Fresh>() {
     }
 }
 
+/// MUX-5.7.
 fn data_on_a_stream_that_is_gone_is_bounded_by_its_credit<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     victim.accepted(1);
@@ -429,6 +462,7 @@ fn data_on_a_stream_that_is_gone_is_bounded_by_its_credit<S: Fresh>() {
     assert_eq!(label(victim.data(1, b"x")), "window_credit_overflow_or_underflow");
 }
 
+/// MUX-5.7, MUX-11.6.
 fn strays_on_streams_that_are_gone_have_a_budget<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     victim.accepted(1);
@@ -438,6 +472,7 @@ fn strays_on_streams_that_are_gone_have_a_budget<S: Fresh>() {
     assert_eq!(outcome, Err(flood(BudgetKind::StrayFrames)));
 }
 
+/// MUX-5.6.
 fn a_frame_on_a_stream_whose_open_is_not_sent_is_a_violation<S: Fresh>() {
     for frame in on_stream(2) {
         let mut victim = Victim::<S>::acceptor(LIMITS);
@@ -446,6 +481,7 @@ fn a_frame_on_a_stream_whose_open_is_not_sent_is_a_violation<S: Fresh>() {
     }
 }
 
+/// MUX-5.1, MUX-5.2.
 fn an_open_with_a_wrong_id_is_a_violation<S: Fresh>() {
     for raw in [2, 1, 5, 7] {
         let mut victim = Victim::<S>::acceptor(LIMITS);
@@ -461,6 +497,7 @@ fn an_open_with_a_wrong_id_is_a_violation<S: Fresh>() {
     assert_eq!(label(victim.open(1)), "invalid_stream_state_transition");
 }
 
+/// MUX-4.1, MUX-4.2.
 fn an_open_with_a_bad_name_or_priority_is_a_violation<S: Fresh>() {
     let open = encoded(&Frame::Open { stream: id(1), priority: priority(7), name: name("good") });
     let changed = |position: usize, byte: u8| {
@@ -482,6 +519,7 @@ fn an_open_with_a_bad_name_or_priority_is_a_violation<S: Fresh>() {
     assert_eq!(label(victim.send_bytes(&[1, 0, 1, 0, 1, 0, 0, 0, 0])), "frame_too_short");
 }
 
+/// MUX-4.4, MUX-4.10, MUX-5.5.
 fn frames_out_of_their_streams_state_are_violations<S: Fresh>() {
     let outcome = |history: &[Frame<'_>], frame: &Frame<'_>| {
         let mut victim = Victim::<S>::acceptor(LIMITS);
@@ -504,6 +542,7 @@ fn frames_out_of_their_streams_state_are_violations<S: Fresh>() {
     assert_eq!(outcome(&[data, close], &Frame::WindowUpdate { stream, increment: 1 }), Ok(()));
 }
 
+/// MUX-4.4, MUX-5.4.
 fn frames_before_open_ack_are_violations<S: Fresh>() {
     for frame in on_stream(2) {
         let mut victim = Victim::<S>::acceptor(LIMITS);
@@ -521,6 +560,7 @@ fn frames_before_open_ack_are_violations<S: Fresh>() {
     }
 }
 
+/// MUX-3.3, MUX-3.4.
 fn malformed_headers_are_violations<S: Fresh>() {
     for (header, expected, code) in [
         ([0, 0, 0, 0, 0, 0, 0, 0], "unknown_frame_kind", CloseCode::MALFORMED_FRAME),
@@ -549,6 +589,7 @@ fn malformed_headers_are_violations<S: Fresh>() {
     }
 }
 
+/// MUX-11.1.
 fn a_budget_is_full_again_after_a_tick<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     for tick in 0..20 {
@@ -646,6 +687,7 @@ fn anything<'a>(random: &mut Random, payload: &'a [u8]) -> Frame<'a> {
     }
 }
 
+/// MUX-10.4.
 fn random_frames_never_panic_and_stay_in_bounds<S: Fresh>() {
     let payload = [0xa5; 5000];
     let mut ends = [0_u32; 2];

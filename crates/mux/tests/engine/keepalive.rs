@@ -22,6 +22,7 @@ fn pings(bytes: &[u8]) -> usize {
     frames(bytes).iter().filter(|frame| matches!(frame, Frame::Ping(_))).count()
 }
 
+/// MUX-9.2.
 fn silence_is_answered_by_a_ping_after_three_ticks<S: Fresh>() {
     let mut victim = Victim::<S>::dialer(LIMITS);
     assert_eq!(victim.session.next_deadline(), Some(Ticks(3)));
@@ -34,6 +35,7 @@ fn silence_is_answered_by_a_ping_after_three_ticks<S: Fresh>() {
     assert!(!victim.session.wants_transmit(), "one silence, one ping");
 }
 
+/// MUX-9.4.
 fn a_peer_that_stays_silent_is_dead_after_nine_ticks<S: Fresh>() {
     let mut victim = Victim::<S>::dialer(LIMITS);
     while let Some(deadline) = victim.session.next_deadline() {
@@ -50,6 +52,7 @@ fn a_peer_that_stays_silent_is_dead_after_nine_ticks<S: Fresh>() {
     assert_eq!(frames(&bytes), [Frame::CloseSession(CloseCode::KEEPALIVE_TIMEOUT)]);
 }
 
+/// MUX-9.1.
 fn any_received_byte_is_life<S: Fresh>() {
     let mut victim = Victim::<S>::dialer(LIMITS);
     // One byte of a frame per eight ticks, and never an answer to a PING.
@@ -70,6 +73,7 @@ fn any_received_byte_is_life<S: Fresh>() {
     assert_eq!(victim.session.end(), Some(End::KeepaliveTimeout));
 }
 
+/// MUX-9.4.
 fn a_machine_that_slept_asks_before_it_gives_up<S: Fresh>() {
     for answers in [true, false] {
         let mut pair = Pair::<S>::new(LIMITS);
@@ -86,6 +90,8 @@ fn a_machine_that_slept_asks_before_it_gives_up<S: Fresh>() {
 }
 
 /// The peer may be waiting for any byte of ours behind a long queue of its own: a busy, healthy link is never killed.
+///
+/// MUX-9.3.
 fn an_end_that_only_receives_still_says_something<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(7);
@@ -101,6 +107,7 @@ fn an_end_that_only_receives_still_says_something<S: Fresh>() {
     }
 }
 
+/// MUX-9.3.
 fn two_idle_ends_keep_each_other_alive<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let mut wakeups = 0;
@@ -129,6 +136,7 @@ fn a_deadline_is_never_in_the_past_while_the_link_is_stuck<S: Fresh>() {
     assert_eq!(now, Ticks(9));
 }
 
+/// MUX-9.5.
 fn time_does_not_run_backwards<S: Fresh>() {
     let mut victim = Victim::<S>::dialer(LIMITS);
     victim.session.receive(&[], Ticks(100)).unwrap();

@@ -50,6 +50,7 @@ fn data<S: Fresh>(session: &mut Session<S>, room: usize) -> Vec<(StreamId, usize
         .collect()
 }
 
+/// MUX-8.2.
 fn a_higher_priority_goes_first<S: Fresh>() {
     let mut session = sender::<S>(SENDER);
     let streams: Vec<_> = [5, 0, 7, 2].map(|level| open(&mut session, level)).into();
@@ -61,6 +62,7 @@ fn a_higher_priority_goes_first<S: Fresh>() {
     assert_eq!(served, [streams[1], streams[3], streams[0], streams[2]]);
 }
 
+/// MUX-8.5.
 fn one_output_carries_data_of_one_priority<S: Fresh>() {
     let mut session = sender::<S>(SENDER);
     let [bulk, urgent, as_urgent] = [7, 0, 0].map(|level| open(&mut session, level));
@@ -72,6 +74,7 @@ fn one_output_carries_data_of_one_priority<S: Fresh>() {
     assert_eq!(data(&mut session, RECORD_BYTES), [(bulk, 100)]);
 }
 
+/// MUX-8.2.
 fn streams_of_one_priority_take_turns<S: Fresh>() {
     let mut session = sender::<S>(SENDER);
     let streams: Vec<_> = (0..3).map(|_| open(&mut session, 4)).collect();
@@ -89,6 +92,8 @@ fn streams_of_one_priority_take_turns<S: Fresh>() {
 }
 
 /// However many streams are ready at whatever levels, and whatever room each transmit has.
+///
+/// MUX-8.3.
 fn a_ready_stream_is_served_within_the_bound<S: Fresh>() {
     let mut worst_of_all = 0;
     for seed in 0..40 {
@@ -126,6 +131,7 @@ fn a_ready_stream_is_served_within_the_bound<S: Fresh>() {
     assert!(worst_of_all > 50, "a bound that nothing comes near says nothing: {worst_of_all} %");
 }
 
+/// MUX-8.2.
 fn a_low_priority_gets_no_more_than_the_bound_gives_it<S: Fresh>() {
     let mut session = sender::<S>(SENDER);
     let (high, low) = (open(&mut session, 0), open(&mut session, 7));
@@ -144,6 +150,7 @@ fn a_low_priority_gets_no_more_than_the_bound_gives_it<S: Fresh>() {
     assert!(statistics.frames_owed > 0);
 }
 
+/// MUX-8.4.
 fn a_level_that_was_empty_was_not_starved<S: Fresh>() {
     let mut session = sender::<S>(SENDER);
     let (high, low) = (open(&mut session, 0), open(&mut session, 7));

@@ -24,6 +24,7 @@ on_every_storage! {
     limits_that_do_not_agree_are_refused,
 }
 
+/// MUX-4.11, MUX-12.6.
 fn either_end_closes_with_a_reason<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     pair.acceptor.close(CloseCode(77));
@@ -38,6 +39,7 @@ fn either_end_closes_with_a_reason<S: Fresh>() {
     assert_eq!(pair.dialer.open(&name("late"), priority(0)), Err(OpenError::Ended(end)));
 }
 
+/// MUX-4.11.
 fn what_arrived_before_the_end_can_still_be_read<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let (whole, part) = (pair.stream(0), pair.stream(0));
@@ -59,6 +61,7 @@ fn what_arrived_before_the_end_can_still_be_read<S: Fresh>() {
     assert_eq!(pair.acceptor.statistics().streams, 0);
 }
 
+/// MUX-4.11, MUX-12.6.
 fn a_closed_session_sends_its_close_and_nothing_else<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -71,6 +74,7 @@ fn a_closed_session_sends_its_close_and_nothing_else<S: Fresh>() {
     assert_eq!(pair.dialer.receive(&[0xff; 100], pair.now), Ok(()), "input is ignored");
 }
 
+/// MUX-12.4.
 fn a_violation_is_answered_by_one_close_and_repeated_to_every_receive<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     victim.accepted(1);
@@ -119,6 +123,7 @@ fn the_smallest_promised_room_always_makes_progress<S: Fresh>() {
     assert_eq!(read(&mut pair.acceptor, stream).unwrap(), payload);
 }
 
+/// MUX-8.6.
 fn a_record_is_filled_to_the_brim<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -127,6 +132,7 @@ fn a_record_is_filled_to_the_brim<S: Fresh>() {
     assert_eq!(pair.dialer.transmit(&mut record), record.len());
 }
 
+/// MUX-8.6.
 fn no_scrap_of_a_frame_is_squeezed_into_the_end_of_a_record<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -137,6 +143,7 @@ fn no_scrap_of_a_frame_is_squeezed_into_the_end_of_a_record<S: Fresh>() {
     assert_eq!(pair.dialer.transmit(&mut output), 8 + 100, "but an empty output is always used");
 }
 
+/// MUX-8.1.
 fn control_leaves_before_data<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let (bulk, other) = (pair.stream(0), pair.stream(7));
@@ -150,6 +157,7 @@ fn control_leaves_before_data<S: Fresh>() {
     assert!(matches!(sent[2], Frame::Data { .. }));
 }
 
+/// MUX-10.2.
 fn limits_that_do_not_agree_are_refused<S: Fresh>() {
     let refused = |limits: Limits| {
         let hello = Hello { version: 1, initial_window_bytes: 1, max_streams: 1 };

@@ -37,6 +37,7 @@ on_every_storage! {
     opening_beyond_our_own_limit_is_an_error_until_a_stream_is_released,
 }
 
+/// MUX-5.3.
 fn a_stream_carries_data_before_the_peer_has_answered<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.dialer.open(&name("early"), priority(0)).unwrap();
@@ -47,6 +48,7 @@ fn a_stream_carries_data_before_the_peer_has_answered<S: Fresh>() {
     assert_eq!(read(&mut pair.acceptor, stream).unwrap(), b"no round trip");
 }
 
+/// MUX-1.6, MUX-3.6.
 fn bytes_arrive_in_order_however_the_link_cuts_them<S: Fresh>() {
     let payload: Vec<u8> = (0..50_000_u32).map(|byte| (byte * 7 / 3) as u8).collect();
     for piece in [1, 2, 3, 7, 8, 9, 64, 4096, 65_519] {
@@ -65,6 +67,7 @@ fn bytes_arrive_in_order_however_the_link_cuts_them<S: Fresh>() {
     }
 }
 
+/// MUX-4.4.
 fn the_opener_is_told_when_the_stream_is_accepted<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.dialer.open(&name("asked"), priority(0)).unwrap();
@@ -78,6 +81,7 @@ fn the_opener_is_told_when_the_stream_is_accepted<S: Fresh>() {
     assert_eq!(events(&mut pair.dialer), [Event::Opened(stream)]);
 }
 
+/// MUX-4.1.
 fn the_acceptor_learns_name_and_priority<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.dialer.open(&name("vatmux.packagefs"), priority(6)).unwrap();
@@ -87,6 +91,7 @@ fn the_acceptor_learns_name_and_priority<S: Fresh>() {
     assert_eq!(pair.acceptor.priority(stream), Some(priority(6)));
 }
 
+/// MUX-5.1.
 fn ids_are_odd_for_the_dialer_and_even_for_the_acceptor<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     for step in 0..4 {
@@ -96,6 +101,7 @@ fn ids_are_odd_for_the_dialer_and_even_for_the_acceptor<S: Fresh>() {
     pair.settle();
 }
 
+/// MUX-4.3.
 fn many_streams_may_carry_one_name<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let (one, two) = (pair.stream(1), pair.stream(1));
@@ -103,6 +109,7 @@ fn many_streams_may_carry_one_name<S: Fresh>() {
     assert_eq!(pair.acceptor.name(one), pair.acceptor.name(two));
 }
 
+/// MUX-4.10.
 fn a_finished_direction_leaves_the_other_open<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -121,6 +128,7 @@ fn a_finished_direction_leaves_the_other_open<S: Fresh>() {
     assert_eq!(pair.dialer.statistics().resets_sent + pair.acceptor.statistics().resets_sent, 0);
 }
 
+/// MUX-8.1.
 fn close_follows_the_data<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -145,6 +153,7 @@ fn a_refusal_carries_its_code<S: Fresh>() {
     assert_eq!((pair.dialer.statistics().streams, pair.acceptor.statistics().streams), (0, 0));
 }
 
+/// MUX-5.8.
 fn a_reset_drops_what_was_buffered_at_both_ends<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -161,6 +170,7 @@ fn a_reset_drops_what_was_buffered_at_both_ends<S: Fresh>() {
     assert_eq!(pair.dialer.finish(stream), Err(FinishError::Reset(ResetCode(4711))));
 }
 
+/// MUX-5.8.
 fn a_reset_after_close_leaves_what_was_received_readable<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
@@ -196,6 +206,7 @@ fn releasing_a_finished_stream_still_delivers_it<S: Fresh>() {
     assert_eq!(read(&mut pair.acceptor, stream), Err(ReadError::Finished));
 }
 
+/// MUX-6.7.
 fn two_ends_that_let_go_do_not_wait_for_each_others_credit<S: Fresh>() {
     let mut pair = Pair::<S>::new(Limits { initial_window_bytes: 1000, max_window_bytes: 1000, ..LIMITS });
     let stream = pair.stream(0);
@@ -219,6 +230,7 @@ fn releasing_an_unfinished_stream_cancels_it<S: Fresh>() {
     assert_eq!((pair.dialer.statistics().streams, pair.acceptor.statistics().streams), (0, 0));
 }
 
+/// MUX-5.12.
 fn a_stream_reset_before_it_was_announced_sends_nothing<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.dialer.open(&name("regretted"), priority(0)).unwrap();
@@ -230,6 +242,7 @@ fn a_stream_reset_before_it_was_announced_sends_nothing<S: Fresh>() {
     assert!(next > stream, "its id is not used again");
 }
 
+/// MUX-5.12.
 fn a_stream_reset_before_it_was_seen_costs_the_application_nothing<S: Fresh>() {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     victim.open(1).unwrap();
@@ -293,6 +306,7 @@ fn readable_is_told_once_for_many_arrivals<S: Fresh>() {
     assert_eq!(events(&mut pair.acceptor), [Event::Readable(stream)]);
 }
 
+/// MUX-12.7.
 fn wrong_use_is_a_typed_error_that_changes_nothing<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let unknown = id(99);
@@ -334,6 +348,7 @@ fn wrong_use_is_a_typed_error_that_changes_nothing<S: Fresh>() {
     assert_eq!(pair.acceptor.end(), None);
 }
 
+/// MUX-5.9, MUX-5.10.
 fn opening_beyond_the_peers_limit_is_an_error_until_a_stream_is_over<S: Fresh>() {
     let mut pair = Pair::<S>::with(LIMITS, Limits { max_incoming_streams: 1, ..LIMITS });
     let stream = pair.stream(0);

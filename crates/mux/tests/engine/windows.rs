@@ -68,6 +68,7 @@ impl<S: Fresh> Far<S> {
     }
 }
 
+/// MUX-7.3.
 fn a_long_round_trip_and_a_fast_reader_grow_the_window<S: Fresh>() {
     let mut far = Far::<S>::new(GROWING, 10);
     let stream = far.pair.stream(0);
@@ -86,6 +87,7 @@ fn a_grown_window_moves_more_per_round_trip<S: Fresh>() {
     assert!(grown > 10 * fixed, "{grown} against {fixed}");
 }
 
+/// MUX-7.3.
 fn a_short_round_trip_leaves_the_window_as_it_is<S: Fresh>() {
     let mut far = Far::<S>::new(GROWING, 0);
     let stream = far.pair.stream(0);
@@ -99,6 +101,7 @@ fn a_short_round_trip_leaves_the_window_as_it_is<S: Fresh>() {
     assert_eq!(far.window(stream), 4096);
 }
 
+/// MUX-7.3.
 fn a_slow_reader_leaves_the_window_as_it_is<S: Fresh>() {
     let mut far = Far::<S>::new(GROWING, 10);
     let stream = far.pair.stream(0);
@@ -106,6 +109,7 @@ fn a_slow_reader_leaves_the_window_as_it_is<S: Fresh>() {
     assert_eq!(far.window(stream), 4096);
 }
 
+/// MUX-7.4.
 fn fixed_windows_stay_fixed_and_send_no_pings<S: Fresh>() {
     let mut far = Far::<S>::new(Limits { max_window_bytes: 4096, ..GROWING }, 10);
     let stream = far.pair.stream(0);
@@ -116,6 +120,7 @@ fn fixed_windows_stay_fixed_and_send_no_pings<S: Fresh>() {
     assert!(updates <= moved as u64 / 2048 + 1, "{updates} frames for {moved} bytes");
 }
 
+/// MUX-7.1.
 fn all_windows_share_one_budget_and_give_it_back<S: Fresh>() {
     let budget = 100_000;
     let mut far = Far::<S>::new(Limits { session_window_budget_bytes: budget, ..GROWING }, 10);
@@ -134,6 +139,7 @@ fn all_windows_share_one_budget_and_give_it_back<S: Fresh>() {
     assert_eq!(far.pair.acceptor.statistics().window_budget_bytes, budget);
 }
 
+/// MUX-7.5.
 fn a_peer_that_never_answers_a_ping_gets_no_more_than_it_had<S: Fresh>() {
     let mut acceptor =
         Session::<S>::new(Role::Acceptor, GROWING, GROWING.hello(), S::fresh(), Ticks::ZERO).unwrap();
