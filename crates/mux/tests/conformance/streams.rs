@@ -97,6 +97,7 @@ enum Fate {
 enum State {
     NeverOpened,
     OpenedByUs,
+    OpenedAndClosedByUs,
     Open,
     OpenByUs,
     ClosedByPeer,
@@ -110,7 +111,7 @@ fn in_state<S: Fresh>(state: State) -> (Victim<S>, u32) {
     let mut victim = Victim::<S>::acceptor(LIMITS);
     let stream = match state {
         State::NeverOpened => 3,
-        State::OpenedByUs | State::OpenByUs => {
+        State::OpenedByUs | State::OpenedAndClosedByUs | State::OpenByUs => {
             victim.session.open(&name("ours"), priority(0)).unwrap();
             transmitted(&mut victim.session);
             if matches!(state, State::OpenByUs) {
@@ -123,6 +124,7 @@ fn in_state<S: Fresh>(state: State) -> (Victim<S>, u32) {
     let session = &mut victim.session;
     match state {
         State::ClosedByUs | State::GoneByClose => session.finish(id(1)).unwrap(),
+        State::OpenedAndClosedByUs => session.finish(id(2)).unwrap(),
         State::GoneByOurReset => session.reset(id(1), ResetCode::CANCELLED).unwrap(),
         _ => {}
     }
@@ -148,6 +150,7 @@ fn every_frame_in_every_state_is_what_the_table_of_states_says<S: Fresh>() {
     for (state, fates) in [
         (State::NeverOpened, [Unknown; 5]),
         (State::OpenedByUs, [InvalidState, InvalidState, InvalidState, Taken, Taken]),
+        (State::OpenedAndClosedByUs, [InvalidState, InvalidState, InvalidState, Taken, Taken]),
         (State::Open, [Taken, Taken, Taken, InvalidState, Taken]),
         (State::OpenByUs, [Taken, Taken, Taken, InvalidState, Taken]),
         (State::ClosedByPeer, [InvalidState, InvalidState, Taken, InvalidState, Taken]),

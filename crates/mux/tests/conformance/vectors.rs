@@ -169,6 +169,7 @@ fn bytes_that_are_wrong_are_seen_at_their_last_byte_and_answered_with_their_code
 struct Player<S: Fresh> {
     session: Session<S>,
     piece: usize,
+    now: Ticks,
     events: Vec<Event>,
 }
 
@@ -181,7 +182,7 @@ impl<S: Fresh> Player<S> {
         };
         let session =
             Session::new(role, LIMITS, LIMITS.hello(), S::fresh(), Ticks::ZERO).expect("legal limits");
-        Self { session, piece, events: Vec::new() }
+        Self { session, piece, now: Ticks::ZERO, events: Vec::new() }
     }
 
     /// Whether `expected` has been told, once.
@@ -201,7 +202,7 @@ impl<S: Fresh> Player<S> {
             "in" => {
                 for piece in hex(rest).chunks(self.piece) {
                     // A violation shows as the end of the session.
-                    let _ = session.receive(piece, Ticks::ZERO);
+                    let _ = session.receive(piece, self.now);
                 }
             }
             "out" => {
@@ -210,6 +211,10 @@ impl<S: Fresh> Player<S> {
                 let expected = hex(rest);
                 assert!(output[..bytes] == expected, "{line}: {:?}", frames(&output[..bytes]));
                 assert_eq!(session.transmit(&mut output), 0, "{line}");
+            }
+            "tick" => {
+                self.now = Ticks(decimal(words[0]));
+                session.handle_timeout(self.now);
             }
             "open" => {
                 session.open(&name(words[0]), priority(decimal(words[1]))).expect("room for a stream");
@@ -240,6 +245,7 @@ impl<S: Fresh> Player<S> {
                 assert_eq!(session.end(), Some(End::PeerClosed(CloseCode(code(0)))), "{line}");
                 assert!(self.told(Event::Ended), "{line}");
             }
+            "dead" => assert_eq!(session.end(), Some(End::KeepaliveTimeout), "{line}"),
             "violation" => match session.end() {
                 Some(End::Violation(violation)) => assert_eq!(violation.label(), rest, "{line}"),
                 other => panic!("{line}: {other:?}"),
