@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::spec::{Clause, clauses, read, repository, specification};
 
 /// Clauses about the link, which other crates keep: the clause, the file of a test that proves it, and its name.
-const ELSEWHERE: [(&str, &str, &str); 20] = [
+const ELSEWHERE: [(&str, &str, &str); 23] = [
     ("MUX-1.1", "crates/noise/src/tests/golden.rs", "the_bytes_on_the_wire_are_those_of_version_1"),
     ("MUX-1.2", "crates/noise/src/tests/hostile.rs", "every_change_to_the_preamble_is_refused"),
     ("MUX-1.2", "crates/noise/src/tests/hostile.rs", "a_wrong_preamble_is_refused_at_its_first_wrong_byte"),
@@ -32,6 +32,9 @@ const ELSEWHERE: [(&str, &str, &str); 20] = [
     ("MUX-1.8", "crates/noise/src/tests/hostile.rs", "an_acceptor_takes_252_bytes_at_most_from_a_stranger"),
     ("MUX-1.8", "crates/driver/tests/session.rs", "no_more_than_four_kibibytes_are_read_from_a_stranger"),
     ("MUX-1.8", "crates/driver/tests/session.rs", "a_byte_per_second_buys_no_time"),
+    ("MUX-1.9", "crates/noise/src/tests/hostile.rs", "keys_of_low_order_are_refused_where_they_appear"),
+    ("MUX-1.9", "crates/noise/src/tests/liars.rs", "a_dialer_cannot_claim_a_key_that_it_does_not_have"),
+    ("MUX-1.9", "crates/noise/src/tests/liars.rs", "a_dialer_cannot_have_a_second_node_id_for_the_same_key"),
     ("MUX-2.2", "crates/mux/src/hello.rs", "a_hello_out_of_bounds_is_refused"),
     (
         "MUX-5.2",
