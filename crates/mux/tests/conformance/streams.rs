@@ -19,6 +19,7 @@ on_every_storage! {
     an_end_that_keeps_to_its_count_never_exceeds_the_limit,
     a_close_that_crosses_a_close_ends_both_counts,
     credit_is_taken_in_after_either_close,
+    an_end_that_let_go_sends_everything_then_close_then_reset,
 }
 
 /// DATA payload in what a session transmits now.
@@ -296,4 +297,33 @@ fn credit_is_taken_in_after_either_close<S: Fresh>() {
     victim.send(&Frame::Close { stream }).unwrap();
     victim.send(&update).unwrap();
     assert_eq!(credit(&victim), LIMITS.initial_window_bytes + 7);
+}
+
+/// MUX-6.7, MUX-8.1.
+fn an_end_that_let_go_sends_everything_then_close_then_reset<S: Fresh>() {
+    let mut pair = Pair::<S>::new(Limits { initial_window_bytes: 10, max_window_bytes: 10, ..LIMITS });
+    let stream = pair.stream(0);
+    write(&mut pair.acceptor, stream, &[1; 15]);
+    pair.acceptor.finish(stream).unwrap();
+    pair.acceptor.release(stream);
+    let bytes = transmitted(&mut pair.acceptor);
+    assert_eq!(frames(&bytes), [Frame::Data { stream, payload: &[1; 10] }]);
+    pair.dialer.receive(&bytes, pair.now).unwrap();
+    // What the other end says meanwhile is worth its credit at once.
+    write(&mut pair.dialer, stream, &[2; 10]);
+    crate::support::carry(&mut pair.dialer, &mut pair.acceptor, pair.now);
+    let bytes = transmitted(&mut pair.acceptor);
+    assert_eq!(frames(&bytes), [Frame::WindowUpdate { stream, increment: 10 }]);
+    pair.dialer.receive(&bytes, pair.now).unwrap();
+    pair.dialer.consume(stream, 10).unwrap();
+    crate::support::carry(&mut pair.dialer, &mut pair.acceptor, pair.now);
+    let bytes = transmitted(&mut pair.acceptor);
+    let expected = [
+        Frame::Data { stream, payload: &[1; 5] },
+        Frame::Close { stream },
+        Frame::Reset { stream, code: ResetCode::CANCELLED },
+    ];
+    assert_eq!(frames(&bytes), expected);
+    pair.dialer.receive(&bytes, pair.now).unwrap();
+    assert_eq!(crate::support::read(&mut pair.dialer, stream).unwrap(), [1; 5], "CLOSE came before RST");
 }

@@ -99,6 +99,9 @@ fn a_round_goes_from_pong_to_pong_and_the_next_update_grants_the_growth<S: Fresh
     let statistics = receiver.victim.session.stream_statistics(receiver.stream).unwrap();
     assert_eq!(statistics.window_bytes, 2 * WINDOW);
     assert_eq!(statistics.granted_bytes, 2 * WINDOW);
+    receiver.arrives(WINDOW as usize);
+    receiver.reads(WINDOW as usize);
+    assert_eq!(receiver.says(), (None, Some(WINDOW)), "one round, one growth");
 }
 
 /// MUX-7.3.

@@ -184,6 +184,7 @@ fn a_reset_after_close_leaves_what_was_received_readable<S: Fresh>() {
     assert_eq!(read(&mut pair.acceptor, stream), Err(ReadError::Finished));
 }
 
+/// MUX-6.7.
 fn releasing_a_finished_stream_still_delivers_it<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(0);
