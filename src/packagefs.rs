@@ -28,7 +28,7 @@ pub use client::{Client, Links, Listing};
 pub use error::{DestinationState, Error, LocalOperation, Operation, Violation};
 pub use fetch::{FetchOptions, OutsideLinks, Progress, SkipReason, Skipped, Summary};
 pub use server::{Limits, MAX_READ_BYTES, MAX_SMALL_BYTES, MAX_STREAM_CHUNK_BYTES, Server};
-pub use tree::{OpenTreeError, Tree};
+pub use tree::{MAX_OPEN_FILES, OpenTreeError, Tree};
 
 pub use crate::schema::packagefs_capnp::{Kind, Status};
 

@@ -282,3 +282,112 @@ fn a_stranger_that_says_nothing_is_dropped_at_the_handshake_deadline() {
     );
     assert_eq!(node.counters().unauthenticated, 0);
 }
+
+#[test]
+fn a_panic_in_a_service_costs_its_caller_and_nobody_else() {
+    let (node, _events) = health_node(AllowList::Anyone, |builder| {
+        let builder = builder.workers(2).listen(&anywhere()).unwrap();
+        builder.serve("defect", Priority::FIRST, |_| panic!("a defect in a service, on purpose"))
+    });
+    let mut local = Local::new(key()).unwrap();
+    let unlucky = dial(&mut local, &address(&node)).unwrap();
+    let remote: Remote<health_capnp::health::Client> = unlucky.connect("defect", Priority::FIRST).unwrap();
+    local.drive_until(health::ping(&remote, 1)).unwrap().unwrap_err();
+    for _ in 0..6 {
+        let peer = dial(&mut local, &address(&node)).unwrap();
+        ping_once(&mut local, &peer).unwrap();
+    }
+}
+
+/// Shakes hands as `key`, and then neither reads nor hangs up.
+fn shake_hands_and_fall_silent(node: &Node, key: &SecretKey) -> TcpStream {
+    let mut stream = tcp_stream(node);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (hello, entropy) = (vatmux::Limits::HOST.hello().encode(), Entropy::from_system().unwrap());
+    let suite = vatmux_noise::Suite::default();
+    let mut handshake = vatmux_noise::Handshake::dial(key, node.node_id(), suite, &hello, entropy).unwrap();
+    let mut buffer = [0; 512];
+    while !handshake.is_complete() {
+        match handshake.transmit(&mut buffer) {
+            0 => {
+                // Byte by byte, so as to take nothing that is behind the handshake.
+                assert_eq!(stream.read(&mut buffer[..1]).unwrap(), 1);
+                handshake.receive(&buffer[..1]).unwrap();
+            }
+            length => stream.write_all(&buffer[..length]).unwrap(),
+        }
+    }
+    stream
+}
+
+#[test]
+fn those_who_are_turned_away_keep_their_places_until_they_are_gone() {
+    let nobody = AllowList::from_iter([]);
+    let (node, events) =
+        health_node(nobody, |builder| builder.max_unauthenticated(1).listen(&anywhere()).unwrap());
+    let silent = shake_hands_and_fall_silent(&node, &key());
+    let mut second = tcp_stream(&node);
+    second.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(second.read(&mut [0; 1]).unwrap_or(0), 0, "the only place is taken");
+    assert!(matches!(next(&events), NodeEvent::Dropped(Bound::Unauthenticated)));
+    // It is told, lingers for a second, and is dropped.
+    assert!(matches!(next(&events), NodeEvent::Refused(HandshakeFailure::NotAllowed(_))));
+    drop(silent);
+}
+
+#[cfg(unix)]
+#[test]
+fn dialing_a_unix_socket_whose_queue_is_full_does_not_block() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    let mut queued = Vec::new();
+    // Without blocking, a full queue says so; the standard library can only block, so another thread fills it.
+    let (tell, told) = mpsc::channel();
+    let filling = path.clone();
+    std::thread::spawn(move || {
+        while let Ok(stream) = UnixStream::connect(&filling) {
+            if tell.send(stream).is_err() {
+                return;
+            }
+        }
+    });
+    while let Ok(stream) = told.recv_timeout(Duration::from_millis(500)) {
+        queued.push(stream);
+    }
+    let mut local = Local::new(key()).unwrap();
+    let address = NodeAddress { node: key().node_id(), endpoint: Endpoint::Unix(path), path: String::new() };
+    let error = dial(&mut local, &address).err().unwrap();
+    assert!(error.to_string().contains("queue"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_listener_removes_no_socket_file_but_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.sock");
+    let first = vatmux::Listener::bind(&Endpoint::Unix(path.clone())).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let _second = vatmux::Listener::bind(&Endpoint::Unix(path.clone())).unwrap();
+    drop(first);
+    assert!(path.exists());
+}
+
+#[test]
+fn one_peer_is_served_by_a_bounded_number_of_vats() {
+    let (node, _events) = on_tcp(AllowList::Anyone);
+    let mut local = Local::new(key()).unwrap();
+    let peer = dial(&mut local, &address(&node)).unwrap();
+    let most = vatmux::VatOptions::default().max_served_vats;
+    let mut vats: Vec<_> = (0..most).map(|_| connect_health(&peer)).collect();
+    for vat in &vats {
+        local.drive_until(health::ping(vat, 1)).unwrap().unwrap();
+    }
+    assert!(ping_once(&mut local, &peer).is_err(), "one more is refused");
+    vats.pop();
+    // The place is free when the node has seen the stream end; until then one more is refused again.
+    let answered = (0..1000).any(|_| ping_once(&mut local, &peer).is_ok());
+    assert!(answered);
+}

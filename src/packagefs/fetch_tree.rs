@@ -5,15 +5,14 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::task::Poll;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use vatmux_driver::yield_now;
 
 use super::Kind;
 use super::attributes::{Attributes, Entry};
@@ -178,19 +177,6 @@ struct Walk<'a> {
     small: VecDeque<(String, u32)>,
     large: VecDeque<String>,
     summary: Summary,
-}
-
-/// Lets everything else that is ready on this thread run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// A part of the work that has been done.

@@ -8,9 +8,9 @@
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::task::Poll;
 
 use cap_std::fs::Dir;
+use vatmux_driver::yield_now;
 
 use super::attributes::Entry;
 use super::path::{self, TreePath};
@@ -141,17 +141,4 @@ async fn read_names(directory: &Dir, path: TreePath<'_>, after: &str) -> Result<
         more,
         omitted: if after.is_empty() { omitted } else { 0 },
     })
-}
-
-/// Lets every other task that is ready have its turn.
-async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -18,7 +18,7 @@ use vatmux_rpc::deadline;
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
 use super::path::TreePath;
-use super::tree::{Refusal, Tree};
+use super::tree::{MAX_OPEN_FILES, Refusal, Tree};
 use crate::schema::packagefs_capnp::{Status, byte_sink, file, package_fs};
 
 /// The most bytes that one `read` carries.
@@ -71,7 +71,7 @@ impl Server {
     }
 
     fn serve_file(&self, file: File) -> Result<file::Client, Refusal> {
-        let permit = OpenPermit::take(&self.open_files, self.limits.open_files)?;
+        let permit = OpenPermit::take(&self.tree, &self.open_files, self.limits.open_files)?;
         let chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
         Ok(capnp_rpc::new_client(OpenFile { file, chunk_bytes, _permit: permit }))
     }
@@ -318,22 +318,29 @@ fn sink_failed(error: capnp::Error) -> Refusal {
     Refusal { status: Status::SinkFailed, detail: error.extra }
 }
 
-/// One of the files that a vat may have open, until it is dropped.
-struct OpenPermit(Rc<Cell<u32>>);
+/// One of the files that a vat, and one of those that the tree, may have open, until it is dropped.
+struct OpenPermit {
+    tree: Arc<Tree>,
+    of_vat: Rc<Cell<u32>>,
+}
 
 impl OpenPermit {
-    fn take(open_files: &Rc<Cell<u32>>, limit: u32) -> Result<Self, Refusal> {
-        if open_files.get() >= limit {
-            let detail = format!("{limit} files are open");
-            return Err(Refusal { status: Status::TooManyOpen, detail });
+    fn take(tree: &Arc<Tree>, of_vat: &Rc<Cell<u32>>, limit: u32) -> Result<Self, Refusal> {
+        let refused = |detail| Err(Refusal { status: Status::TooManyOpen, detail });
+        if of_vat.get() >= limit {
+            return refused(format!("{limit} files are open"));
         }
-        open_files.set(open_files.get() + 1);
-        Ok(Self(Rc::clone(open_files)))
+        if !tree.count_open_file() {
+            return refused(format!("{MAX_OPEN_FILES} files are open here, those of others included"));
+        }
+        of_vat.set(of_vat.get() + 1);
+        Ok(Self { tree: tree.clone(), of_vat: of_vat.clone() })
     }
 }
 
 impl Drop for OpenPermit {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.of_vat.set(self.of_vat.get() - 1);
+        self.tree.count_closed_file();
     }
 }

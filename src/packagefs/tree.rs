@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use cap_fs_ext::OpenOptionsSyncExt;
 use cap_std::ambient_authority;
@@ -22,7 +23,12 @@ use crate::schema::packagefs_capnp::{Kind, Status};
 #[derive(Debug)]
 pub struct Tree {
     root: Dir,
+    open_files: AtomicU32,
 }
+
+/// Files that all vats together may have open in one tree. A process is often allowed 1,024 descriptors, and must have
+/// some left to accept the next caller.
+pub const MAX_OPEN_FILES: u32 = 512;
 
 /// A directory could not be opened to be served.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +53,20 @@ impl Tree {
         let path = path.as_ref();
         let root = Dir::open_ambient_dir(path, ambient_authority())
             .map_err(|source| OpenTreeError { path: path.to_owned(), source })?;
-        Ok(Self { root })
+        Ok(Self { root, open_files: AtomicU32::new(0) })
+    }
+
+    /// Counts one more open file; false where there are as many as may be.
+    pub(super) fn count_open_file(&self) -> bool {
+        self.open_files
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                (open < MAX_OPEN_FILES).then_some(open + 1)
+            })
+            .is_ok()
+    }
+
+    pub(super) fn count_closed_file(&self) {
+        self.open_files.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn attributes(&self, path: TreePath<'_>, follow_links: bool) -> Result<Attributes, Refusal> {

@@ -33,8 +33,11 @@ impl Interruptible {
     }
 
     /// Does `work`, or drops it when the process is asked to end.
-    pub(crate) async fn run<T>(self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        match select(pin!(work), self.0).await {
+    pub(crate) async fn run<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match select(pin!(work), &mut self.0).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(_) => Err(Failure::Interrupted),
         }

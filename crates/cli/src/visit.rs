@@ -76,12 +76,8 @@ where
     let (key, _) = home::key(arguments)?;
     let mut local = Local::new(key).map_err(Failure::system("what a node needs"))?;
     let dialer = prepare(local.dialer(), arguments.timeout, calls);
-    let visiting = dial_and_work(dialer, local.handle(), address, work);
-    let outcome = match interruptible {
-        None => local.drive_until(visiting),
-        Some(interruptible) => local.drive_until(interruptible.run(visiting)),
-    };
-    outcome.map_err(Failure::system("to wait for sockets"))?
+    let visiting = dial_and_work(dialer, local.handle(), address, interruptible, work);
+    local.drive_until(visiting).map_err(Failure::system("to wait for sockets"))?
 }
 
 /// Gives a dialer the times of a command.
@@ -100,21 +96,24 @@ pub(crate) fn prepare(dialer: Dialer, timeout: Option<Duration>, calls: Calls) -
     }
 }
 
-/// The part of [`pay`] that runs on the driver.
+/// The part of [`pay`] that runs on the driver. Taking leave is not interrupted: by then the work is done and must be
+/// reported as done, and it takes no longer than the session lingers.
 pub(crate) async fn dial_and_work<T, W>(
     dialer: Dialer,
     handle: Handle,
     address: &NodeAddress,
+    mut interruptible: Option<Interruptible>,
     work: impl FnOnce(Visit) -> W,
 ) -> Result<T, Failure>
 where
     W: Future<Output = Result<T, Failure>>,
 {
     let started = Instant::now();
-    let peer = dialer.dial(address).await?;
+    let dialing = async { Ok(dialer.dial(address).await?) };
+    let peer = unless_interrupted(&mut interruptible, dialing).await?;
     let dial_time = started.elapsed();
     let visit = Visit { peer: peer.clone(), address: address.clone(), handle, dial_time };
-    let outcome = work(visit).await;
+    let outcome = unless_interrupted(&mut interruptible, work(visit)).await;
     let not_allowed = Some(SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
     if outcome.is_err() && peer.session().end() == not_allowed {
         return Err(Failure::NotAllowed { endpoint: address.endpoint.clone(), node: dialer.node_id() });
@@ -122,4 +121,14 @@ where
     peer.close(CloseCode::DONE);
     peer.closed().await;
     outcome
+}
+
+async fn unless_interrupted<T>(
+    interruptible: &mut Option<Interruptible>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match interruptible {
+        None => work.await,
+        Some(interruptible) => interruptible.run(work).await,
+    }
 }

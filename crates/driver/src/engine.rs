@@ -14,6 +14,7 @@ pub(crate) trait Engine {
     fn handle_timeout(&mut self, now: Ticks);
     fn poll_event(&mut self) -> Option<Event>;
     fn end(&self) -> Option<End>;
+    fn is_idle(&self) -> bool;
     fn open(&mut self, name: &StreamName, priority: Priority) -> Result<StreamId, OpenError>;
     fn accept(&mut self, id: StreamId) -> Result<(), AcceptError>;
     fn refuse(&mut self, id: StreamId, code: ResetCode) -> Result<(), AcceptError>;
@@ -54,6 +55,10 @@ impl<S: Storage> Engine for Session<S> {
 
     fn end(&self) -> Option<End> {
         Self::end(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
     }
 
     fn open(&mut self, name: &StreamName, priority: Priority) -> Result<StreamId, OpenError> {

@@ -1,17 +1,18 @@
 //! The loop itself, and the handle through which tasks reach it.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::{Either, LocalBoxFuture, select};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use crate::buffers::Buffers;
 use crate::timers::{Elapsed, Sleep, Timers};
@@ -61,6 +62,9 @@ impl Driver {
             wakeups: wakeups.clone(),
             buffers: Buffers::default(),
             rescues: Cell::new(0),
+            looks: Cell::new(0),
+            contains_panics: Cell::new(false),
+            panics: Cell::new(0),
         };
         Self {
             handle: Handle(Rc::new(shared)),
@@ -68,6 +72,14 @@ impl Driver {
             park: Box::new(park),
             wakeups,
         }
+    }
+
+    /// Has a task that panics end alone, instead of taking the thread with it and whoever else it serves. The panic is
+    /// told on standard error as always, and counted ([`Handle::panics`]).
+    #[must_use]
+    pub fn contain_panics(self) -> Self {
+        self.handle.0.contains_panics.set(true);
+        self
     }
 
     /// What tasks use: spawn, sleep, the time.
@@ -145,13 +157,16 @@ impl Driver {
         } else {
             self.park.park(Some(Instant::ORIGIN))
         }
+        .inspect(|()| self.handle.0.looks.set(self.handle.0.looks.get() + 1))
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         // Tasks hold handles: what was spawned and never ran would keep itself alive for ever.
-        drop(self.handle.0.spawned.borrow_mut().take());
+        let never_ran = self.handle.0.spawned.borrow_mut().take();
+        // Their destructors may spawn: nothing is borrowed here.
+        drop(never_ran);
     }
 }
 
@@ -167,6 +182,10 @@ struct Shared {
     wakeups: Arc<Wakeups>,
     buffers: Buffers,
     rescues: Cell<u64>,
+    /// How often the loop has looked at its links.
+    looks: Cell<u64>,
+    contains_panics: Cell<bool>,
+    panics: Cell<u64>,
 }
 
 impl Handle {
@@ -178,8 +197,19 @@ impl Handle {
 
     /// Runs `task` whenever the driver is driven. It ends with itself or with the driver, which drops it.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let task: LocalBoxFuture<'static, ()> = if self.0.contains_panics.get() {
+            let handle = self.clone();
+            // What a task shared with others is plain data behind cells; no unsafe code rests on it.
+            Box::pin(AssertUnwindSafe(task).catch_unwind().map(move |outcome| {
+                if outcome.is_err() {
+                    handle.0.panics.set(handle.0.panics.get() + 1);
+                }
+            }))
+        } else {
+            Box::pin(task)
+        };
         if let Some(spawned) = self.0.spawned.borrow_mut().as_mut() {
-            spawned.push(Box::pin(task));
+            spawned.push(task);
             self.0.wakeups.set(TASKS);
         }
     }
@@ -208,6 +238,16 @@ impl Handle {
         self.0.rescues.get()
     }
 
+    /// Tasks that panicked, where [`Driver::contain_panics`] was asked for. Anything but zero is a defect in a task.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.0.panics.get()
+    }
+
+    pub(crate) fn looks(&self) -> u64 {
+        self.0.looks.get()
+    }
+
     pub(crate) fn count_rescue(&self) {
         self.0.rescues.set(self.0.rescues.get() + 1);
     }
@@ -229,4 +269,17 @@ impl Handle {
             tasks.extend(spawned.drain(..));
         }
     }
+}
+
+/// Lets every other task that is ready run before the caller goes on.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -85,6 +85,8 @@ pub async fn accept<S: Storage + 'static>(
     if !allow.permits(&peer) {
         // It proved its key and knows ours: it may be told that it is not wanted, so that a person can mend it.
         session.close(CloseCode::NOT_ALLOWED);
+        // Until it is gone it costs a descriptor: the caller counts it as long. `linger` bounds the wait.
+        session.closed().await;
         return Err(HandshakeFailure::NotAllowed(peer));
     }
     Ok(session)
@@ -122,6 +124,7 @@ async fn exchange(
             return Ok(());
         }
         let room = buffer.len().min(UNAUTHENTICATED_BYTES - read_in_all);
+        debug_assert!(room > 0, "the handshake refuses a peer long before");
         let read = match link.read(&mut buffer[..room]).await {
             Ok(0) => return Err(handshake.link_ended().into()),
             Ok(read) => read,

@@ -28,11 +28,13 @@ mod timers;
 pub mod virtual_time;
 mod wakeups;
 
-pub use executor::{Driver, Handle, Park};
+pub use executor::{Driver, Handle, Park, yield_now};
 pub use handshake::{HandshakeFailure, accept, dial};
 pub use link::Link;
 pub use pipe::{PipeEnd, pipe};
-pub use session::{Incoming, IncomingStreams, Session, SessionEnd, SessionOptions, TrafficSnapshot};
+pub use session::{
+    Incoming, IncomingStreams, OpenError, Session, SessionEnd, SessionOptions, TrafficSnapshot,
+};
 pub use stream::{Stream, StreamEnd};
 pub use time::{Clock, Instant};
 pub use timers::{Elapsed, Sleep};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
+use vatmux_mux::CloseCode;
 use vatmux_noise::{MAX_PLAINTEXT, PREFIX_LEN, RecordError, Records};
 
 use crate::buffers::BUFFER_BYTES;
@@ -25,9 +26,12 @@ pub(crate) struct Pump {
     incoming: Option<Window>,
     outgoing: Option<Window>,
     tick: Sleep,
+    retiring: Option<Sleep>,
     arrival: Option<Arc<Arrival>>,
     /// The last read found nothing: the link owes a wake-up.
     awaiting: bool,
+    /// How often the loop had looked at its links when a tick was due and the link owed a wake-up.
+    suspected_at: Option<u64>,
     state: State,
 }
 
@@ -84,8 +88,10 @@ impl Pump {
             incoming,
             outgoing: None,
             tick,
+            retiring: None,
             arrival: None,
             awaiting: false,
+            suspected_at: None,
             state: State::Running,
         };
         // Records that came along with the handshake's last message.
@@ -99,6 +105,7 @@ impl Pump {
     /// what is sent next should be chosen as late as possible.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.keep_time(cx);
+        self.retire(cx);
         self.inner.dispatch();
         let sent = self.send(cx);
         let received = if self.inner.end().is_none() { self.receive(cx) } else { Ok(Step::Idle) };
@@ -113,6 +120,8 @@ impl Pump {
             }
             (_, Err(end)) => {
                 let link_is_gone = matches!(end, SessionEnd::LinkCut { .. } | SessionEnd::Link { .. });
+                // What the application still has to say is not for a link that somebody meddles with.
+                self.inner.engine.borrow_mut().close(CloseCode::INTERNAL);
                 self.inner.over(end);
                 if link_is_gone {
                     return Poll::Ready(());
@@ -129,6 +138,16 @@ impl Pump {
         Poll::Pending
     }
 
+    /// Closes a session that nobody holds any more, when its streams have delivered what they had finished.
+    fn retire(&mut self, cx: &mut Context<'_>) {
+        let Some(latest) = self.inner.retiring.get() else { return };
+        let inner = &self.inner;
+        let timer = self.retiring.get_or_insert_with(|| inner.handle.sleep_until(latest));
+        if inner.engine.borrow().is_idle() || Pin::new(timer).poll(cx).is_ready() {
+            inner.close(CloseCode::GOING_AWAY);
+        }
+    }
+
     /// Keepalive: tells the engine the time when it asked to be told.
     fn keep_time(&mut self, cx: &mut Context<'_>) {
         loop {
@@ -138,20 +157,31 @@ impl Pump {
             if Pin::new(&mut self.tick).poll(cx).is_pending() {
                 return;
             }
-            self.look_for_missed_wake_up(cx);
+            if self.owes_wake_up() {
+                // A tick that came while the thread was busy proves nothing: the loop must look at its links first.
+                let looks = self.inner.handle.looks();
+                if *self.suspected_at.get_or_insert(looks) == looks {
+                    cx.waker().wake_by_ref();
+                    return;
+                }
+            }
+            self.suspected_at = None;
+            self.listen_once_more(cx);
             let now = self.inner.ticks();
             self.inner.engine.borrow_mut().handle_timeout(now);
             self.inner.check_end();
         }
     }
 
-    /// Bytes that are there although the link announced none are a wake-up that was missed.
-    fn look_for_missed_wake_up(&mut self, cx: &Context<'_>) {
-        if self.owes_wake_up() {
+    /// Any byte is life: what has arrived is heard before the silence is judged. Bytes that are there although the link
+    /// announced none are a wake-up that was missed.
+    fn listen_once_more(&mut self, cx: &Context<'_>) {
+        let missed = self.owes_wake_up();
+        if missed {
             self.link.recheck();
-            if self.read(cx) == Ok(Step::Moved) {
-                self.inner.handle.count_rescue();
-            }
+        }
+        if self.read(cx) == Ok(Step::Moved) && missed {
+            self.inner.handle.count_rescue();
         }
     }
 

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use vatmux_mux::{
-    CloseCode, End, Event, Hello, Limits, LimitsError, OpenError, Priority, ResetCode, Role, Storage,
-    StreamId, StreamName, Ticks, Violation,
+    CloseCode, End, Event, Hello, Limits, LimitsError, Priority, ResetCode, Role, Storage, StreamId,
+    StreamName, Ticks, Violation,
 };
 use vatmux_noise::{NodeId, RecordError, Records, Suite};
 
@@ -28,7 +28,7 @@ pub struct SessionOptions {
     pub suite: Suite,
     /// Bounds of the multiplexer; their worst case in bytes is stated with them. Default: [`Limits::HOST`].
     pub limits: Limits,
-    /// How long one keepalive tick is. With the default limits a peer is pinged after three silent ticks and
+    /// How long one keepalive tick is, at least a millisecond (less counts as that). With the default limits a peer is pinged after three silent ticks and
     /// given up after nine. Default: one second.
     pub tick: Duration,
     /// How long a session that is over waits for its last frame to leave and for the peer to hang up.
@@ -82,9 +82,21 @@ pub enum SessionEnd {
     },
 }
 
+/// Why a stream was not opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The session is over.
+    #[error("{0}")]
+    Session(SessionEnd),
+    /// The session has no room for it.
+    #[error("{0}")]
+    Engine(#[from] vatmux_mux::OpenError),
+}
+
 /// An authenticated session with one peer. Clones share it.
 ///
-/// When the last clone and the last stream are gone, the session closes by itself.
+/// When the last clone and the last stream are gone, the session closes by itself: once what its streams had
+/// finished has left, or after [`SessionOptions::linger`].
 #[derive(Clone)]
 pub struct Session {
     inner: Rc<Inner>,
@@ -97,7 +109,7 @@ struct OpenGuard(Weak<Inner>);
 impl Drop for OpenGuard {
     fn drop(&mut self) {
         if let Some(inner) = self.0.upgrade() {
-            inner.close(CloseCode::GOING_AWAY);
+            inner.retire();
         }
     }
 }
@@ -136,6 +148,7 @@ impl Session {
             closed: RefCell::default(),
             end: RefCell::default(),
             link_down: Cell::new(false),
+            retiring: Cell::new(None),
             traffic: Traffic::default(),
         });
         let session = Self { inner: inner.clone(), guard: Rc::new(OpenGuard(Rc::downgrade(&inner))) };
@@ -152,9 +165,12 @@ impl Session {
     /// Opens a stream. No round trip: bytes may be written at once; a peer that does not want the stream
     /// resets it.
     pub fn open(&self, name: &StreamName, priority: Priority) -> Result<Stream, OpenError> {
+        if let Some(end) = self.inner.end() {
+            return Err(OpenError::Session(end));
+        }
         let opened = self.inner.engine.borrow_mut().open(name, priority);
         self.inner.poke();
-        opened.map(|id| Stream::new(self.clone(), id))
+        Ok(Stream::new(self.clone(), opened?))
     }
 
     /// The streams that the peer opens, in order. It does not keep the session open.
@@ -270,7 +286,7 @@ impl IncomingStreams {
                 *self.inner.accepting.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            // The peer may have reset it while it waited here: then it has no name any more.
+            // The engine may have turned it away while it waited here: then it has no name any more.
             let name = self.inner.engine.borrow().name(id).cloned();
             if let Some(name) = name {
                 return Poll::Ready(Some(Incoming { session, id, name, priority, answered: false }));
@@ -353,6 +369,8 @@ pub(crate) struct Inner {
     closed: RefCell<Vec<Waker>>,
     end: RefCell<Option<SessionEnd>>,
     link_down: Cell<bool>,
+    /// When the session closes at the latest, once nobody holds it any more.
+    pub(crate) retiring: Cell<Option<Instant>>,
     pub(crate) traffic: Traffic,
 }
 
@@ -361,15 +379,19 @@ impl Inner {
         self.end.borrow().clone()
     }
 
+    fn tick(&self) -> Duration {
+        self.options.tick.max(Duration::from_millis(1))
+    }
+
     /// The present in keepalive ticks.
     pub(crate) fn ticks(&self) -> Ticks {
         let elapsed = self.handle.now().saturating_since(self.started);
-        Ticks((elapsed.as_nanos() / self.options.tick.as_nanos().max(1)) as u64)
+        Ticks((elapsed.as_nanos() / self.tick().as_nanos()) as u64)
     }
 
     /// When a tick begins.
     pub(crate) fn instant_of(&self, ticks: Ticks) -> Instant {
-        let tick_nanos = u64::try_from(self.options.tick.as_nanos()).unwrap_or(u64::MAX);
+        let tick_nanos = u64::try_from(self.tick().as_nanos()).unwrap_or(u64::MAX);
         self.started + Duration::from_nanos(tick_nanos.saturating_mul(ticks.0))
     }
 
@@ -386,7 +408,13 @@ impl Inner {
         }
     }
 
-    fn close(&self, code: CloseCode) {
+    /// Nobody holds the session any more: it closes when nothing is left to send.
+    fn retire(&self) {
+        self.retiring.set(Some(self.handle.now() + self.options.linger));
+        self.wake_pump();
+    }
+
+    pub(crate) fn close(&self, code: CloseCode) {
         if self.end().is_none() {
             self.engine.borrow_mut().close(code);
             self.over(SessionEnd::ClosedHere(code));
@@ -404,7 +432,7 @@ impl Inner {
                 End::Violation(violation) => SessionEnd::Violation(violation),
                 End::KeepaliveTimeout => {
                     let ticks = u32::try_from(self.options.limits.dead_after_ticks.0).unwrap_or(u32::MAX);
-                    SessionEnd::Silent(self.options.tick.saturating_mul(ticks))
+                    SessionEnd::Silent(self.tick().saturating_mul(ticks))
                 }
             });
         }
@@ -448,7 +476,8 @@ impl Inner {
                 Some(Event::Readable(id)) => self.wake_stream(id, true, false),
                 Some(Event::Writable(id)) => self.wake_stream(id, false, true),
                 Some(Event::Reset(id, _)) => self.wake_stream(id, true, true),
-                Some(Event::Opened(_) | Event::Ended) => {}
+                Some(Event::Ended) => self.check_end(),
+                Some(Event::Opened(_)) => {}
             }
         }
     }

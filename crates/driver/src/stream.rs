@@ -130,9 +130,13 @@ impl AsyncWrite for Stream {
                 Poll::Pending
             }
             Err(WriteError::Reset(code)) => Poll::Ready(Err(StreamEnd::Reset(code).into())),
-            Err(
-                WriteError::Finished | WriteError::Unknown | WriteError::NotAccepted | WriteError::Ended(_),
-            ) => Poll::Ready(Err(StreamEnd::ClosedHere.into())),
+            Err(WriteError::Ended(_)) => {
+                inner.check_end();
+                Poll::Ready(Err(self.session_end().unwrap_or(StreamEnd::ClosedHere).into()))
+            }
+            Err(WriteError::Finished | WriteError::Unknown | WriteError::NotAccepted) => {
+                Poll::Ready(Err(StreamEnd::ClosedHere.into()))
+            }
         }
     }
 

@@ -217,3 +217,27 @@ fn a_pipe_whose_other_end_is_gone_says_so() {
         })
         .unwrap();
 }
+
+#[test]
+fn a_destructor_of_a_task_that_never_ran_may_spawn() {
+    struct Spawns(vatmux_driver::Handle);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            self.0.spawn(async {});
+        }
+    }
+    let (driver, _) = virtual_time::driver();
+    let spawns = Spawns(driver.handle());
+    driver.handle().spawn(async move { drop(spawns) });
+    drop(driver);
+}
+
+#[test]
+fn a_panic_ends_its_task_alone_where_that_was_asked_for() {
+    let (driver, _) = virtual_time::driver();
+    let mut driver = driver.contain_panics();
+    let handle = driver.handle();
+    handle.spawn(async { panic!("a defect in a task, on purpose") });
+    driver.drive_until(handle.sleep(HOUR)).unwrap();
+    assert_eq!(handle.panics(), 1);
+}

@@ -548,3 +548,75 @@ fn no_more_than_four_kibibytes_are_read_from_a_stranger() {
         assert!(meddling.borrow().read_bytes <= 4096, "{} bytes", meddling.borrow().read_bytes);
     }
 }
+
+#[test]
+fn a_session_that_its_own_refusals_end_is_over_for_everybody() {
+    let (mut driver, _) = virtual_time::driver();
+    let (dialed, accepted, meddling) = meddled(&mut driver);
+    let handle = driver.handle();
+    let unwanted = name("unwanted");
+    driver
+        .drive_until(async {
+            let mut incoming = accepted.incoming();
+            let mut offers = Vec::new();
+            // As many resets as a tick allows, and a few that are refused when the peer has fallen silent.
+            for round in 0..18 {
+                let count = if round < 17 { 60 } else { 10 };
+                let mut streams: Vec<_> =
+                    (0..count).map(|_| dialed.open(&unwanted, Priority::FIRST).unwrap()).collect();
+                for _ in 0..count {
+                    offers.push(incoming.next().await.unwrap());
+                }
+                if round < 17 {
+                    offers.drain(..).for_each(|offer| offer.refuse(ResetCode::NO_SUCH_SERVICE));
+                    for stream in &mut streams {
+                        stream.read(&mut [0; 1]).await.unwrap_err();
+                    }
+                } else {
+                    let so_far = meddling.borrow().read_bytes;
+                    meddling.borrow_mut().stall_reads_at = Some(so_far);
+                    meddling.borrow_mut().block_writes = true;
+                    offers.drain(..).for_each(|offer| offer.refuse(ResetCode::NO_SUCH_SERVICE));
+                    handle.sleep(Duration::from_secs(5)).await;
+                }
+            }
+        })
+        .unwrap();
+    assert!(matches!(accepted.end(), Some(SessionEnd::Violation(_))), "{:?}", accepted.end());
+}
+
+#[test]
+fn what_was_finished_arrives_although_everything_was_dropped() {
+    let (mut driver, _) = virtual_time::driver();
+    // More than the first window: some of it has to wait for credit.
+    let sent = some_bytes(200_000);
+    let (dialed, accepted) = connected(&mut driver, 4096);
+    let received = driver
+        .drive_until(async {
+            let mut stream = dialed.open(&name("last-words"), Priority::FIRST).unwrap();
+            stream.write_all(&sent).await.unwrap();
+            stream.close().await.unwrap();
+            drop(stream);
+            drop(dialed);
+            let mut theirs = accepted.incoming().next().await.unwrap().accept();
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).await.unwrap();
+            received
+        })
+        .unwrap();
+    assert!(received == some_bytes(200_000));
+    let end = driver.drive_until(accepted.closed()).unwrap();
+    assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::GOING_AWAY));
+}
+
+#[test]
+fn nothing_can_be_opened_on_a_link_that_was_cut() {
+    let (mut driver, _) = virtual_time::driver();
+    let (dialed, accepted, meddling) = meddled(&mut driver);
+    let so_far = meddling.borrow().read_bytes;
+    meddling.borrow_mut().cut_reads_at = Some(so_far);
+    let _kept = one_record(&mut driver, &accepted);
+    let end = driver.drive_until(dialed.closed()).unwrap();
+    let error = dialed.open(&name("late"), Priority::FIRST).err().unwrap();
+    assert_eq!(error, vatmux_driver::OpenError::Session(end));
+}

@@ -68,7 +68,7 @@ pub(crate) async fn connect(
         match endpoint {
             Endpoint::Tcp { host, port } => connect_tcp(reactor, endpoint, host, *port).await,
             #[cfg(unix)]
-            Endpoint::Unix(path) => UnixStream::connect(path)
+            Endpoint::Unix(path) => connect_unix(path)
                 .and_then(|stream| SocketLink::new(reactor, stream))
                 .map(|link| Box::new(link) as Box<dyn Link>)
                 .map_err(|error| DialError::Connect { endpoint: endpoint.clone(), error }),
@@ -146,6 +146,20 @@ async fn connect_to(reactor: &Reactor, address: SocketAddr) -> io::Result<Socket
         .await?;
     }
     Ok(SocketLink::from_watched(socket))
+}
+
+/// `connect` on a Unix socket blocks while the listener's queue is full, and no deadline of ours would end that.
+#[cfg(unix)]
+pub(crate) fn connect_unix(path: &std::path::Path) -> io::Result<UnixStream> {
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&socket2::SockAddr::unix(path)?).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(io::ErrorKind::WouldBlock, "its queue of callers is full; try again later")
+        }
+        _ => error,
+    })?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
 }
 
 fn connect_is_under_way(error: &io::Error) -> bool {

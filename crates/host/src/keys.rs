@@ -69,6 +69,10 @@ pub fn load_or_create(path: &Path) -> Result<SecretKey, KeyError> {
 /// Reads the key in `path`.
 pub fn load(path: &Path) -> Result<SecretKey, KeyError> {
     let failed = |error| KeyError::Io { what: "read", path: path.to_owned(), error };
+    // Opening a FIFO would wait for a writer.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(KeyError::Contents { path: path.to_owned() });
+    }
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {

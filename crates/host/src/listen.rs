@@ -84,13 +84,26 @@ fn bind_tcp(host: &str, port: u16) -> io::Result<Listener> {
 
 /// Removes the socket's file when the listener is gone, so that the next one finds the place free.
 #[cfg(unix)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Another listener may have taken the path over: its file is not ours to remove.
+    identity: (u64, u64),
+}
 
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+/// Which file a path names just now: its device and inode.
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(unix)]
@@ -104,7 +117,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
         outcome => outcome?,
     };
     listener.set_nonblocking(true)?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
     Ok(Listener { socket: BoundSocket::Unix(listener, file), local: Endpoint::Unix(path.to_owned()) })
 }
 
@@ -114,7 +127,8 @@ fn nobody_listens(path: &Path) -> bool {
 
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     is_socket
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && crate::dial::connect_unix(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// A connection on its way from the accepting thread to a worker.

@@ -14,7 +14,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, Map, Shared, join_all, select};
 use futures::{FutureExt, StreamExt};
 use vatmux_driver::{
-    Driver, Handle, HandshakeFailure, Link, PipeEnd, Session, SessionEnd, SessionOptions, pipe,
+    Driver, Handle, HandshakeFailure, Link, PipeEnd, Session, SessionEnd, SessionOptions, pipe, yield_now,
 };
 use vatmux_mux::{CloseCode, HeapStorage, Priority};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
@@ -46,6 +46,8 @@ pub enum NodeEvent {
     Dropped(Bound),
     /// The system refused to accept a link; the node tries again shortly.
     AcceptFailed(io::Error),
+    /// A worker thread is gone, with its sessions.
+    WorkerDied,
 }
 
 /// A bound that made a node drop a link.
@@ -65,6 +67,7 @@ impl fmt::Display for NodeEvent {
             Self::Refused(failure) => write!(f, "refused a link: {failure}"),
             Self::Dropped(Bound::Unauthenticated) => f.write_str("dropped a link: too many unknown callers"),
             Self::Dropped(Bound::Sessions) => f.write_str("dropped a link: too many sessions"),
+            Self::WorkerDied => f.write_str("a worker thread died"),
             Self::AcceptFailed(error) => write!(f, "cannot accept a link: {error}"),
         }
     }
@@ -386,7 +389,7 @@ fn thread_driver() -> io::Result<(Driver, Reactor)> {
     keep_freed_buffers();
     let clock = MonotonicClock::default();
     let reactor = Reactor::new(clock)?;
-    Ok((Driver::new(clock, reactor.clone().into_park()), reactor))
+    Ok((Driver::new(clock, reactor.clone().into_park()).contain_panics(), reactor))
 }
 
 /// Prepares the accepting thread; what it returns runs until the node stops.
@@ -399,7 +402,7 @@ fn run_acceptor(
 ) -> io::Result<impl FnOnce() + use<>> {
     let (mut driver, reactor) = thread_driver()?;
     let handle = driver.handle();
-    let door = Rc::new(Door { state: state.clone(), workers });
+    let door = Rc::new(Door { state: state.clone(), workers: RefCell::new(workers) });
     for listener in listeners {
         let listener = WatchedListener::new(&reactor, listener)?;
         handle.spawn(accept_links(listener, door.clone(), handle.clone()));
@@ -419,7 +422,7 @@ fn run_acceptor(
 /// Where links come in.
 struct Door {
     state: Arc<NodeState>,
-    workers: Vec<WorkerPort>,
+    workers: RefCell<Vec<WorkerPort>>,
 }
 
 impl Door {
@@ -430,11 +433,20 @@ impl Door {
             (self.state.on_event)(NodeEvent::Dropped(Bound::Unauthenticated));
             return;
         };
-        let idlest = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
-        if let Some(worker) = idlest {
+        let mut workers = self.workers.borrow_mut();
+        let (mut accepted, mut unauthenticated) = (accepted, unauthenticated);
+        while let Some((number, worker)) =
+            workers.iter().enumerate().min_by_key(|(_, worker)| worker.load.load(Ordering::Relaxed))
+        {
             let load = Load::add(&worker.load);
-            // A worker ends only with the node.
-            let _ = worker.mailbox.unbounded_send(Arrival { accepted, unauthenticated, load });
+            match worker.mailbox.unbounded_send(Arrival { accepted, unauthenticated, load }) {
+                Ok(()) => return,
+                Err(refused) => {
+                    Arrival { accepted, unauthenticated, .. } = refused.into_inner();
+                    workers.swap_remove(number);
+                    (self.state.on_event)(NodeEvent::WorkerDied);
+                }
+            }
         }
     }
 }
@@ -442,7 +454,11 @@ impl Door {
 async fn accept_links(listener: WatchedListener, door: Rc<Door>, handle: Handle) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => door.admit(accepted),
+            Ok(accepted) => {
+                door.admit(accepted);
+                // Callers may come faster than they are let in: whoever stops the node must have a turn, too.
+                yield_now().await;
+            }
             // The caller hung up before it was accepted: its loss.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -470,6 +486,7 @@ fn run_worker(
         services: Rc::new(services),
         peers: RefCell::default(),
         next_peer: Cell::new(0),
+        stopping: Cell::new(false),
         state: state.clone(),
     });
     Ok(move || {
@@ -493,6 +510,8 @@ struct Worker {
     services: Rc<Services>,
     peers: RefCell<BTreeMap<u64, Peer>>,
     next_peer: Cell<u64>,
+    /// The node stops: whoever comes now is turned away.
+    stopping: Cell<bool>,
 }
 
 impl Worker {
@@ -509,12 +528,19 @@ impl Worker {
                 return;
             }
         };
-        drop(unauthenticated);
         let Some(place) = Place::take(state, |state| &state.sessions, state.max_sessions) else {
             session.close(CloseCode::OVERLOADED);
+            // Until it is gone it keeps its place among the strangers.
+            session.closed().await;
             (state.on_event)(NodeEvent::Dropped(Bound::Sessions));
             return;
         };
+        drop(unauthenticated);
+        if self.stopping.get() {
+            session.close(CloseCode::GOING_AWAY);
+            session.closed().await;
+            return;
+        }
         let peer = Peer::new(session, self.services.clone(), state.vat_options.clone());
         (state.on_event)(NodeEvent::Connected(peer.node_id()));
         let number = self.next_peer.get();
@@ -548,6 +574,7 @@ impl Worker {
     }
 
     async fn close_all(&self) {
+        self.stopping.set(true);
         let peers = std::mem::take(&mut *self.peers.borrow_mut());
         join_all(peers.into_values().map(|peer| async move {
             peer.close(CloseCode::GOING_AWAY);

@@ -38,6 +38,9 @@ pub struct Options {
     /// go of the entry of a call that was canceled: each costs about 300 bytes until the vat ends. Default:
     /// 65,536, which is 20 MiB.
     pub max_canceled_calls: usize,
+    /// How many vats one peer may have this side serve at once, over all services; what it opens beyond is reset as
+    /// `OVERLOADED`. The worst case of a peer is this many times that of a vat. Default: 32.
+    pub max_served_vats: usize,
     /// How long a vat that ended tries to get its last bytes out and to hear the peer's end of the stream.
     /// Default: 5 s.
     pub linger: Duration,
@@ -55,6 +58,7 @@ impl Default for Options {
             send_stall: Duration::from_secs(30),
             max_expired_calls: 1_024,
             max_canceled_calls: 65_536,
+            max_served_vats: 32,
             linger: Duration::from_secs(5),
         }
     }

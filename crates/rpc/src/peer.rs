@@ -1,11 +1,12 @@
 //! A node that we have a session with: what it offers us, and what it gets of ours.
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
 use capnp::capability::FromClientHook;
-use vatmux_driver::{Incoming, Session, SessionEnd};
-use vatmux_mux::{CloseCode, NameError, OpenError, Priority, ResetCode, StreamName};
+use vatmux_driver::{Incoming, OpenError, Session, SessionEnd};
+use vatmux_mux::{CloseCode, NameError, Priority, ResetCode, StreamName};
 use vatmux_noise::NodeId;
 
 use crate::{Options, Remote, Services, Vat};
@@ -34,7 +35,7 @@ pub enum ConnectError {
     #[error("no stream for service {service}: {reason}")]
     Open {
         /// What was asked for.
-        service: StreamName,
+        service: String,
         /// Why there is none, and whether there may be one later.
         reason: OpenError,
     },
@@ -48,10 +49,11 @@ impl Peer {
         let options = Rc::new(options);
         let mut incoming = session.incoming();
         let accepted_with = options.clone();
+        let served = Rc::new(Cell::new(0));
         session.handle().spawn(async move {
             // It does not keep the session open: whoever is called does, by the stream.
             while let Some(stream) = incoming.next().await {
-                accept(stream, &services, &accepted_with);
+                accept(stream, &services, &accepted_with, &served);
             }
         });
         Self { session, options }
@@ -77,7 +79,7 @@ impl Peer {
         let stream = self
             .session
             .open(&name, priority)
-            .map_err(|reason| ConnectError::Open { service: name, reason })?;
+            .map_err(|reason| ConnectError::Open { service: name.to_string(), reason })?;
         Ok(Vat::connect(stream, service, self.session.handle(), &self.options))
     }
 
@@ -104,12 +106,15 @@ impl fmt::Debug for Peer {
     }
 }
 
-fn accept(incoming: Incoming, services: &Services, options: &Rc<Options>) {
+fn accept(incoming: Incoming, services: &Services, options: &Rc<Options>, served: &Rc<Cell<usize>>) {
     let Some(offered) = services.find(incoming.name()) else {
         return incoming.refuse(ResetCode::NO_SUCH_SERVICE);
     };
     if incoming.priority() < offered.priority {
         return incoming.refuse(ResetCode::NOT_ALLOWED);
+    }
+    if served.get() >= options.max_served_vats {
+        return incoming.refuse(ResetCode::OVERLOADED);
     }
     let service = incoming.name().clone();
     let stream = incoming.accept();
@@ -117,5 +122,11 @@ fn accept(incoming: Incoming, services: &Services, options: &Rc<Options>) {
     let bootstrap = (offered.factory)(&peer);
     let handle = peer.session.handle().clone();
     drop(peer);
-    Vat::serve(stream, service.as_str(), bootstrap, &handle, options);
+    let vat = Vat::serve(stream, service.as_str(), bootstrap, &handle, options);
+    served.set(served.get() + 1);
+    let served = served.clone();
+    handle.spawn(async move {
+        vat.wait_for_end().await;
+        served.set(served.get() - 1);
+    });
 }

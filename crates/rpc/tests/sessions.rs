@@ -10,7 +10,7 @@ use capnp::capability::{Client, FromClientHook};
 use common::{ProbeServer, Seen, echo, never, probe};
 use futures::future::{join, join_all};
 use vatmux_driver::{Driver, Handle, Session, SessionEnd, SessionOptions, accept, dial, pipe, virtual_time};
-use vatmux_mux::{CloseCode, HeapStorage, OpenError, Priority, ResetCode};
+use vatmux_mux::{CloseCode, HeapStorage, Priority, ResetCode};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 use vatmux_rpc::{ConnectError, Options, Peer, Remote, ServeError, Services, VatEnd};
 
@@ -178,7 +178,10 @@ fn when_the_session_ends_every_call_says_why() {
     nodes.run(nodes.handle.clone().sleep(Duration::from_millis(1)));
     assert_eq!((nodes.seen.probes.get(), nodes.seen.running.get()), (0, 0));
     let error = nodes.dialer.connect::<probe::Client>("probe", Priority::default()).err().unwrap();
-    assert!(matches!(error, ConnectError::Open { reason: OpenError::Ended(_), .. }), "{error}");
+    assert!(
+        matches!(error, ConnectError::Open { reason: vatmux_driver::OpenError::Session(_), .. }),
+        "{error}"
+    );
 }
 
 #[test]

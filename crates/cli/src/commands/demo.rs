@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
     let directory = directory(demo)?;
     let tree = Arc::new(Tree::open(&directory)?);
     let workspace = tempfile::tempdir().map_err(Failure::system("a temporary directory"))?;
-    let interruptible = Interruptible::new()?;
+    let interruptible = Some(Interruptible::new()?);
 
     let (server, client) = (fresh_key()?, fresh_key()?);
     let only_the_client = [client.node_id()].into_iter().collect();
@@ -61,10 +61,10 @@ pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
     let mut local = Local::new(client).map_err(Failure::system("what a node needs"))?;
     let dialer = visit::prepare(local.dialer(), arguments.timeout, Calls::Transfers);
     let (handle, me) = (local.handle(), dialer.node_id());
-    let showing =
-        visit::dial_and_work(dialer, handle, &address, |visit| show(visit, me, &directory, workspace.path()));
-    let report =
-        local.drive_until(interruptible.run(showing)).map_err(Failure::system("to wait for sockets"))??;
+    let showing = visit::dial_and_work(dialer, handle, &address, interruptible, |visit| {
+        show(visit, me, &directory, workspace.path())
+    });
+    let report = local.drive_until(showing).map_err(Failure::system("to wait for sockets"))??;
     output::print_line(&if arguments.json { report.to_json().to_string() } else { report.to_string() })
 }
 

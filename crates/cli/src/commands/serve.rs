@@ -10,7 +10,6 @@ use vatmux::packagefs::Tree;
 use vatmux::{health, packagefs};
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
 use vatmux_noise::{AllowList, SecretKey};
-use vatmux_rpc::Options;
 
 use crate::arguments::{Arguments, Serve};
 use crate::failure::Failure;
@@ -22,10 +21,6 @@ const EVENTS: usize = 1024;
 
 /// How long the last events have to be printed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// How long a reader may pause in the middle of a file before its stream is cut: the node's own calls are those that
-/// hand over the next bytes.
-const READER_PAUSE: Duration = Duration::from_mins(10);
 
 pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     if serve.allow.is_empty() && !serve.allow_anyone {
@@ -69,7 +64,6 @@ pub(crate) fn node(key: SecretKey, allow: AllowList, tree: &Arc<Tree>) -> NodeBu
     let tree = tree.clone();
     Node::builder(key)
         .allow(allow)
-        .vat_options(Options { call_deadline: READER_PAUSE, ..Options::default() })
         .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
         .serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
             packagefs::capability(tree.clone(), packagefs::Limits::default())
@@ -154,6 +148,7 @@ fn line(event: &NodeEvent, json: bool) -> String {
         NodeEvent::Ended(peer, end) => ("left", Some(peer), Some(end.to_string())),
         NodeEvent::Refused(failure) => ("refused", None, Some(failure.to_string())),
         NodeEvent::Dropped(_) => ("dropped", None, Some(event.to_string())),
+        NodeEvent::WorkerDied => ("worker_died", None, Some(event.to_string())),
         NodeEvent::AcceptFailed(error) => ("accept_failed", None, Some(error.to_string())),
     };
     json!({ "event": kind, "peer": peer.map(ToString::to_string), "detail": detail }).to_string()

@@ -142,6 +142,12 @@ impl<S: Storage> Session<S> {
         self.end
     }
 
+    /// Whether no stream is left: none open, none with something still to be sent, none held by the application.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.incoming.slots == 0 && self.outgoing.slots == 0
+    }
+
     /// Ends the session. CLOSE with `code` is the next and last thing to be transmitted: what streams have buffered is
     /// dropped, so finish them, and wait for the peer to finish its side, where it matters. What has arrived can still
     /// be read. Does nothing when the session has ended already.
