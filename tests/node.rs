@@ -391,3 +391,72 @@ fn one_peer_is_served_by_a_bounded_number_of_vats() {
     let answered = (0..1000).any(|_| ping_once(&mut local, &peer).is_ok());
     assert!(answered);
 }
+
+#[test]
+fn a_thread_that_is_busy_misses_no_wake_up() {
+    let tick = Duration::from_millis(20);
+    let options = SessionOptions { tick, ..SessionOptions::default() };
+    let (node, _events) = health_node(AllowList::Anyone, |builder| {
+        builder.session_options(options.clone()).listen(&anywhere()).unwrap()
+    });
+    let mut local = Local::new(key()).unwrap();
+    let dialer = local.dialer().session_options(options);
+    let address = address(&node);
+    let peer = local.drive_until(async { dialer.dial(&address).await }).unwrap().unwrap();
+    let handle = local.handle();
+    let remote = connect_health(&peer);
+    let (done, finished) = futures::channel::oneshot::channel();
+    handle.spawn(async move {
+        for nonce in 0..10 {
+            // A task that takes its time, as a read of a cold disk does: ticks pass, and bytes arrive meanwhile.
+            std::thread::sleep(tick * 6);
+            health::ping(&remote, nonce).await.unwrap();
+        }
+        done.send(()).unwrap();
+    });
+    local.drive_until(finished).unwrap().unwrap();
+    assert_eq!(handle.rescues(), 0);
+}
+
+#[test]
+fn all_vats_together_open_a_bounded_number_of_files() {
+    use vatmux::packagefs;
+    use vatmux::schema::packagefs_capnp::{Status, package_fs};
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    let tree = std::sync::Arc::new(packagefs::Tree::open(folder.path()).unwrap());
+    let (node, _events) = health_node(AllowList::Anyone, |builder| {
+        let builder = builder.listen(&anywhere()).unwrap();
+        builder.serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
+            packagefs::capability(tree.clone(), packagefs::Limits::default())
+        })
+    });
+    let mut local = Local::new(key()).unwrap();
+    let peer = dial(&mut local, &address(&node)).unwrap();
+    let (opened, refused) = local
+        .drive_until(async {
+            let (mut vats, mut files, mut refused) = (Vec::new(), Vec::new(), 0);
+            for _ in 0..4 {
+                let vat: Remote<package_fs::Client> =
+                    peer.connect(packagefs::SERVICE_NAME, packagefs::PRIORITY).unwrap();
+                for _ in 0..200 {
+                    let mut request = vat.open_request();
+                    request.get().set_path("file");
+                    let answer = request.send().promise.await.unwrap();
+                    match answer.get().unwrap().get_status().unwrap() {
+                        Status::Ok => files.push(answer.get().unwrap().get_file().unwrap()),
+                        Status::TooManyOpen => refused += 1,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                vats.push(vat);
+            }
+            (files.len(), refused)
+        })
+        .unwrap();
+    assert_eq!(
+        (opened, refused),
+        (packagefs::MAX_OPEN_FILES as usize, 800 - packagefs::MAX_OPEN_FILES as usize)
+    );
+}
