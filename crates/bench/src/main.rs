@@ -8,6 +8,7 @@ mod arguments;
 mod contestants;
 mod figures;
 mod files;
+mod heap;
 mod machine;
 mod noise;
 mod noise_stream;
@@ -27,8 +28,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::arguments::{Arguments, USAGE};
+use crate::heap::Heap;
 use crate::side::SIDE_ARGUMENT;
 use crate::suites::SUITES;
+
+/// Everybody in this process allocates from it.
+#[global_allocator]
+pub(crate) static HEAP: Heap = Heap::new();
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);

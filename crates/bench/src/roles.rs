@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::contestants::{raw, vatmux, yamux};
+use crate::contestants::{memory, raw, vatmux, yamux};
 use crate::relay::Relay;
 use crate::side::Bench;
 
@@ -18,6 +18,7 @@ pub(crate) enum Role {
     VatmuxReader(vatmux::Reader),
     VatmuxFetcher(vatmux::Fetcher),
     VatmuxPinger(vatmux::Pinger),
+    Memory(memory::Run),
     Relay(Relay),
 }
 
@@ -33,6 +34,7 @@ impl Role {
             Self::VatmuxReader(_) => "the vatmux client that reads",
             Self::VatmuxFetcher(_) => "the vatmux client that fetches a tree",
             Self::VatmuxPinger(_) => "the vatmux client that pings",
+            Self::Memory(_) => "the multiplexer in memory",
             Self::Relay(_) => "the relay",
         }
     }
@@ -47,6 +49,7 @@ impl Role {
             Self::VatmuxReader(role) => role.play(bench),
             Self::VatmuxFetcher(role) => role.play(bench),
             Self::VatmuxPinger(role) => role.play(bench),
+            Self::Memory(role) => role.play(bench),
             Self::Relay(role) => role.play(bench),
         }
     }

@@ -48,10 +48,28 @@ fn the_link_suite_compares_loaded_with_idle_pings() {
 }
 
 #[test]
+fn the_mux_suite_compares_with_every_peer_in_memory() {
+    let output = bench(&["mux", "--runs", "1", "--bytes", "1048576"]);
+    let ratios = ratios(&output);
+    for name in ["duplex1.vs_best_peer", "duplex100.at_64k", "echo.vs_best_peer", "open_close.vs_best_peer"] {
+        let name = format!("mux.{name}");
+        assert!(ratios.iter().any(|(ratio, value)| *ratio == name && *value > 0.0), "{name} is missing");
+    }
+    // These do not depend on the machine, nor on how fast it is.
+    for (name, most) in
+        [("allocs_per_mib", 0.0), ("idle_stream_bytes", 512.0), ("idle_session_bytes", 16_384.0)]
+    {
+        let name = format!("mux.{name}");
+        let value = ratios.iter().find(|(ratio, _)| *ratio == name).map(|(_, value)| *value);
+        assert!(value.is_some_and(|value| value <= most), "{name} is {value:?}, more than {most}");
+    }
+}
+
+#[test]
 fn an_unknown_suite_is_refused_with_the_names_of_those_there_are() {
     let output = bench(&["speed"]);
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("there is no suite `speed`; there are: packagefs, link"));
+    assert!(text(&output.stderr).contains("there is no suite `speed`; there are: packagefs, link, mux"));
 }
 
 #[test]

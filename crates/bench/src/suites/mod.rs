@@ -6,10 +6,11 @@ use crate::arguments::Arguments;
 use crate::report::Report;
 
 mod link;
+mod mux;
 mod packagefs;
 
 /// Every suite: what it is called, what it measures, who takes part.
-pub(crate) const SUITES: [Suite; 2] = [
+pub(crate) const SUITES: [Suite; 3] = [
     Suite {
         name: "packagefs",
         about: "reading one large file, and many small ones over a path of 10 ms",
@@ -29,6 +30,12 @@ pub(crate) const SUITES: [Suite; 2] = [
         about: "handshakes, and pings beside a bulk read of the same session",
         contestants: &["vatmux"],
         run: link::run,
+    },
+    Suite {
+        name: "mux",
+        about: "multiplexers in memory, both ends on one core",
+        contestants: mux::CONTESTANTS,
+        run: mux::run,
     },
 ];
 
