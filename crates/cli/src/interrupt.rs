@@ -4,15 +4,27 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use crate::failure::Failure;
 
-/// Calls `stop` each time that somebody asks the process to end, on a thread of its own. One per process.
+/// The exit status of a process that was interrupted: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Calls `stop` when somebody asks the process to end, on a thread of its own. Who asks a second time does not want to
+/// wait for an orderly end: the process exits at once. One per process.
 pub(crate) fn on_request(stop: impl Fn() + Send + 'static) -> Result<(), Failure> {
-    ctrlc::set_handler(stop)
+    let asked = AtomicBool::new(false);
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED);
+        }
+        stop();
+    };
+    ctrlc::set_handler(handler)
         .map_err(|error| Failure::System { what: "to tell of signals", error: io::Error::other(error) })
 }
 
@@ -26,7 +38,6 @@ impl Interruptible {
         let stop = Mutex::new(Some(stop));
         on_request(move || {
             let stop = stop.lock().ok().and_then(|mut stop| stop.take());
-            // The second request finds nothing left to stop.
             stop.map(|stop| stop.send(()));
         })?;
         Ok(Self(stopped))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use vatmux_driver::{Handle, HandshakeFailure, Link};
+use vatmux_driver::{Handle, HandshakeFailure, Instant, Link};
 use vatmux_noise::EntropyError;
 
 use crate::reactor::{Direction, Reactor};
@@ -64,9 +64,10 @@ pub(crate) async fn connect(
     deadline: Duration,
 ) -> Result<Box<dyn Link>, DialError> {
     let endpoint = &address.endpoint;
+    let until = handle.now() + deadline;
     let connecting = async {
         match endpoint {
-            Endpoint::Tcp { host, port } => connect_tcp(reactor, endpoint, host, *port).await,
+            Endpoint::Tcp { host, port } => connect_tcp(handle, reactor, until, host, *port).await,
             #[cfg(unix)]
             Endpoint::Unix(path) => connect_unix(path)
                 .and_then(|stream| SocketLink::new(reactor, stream))
@@ -85,22 +86,36 @@ pub(crate) async fn connect(
     }
 }
 
+/// Tries the addresses of a name in turn. Each has its share of the time that is left, so that one which swallows
+/// packets leaves some to the next; the last has all of it, and the caller's deadline.
 async fn connect_tcp(
+    handle: &Handle,
     reactor: &Reactor,
-    endpoint: &Endpoint,
+    until: Instant,
     host: &str,
     port: u16,
 ) -> Result<Box<dyn Link>, DialError> {
     let addresses =
         resolve(host, port).await.map_err(|error| DialError::Resolve { host: host.to_owned(), error })?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match connect_to(reactor, address).await {
+    let count = addresses.len();
+    for (tried, address) in addresses.into_iter().enumerate() {
+        let untried = (count - tried) as u32;
+        let outcome = if untried == 1 {
+            connect_to(reactor, address).await
+        } else {
+            let share = (until - handle.now()) / untried;
+            handle
+                .timeout(share, connect_to(reactor, address))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match outcome {
             Ok(link) => return Ok(Box::new(link)),
             Err(error) => last = error,
         }
     }
-    Err(DialError::Connect { endpoint: endpoint.clone(), error: last })
+    Err(DialError::Connect { endpoint: Endpoint::Tcp { host: host.to_owned(), port }, error: last })
 }
 
 /// Asks the system's resolver, which blocks, on a thread of its own; a literal address needs neither.

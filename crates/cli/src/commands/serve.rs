@@ -1,6 +1,7 @@
 //! `vatmux serve`
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -105,37 +106,56 @@ fn announce(node: &Node, json: bool) -> Result<(), Failure> {
 struct Reporter {
     events: mpsc::SyncSender<NodeEvent>,
     done: mpsc::Receiver<()>,
+    /// Events that there was no room for since the last line.
+    untold: Arc<AtomicU64>,
 }
 
 impl Reporter {
     fn start(json: bool) -> Result<Self, Failure> {
         let (events, told) = mpsc::sync_channel(EVENTS);
         let (finished, done) = mpsc::channel();
+        let untold = Arc::new(AtomicU64::new(0));
+        let counted = untold.clone();
         thread::Builder::new()
             .name("vatmux-events".into())
             .spawn(move || {
                 for event in told {
                     output::tell(&line(&event, json));
+                    let untold = counted.swap(0, Ordering::Relaxed);
+                    if untold > 0 {
+                        output::tell(&gap(untold, json));
+                    }
                 }
                 // Nobody waits where the last words took too long.
                 let _ = finished.send(());
             })
             .map_err(Failure::system("a thread"))?;
-        Ok(Self { events, done })
+        Ok(Self { events, done, untold })
     }
 
     /// What hears of events and never waits.
     fn listener(&self) -> impl Fn(NodeEvent) + Send + Sync + 'static {
-        let events = self.events.clone();
+        let (events, untold) = (self.events.clone(), self.untold.clone());
         move |event| {
-            // With a thousand lines unread, one more is worth less than the node's time.
-            let _ = events.try_send(event);
+            // With a thousand lines unread, one more is worth less than the node's time. It is counted.
+            if events.try_send(event).is_err() {
+                untold.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
     fn finish(self) {
         drop(self.events);
         let _ = self.done.recv_timeout(LAST_WORDS);
+    }
+}
+
+/// Says that there were more events than anybody read.
+fn gap(untold: u64, json: bool) -> String {
+    if json {
+        json!({ "event": "untold", "peer": null, "detail": format!("{untold} events") }).to_string()
+    } else {
+        format!("{untold} events were not shown: they came faster than they were read")
     }
 }
 
