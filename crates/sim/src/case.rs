@@ -190,7 +190,13 @@ impl Case {
             let most = if link_bytes < 100 { 40 } else { 3000 };
             // Most sessions live long; in some the link stalls for longer than an end has patience.
             let mortal = random.one_in(8);
-            Self::Honest(setting, (0..STEPS).map(|_| step(&mut random, most, mortal)).collect())
+            // In some the link takes a little at a time of much that waits.
+            let busy = random.one_in(4).then(|| random.pick(&[9, 12, 40, 300]));
+            let mut next = || match busy {
+                Some(room) if random.below(100) < 60 => busy_step(&mut random, room),
+                _ => step(&mut random, most, mortal),
+            };
+            Self::Honest(setting, (0..STEPS).map(|_| next()).collect())
         }
     }
 
@@ -236,6 +242,20 @@ fn step(random: &mut Random, most: u32, mortal: bool) -> Step {
         196 => Step::Stall(end, 1 + random.below(if mortal { 20 } else { 4 })),
         197..199 => Step::Wait(1 + random.below(4)),
         _ => Step::Settle,
+    }
+}
+
+/// Something waits to be sent all the time, and what is sent arrives and is read.
+fn busy_step(random: &mut Random, room: u32) -> Step {
+    let end = random.pick(&[Role::Dialer, Role::Acceptor]);
+    let nth = random.below(1 << 16);
+    match random.below(20) {
+        0..2 => Step::Use(end, Act::Write { nth, bytes: random.pick(&[3, 300]) }),
+        2 => Step::Use(end, Act::Read { nth, bytes: 3000 }),
+        3 => Step::Use(end, Act::Poll),
+        4 => Step::Transmit(end, 100),
+        5..8 => Step::Deliver(end, 10_000),
+        _ => Step::Transmit(end, room),
     }
 }
 

@@ -9,6 +9,11 @@ impl Digest {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
+    /// Another number for the same things.
+    pub(crate) const fn salted() -> Self {
+        Self(0x9ae1_6a3b_2f90_404f)
+    }
+
     pub(crate) const fn value(&self) -> u64 {
         self.0
     }
@@ -36,7 +41,7 @@ impl Digest {
         self.word(kind << 32 | u64::from(id));
     }
 
-    const fn word(&mut self, word: u64) {
+    pub(crate) const fn word(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 }

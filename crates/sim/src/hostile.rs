@@ -47,6 +47,9 @@ struct Siege<S: Storage> {
     /// The peer has sent what is no frame: where frames begin is anybody's guess.
     garbled: bool,
     violation: Option<Violation>,
+    /// PINGs sent; the last one's nonce.
+    pings: u64,
+    is_owed_a_pong: bool,
     told_of_end: bool,
     closes_sent: u32,
     record: Vec<u8>,
@@ -81,6 +84,8 @@ impl<S: Fresh> Siege<S> {
             offered: Vec::new(),
             garbled: false,
             violation: None,
+            pings: 0,
+            is_owed_a_pong: false,
             told_of_end: false,
             closes_sent: 0,
             record: vec![0; 65_519],
@@ -141,7 +146,12 @@ impl<S: Fresh> Siege<S> {
                     self.send(&Frame::Reset { stream, code: code(*nth) });
                 }
             }
-            Attack::Ping => self.send(&Frame::Ping(7)),
+            Attack::Ping => {
+                self.pings += 1;
+                self.send(&Frame::Ping(self.pings));
+                // Inside of what the victim takes for another frame, it is no PING.
+                self.is_owed_a_pong = !self.garbled;
+            }
             Attack::Pong(nonce) => self.send(&Frame::Pong(*nonce)),
             Attack::Close(nth) => self.send(&Frame::CloseSession(CloseCode(*nth))),
             Attack::Bytes(bytes) => {
@@ -365,12 +375,18 @@ impl<S: Fresh> Siege<S> {
                             end => panic!("CLOSE {code:?} without a reason: {end:?}"),
                         }
                     }
-                    Frame::OpenAck { .. } | Frame::Close { .. } | Frame::Ping(_) | Frame::Pong(_) => {}
+                    Frame::Pong(nonce) => {
+                        assert!(self.garbled || nonce == self.pings, "the newest PING is answered");
+                        self.is_owed_a_pong = false;
+                    }
+                    Frame::OpenAck { .. } | Frame::Close { .. } | Frame::Ping(_) => {}
                 }
                 control_bytes += frame.bytes();
             }
         }
         assert!(!self.victim.wants_transmit(), "there is room and something to send");
+        let lives = self.victim.end().is_none();
+        assert!(!self.is_owed_a_pong || !lives, "a PING is answered as soon as there is room");
         // OPEN, OPEN_ACK, WINDOW_UPDATE, CLOSE and RST of each stream, a refusal for each, PING, PONG and CLOSE.
         let most = STREAMS as usize * (8 + 65 + 8 + 12 + 8 + 12) + STREAMS as usize * 12 + 16 + 16 + 12;
         assert!(control_bytes <= most, "{control_bytes} bytes of control had piled up");

@@ -17,6 +17,7 @@
 
 mod case;
 mod digest;
+mod exhaustive;
 mod frames;
 mod fresh;
 mod hostile;
@@ -27,5 +28,6 @@ mod turns;
 mod world;
 
 pub use case::{Act, Attack, Case, Clock, Setting, Step};
+pub use exhaustive::{Explored, Range, explore};
 pub use random::Random;
 pub use run::{Failure, run, run_all};

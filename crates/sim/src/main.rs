@@ -29,8 +29,8 @@ fn main() -> ExitCode {
             let (count, seconds) = (seeds.end - seeds.start, start.elapsed().as_secs_f64());
             let rate = count as f64 / seconds.max(f64::MIN_POSITIVE);
             println!(
-                "{count} seeds from {} kept every promise over both storages: {seconds:.1} s, {rate:.0} per second",
-                seeds.start
+                "seeds {} to {} kept every promise over both storages: {count} in {seconds:.1} s, {rate:.0} per second",
+                seeds.start, seeds.end
             );
             ExitCode::SUCCESS
         }

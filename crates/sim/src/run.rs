@@ -50,9 +50,9 @@ impl fmt::Display for Failure {
 
 /// What the oracle said and where.
 #[derive(Clone, Debug)]
-struct Complaint {
-    text: String,
-    place: String,
+pub(crate) struct Complaint {
+    pub(crate) text: String,
+    pub(crate) place: String,
 }
 
 /// Runs the case of `seed` over each storage.
@@ -120,7 +120,7 @@ thread_local! {
 }
 
 /// Runs `claim`, and gives back the panic of an oracle or of the engine, unprinted.
-fn caught(claim: impl FnOnce()) -> Result<(), Complaint> {
+pub(crate) fn caught(claim: impl FnOnce()) -> Result<(), Complaint> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let loud = panic::take_hook();

@@ -1,7 +1,6 @@
 //! The oracle of scheduling, which sees nothing but the frames: strict between priorities, round robin inside one, and
 //! no stream that stays ready waits for more than the starvation bound.
 
-use vatmux_mux::wire::MAX_DATA_BYTES;
 use vatmux_mux::{Limits, Priority, Session, Storage, StreamId};
 
 /// A stream that this end may have to send from.
@@ -36,6 +35,7 @@ pub(crate) struct Turns {
     /// At least the bytes that other levels have sent since a level was served or became ready.
     passed_over_bytes: [u64; Priority::LEVELS],
     starvation_bytes: u64,
+    /// Of those sent so far: the bound holds for any link, and the tighter it is the more it says.
     longest_frame_bytes: u64,
     /// The level of the DATA in this output.
     level: Option<u8>,
@@ -48,7 +48,7 @@ impl Turns {
             frames: 0,
             passed_over_bytes: [0; Priority::LEVELS],
             starvation_bytes: u64::from(limits.starvation_bytes),
-            longest_frame_bytes: u64::from(limits.send_buffer_bytes).min(MAX_DATA_BYTES as u64),
+            longest_frame_bytes: 0,
             level: None,
         }
     }
@@ -105,6 +105,7 @@ impl Turns {
         let (level, served_before) = (self.turns[position].level, self.turns[position].served);
         assert_eq!(*self.level.get_or_insert(level), level, "one output carries DATA of one priority");
         assert!(self.turns[position].announced, "stream {stream} sends DATA before OPEN");
+        self.longest_frame_bytes = self.longest_frame_bytes.max(u64::from(bytes));
         let bound = self.starvation_bytes + 8 * self.longest_frame_bytes;
         let is_owed = self.passed_over_bytes[usize::from(level)] >= self.starvation_bytes;
         for other in self.turns.iter_mut().filter(|turn| turn.stream != stream) {

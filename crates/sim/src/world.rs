@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use vatmux_mux::wire::Frame;
+use vatmux_mux::wire::{Frame, HEADER_BYTES, Header};
 use vatmux_mux::{
     CloseCode, End, Event, FinishError, MIN_TRANSMIT_BYTES, OpenError, Priority, ReadError, ResetCode, Role,
     Session, Storage, StreamId, StreamName, Ticks, WriteError,
@@ -47,13 +47,13 @@ impl Truth {
 pub(crate) struct Application {
     /// Opened by itself, or accepted.
     pub(crate) held: bool,
-    opened: bool,
+    pub(crate) opened: bool,
     pub(crate) read: u64,
-    read_to_end: bool,
+    pub(crate) read_to_end: bool,
     /// Waits for an event before it reads or writes again.
     pub(crate) reader_parked: bool,
     pub(crate) writer_parked: bool,
-    reset: bool,
+    pub(crate) reset: bool,
 }
 
 /// A DATA or `WINDOW_UPDATE` frame on its way, by its place in all that its sender ever transmitted.
@@ -272,16 +272,20 @@ impl<S: Fresh> World<S> {
         let waiting = || party.streams.iter().filter(|(_, stream)| !stream.held).map(|(id, _)| *id);
         let Some(position) = (nth as usize).checked_rem(waiting().count()) else { return };
         let Some(stream) = waiting().nth(position) else { return };
-        let truth = self.truth.get_mut(&stream).expect("an opened stream");
         if refuses {
             party.session.refuse(stream, ResetCode::NO_SUCH_SERVICE).expect("it was offered");
             party.streams.remove(&stream);
-            truth.cut = [true; 2];
+            self.truth.entry(stream).or_default().cut = [true; 2];
         } else {
-            party.session.accept(stream).expect("it was offered");
-            party.streams.entry(stream).or_default().held = true;
-            truth.accepted = true;
+            self.accept(end, stream);
         }
+    }
+
+    pub(crate) fn accept(&mut self, end: usize, stream: StreamId) {
+        let party = &mut self.parties[end];
+        party.session.accept(stream).expect("it was offered");
+        party.streams.entry(stream).or_default().held = true;
+        self.truth.entry(stream).or_default().accepted = true;
     }
 
     pub(crate) fn write(&mut self, end: usize, stream: StreamId, bytes: u32) {
@@ -424,8 +428,51 @@ impl<S: Fresh> World<S> {
     }
 
     /// Whether the link takes anything from `end`.
-    fn has_room(&self, end: usize) -> bool {
+    pub(crate) fn has_room(&self, end: usize) -> bool {
         self.parties[end].backlog() < self.link_bytes
+    }
+
+    /// What `end` transmitted and the link has not delivered.
+    pub(crate) fn backlog(&self, end: usize) -> &[u8] {
+        &self.parties[end].link[self.parties[end].link_start..]
+    }
+
+    /// How many bytes there are until the next header, or the frame that it begins, has arrived.
+    pub(crate) fn next_piece(&self, end: usize) -> usize {
+        match self.next_payload(end) {
+            0 => self.backlog(end).len().min(HEADER_BYTES),
+            payload => payload,
+        }
+    }
+
+    /// How many bytes of a frame there are whose header is all that has arrived; 0 where the next frame begins.
+    pub(crate) fn next_payload(&self, end: usize) -> usize {
+        let party = &self.parties[end];
+        let mut rest = &party.link[..];
+        let mut arrived = party.link_start;
+        while let Some((header, frames)) = rest.split_first_chunk::<HEADER_BYTES>().filter(|_| arrived > 0) {
+            let length = usize::from(Header::parse(header).expect("our own header").length);
+            if arrived == HEADER_BYTES {
+                return length;
+            }
+            arrived -= HEADER_BYTES + length;
+            rest = &frames[length..];
+        }
+        0
+    }
+
+    /// Everything that `end` has to transmit, which the link never sees.
+    pub(crate) fn say_everything(&mut self, end: usize) -> Vec<u8> {
+        let session = &mut self.parties[end].session;
+        let mut said = Vec::new();
+        let mut record = [0; 256];
+        loop {
+            let bytes = session.transmit(&mut record);
+            if bytes == 0 {
+                return said;
+            }
+            said.extend_from_slice(&record[..bytes]);
+        }
     }
 
     /// Returns how many bytes `end` transmitted.
@@ -557,7 +604,7 @@ impl<S: Fresh> World<S> {
     }
 
     /// Nothing new begins, everything that can move does, woken by events alone, and nothing is left behind.
-    fn finish_all(&mut self) {
+    pub(crate) fn finish_all(&mut self) {
         for party in &mut self.parties {
             party.stalled_until = self.now;
         }
@@ -590,9 +637,36 @@ impl<S: Fresh> World<S> {
             assert_eq!(statistics.window_budget_bytes, party.session.limits().session_window_budget_bytes);
             assert!(!party.session.wants_transmit());
         }
+        self.assert_there_is_room();
     }
 
-    fn known(&self, end: usize) -> Vec<StreamId> {
+    /// A session whose streams are all gone takes as many as a new one.
+    fn assert_there_is_room(&mut self) {
+        for end in 0..2 {
+            let peer = 1 - end;
+            let limits = self.parties[peer].session.limits();
+            let room = limits.max_unaccepted_streams.min(limits.max_incoming_streams);
+            let room = room.min(self.parties[end].session.limits().max_outgoing_streams);
+            for _ in 0..room {
+                self.open(end, 0);
+            }
+            self.pump();
+            self.events(peer);
+            assert_eq!(self.known(peer).len(), room as usize, "there is no room for new streams");
+            for stream in self.known(peer) {
+                self.release(peer, stream);
+            }
+            for stream in self.known(end) {
+                self.release(end, stream);
+            }
+            self.pump();
+            for end in 0..2 {
+                self.events(end);
+            }
+        }
+    }
+
+    pub(crate) fn known(&self, end: usize) -> Vec<StreamId> {
         self.parties[end].streams.keys().copied().collect()
     }
 
@@ -604,9 +678,7 @@ impl<S: Fresh> World<S> {
                 self.events(end);
                 for stream in self.known(end) {
                     if !self.parties[end].streams[&stream].held {
-                        self.parties[end].session.accept(stream).expect("it was offered");
-                        self.parties[end].streams.entry(stream).or_default().held = true;
-                        self.truth.entry(stream).or_default().accepted = true;
+                        self.accept(end, stream);
                     }
                     self.finish(end, stream);
                     let before = self.parties[end].streams[&stream].read;
