@@ -1,13 +1,19 @@
-//! What the heap is asked for, counted once somebody wants to know.
+//! What a thread asks of the heap, counted once it wants to know.
 //!
-//! Until then an allocation costs one load more than without, so that timed runs are not slowed by being counted.
+//! Until then an allocation costs one load more than without, so that timed runs are not slowed by being counted. Other
+//! threads are left out: the one that listens to the bench allocates when it likes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The system's allocator, and the counts of this process.
+thread_local! {
+    /// Whether this thread is counted. It needs neither initialising nor dropping, which could allocate.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The system's allocator, and the counts of the threads that are counted.
 pub(crate) struct Heap {
-    counts: AtomicBool,
     allocations: AtomicU64,
     /// Wraps: what was there before counting began may be freed after.
     live_bytes: AtomicU64,
@@ -15,12 +21,13 @@ pub(crate) struct Heap {
 
 impl Heap {
     pub(crate) const fn new() -> Self {
-        Self { counts: AtomicBool::new(false), allocations: AtomicU64::new(0), live_bytes: AtomicU64::new(0) }
+        Self { allocations: AtomicU64::new(0), live_bytes: AtomicU64::new(0) }
     }
 
-    /// Counts from now on.
+    /// Counts this thread from now on.
+    #[expect(clippy::unused_self, reason = "who counts reads the counts as well")]
     pub(crate) fn count(&self) {
-        self.counts.store(true, Ordering::Relaxed);
+        COUNTED.set(true);
     }
 
     /// Blocks that were allocated, or moved to another size, since counting began.
@@ -34,7 +41,7 @@ impl Heap {
     }
 
     fn note(&self, allocations: u64, gained: usize, lost: usize) {
-        if self.counts.load(Ordering::Relaxed) {
+        if COUNTED.get() {
             self.allocations.fetch_add(allocations, Ordering::Relaxed);
             self.live_bytes.fetch_add(gained as u64, Ordering::Relaxed);
             self.live_bytes.fetch_sub(lost as u64, Ordering::Relaxed);
@@ -42,7 +49,8 @@ impl Heap {
     }
 }
 
-// SAFETY: every call goes to the system's allocator unchanged; counting touches atomics only and never allocates.
+// SAFETY: every call goes to the system's allocator unchanged; counting touches atomics and a flag of the thread, and
+// never allocates.
 #[expect(unsafe_code, reason = "the trait of allocators is unsafe")]
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
