@@ -163,6 +163,8 @@ pub enum Attack {
 impl Attack {
     /// How often the peer breaks the rules.
     pub const RUDE: u32 = 101;
+    /// An OPEN that skips so many ids does not care for the limit of streams.
+    pub const RUDE_SKIP: u32 = 9;
 }
 
 impl Case {
@@ -223,7 +225,7 @@ fn limits(random: &mut Random) -> Limits {
         max_window_bytes: random.pick(&[initial_window_bytes, RING_BYTES]),
         session_window_budget_bytes: random.pick(&[0, 500, 10_000]),
         send_buffer_bytes: random.pick(&[1, 10, 500, RING_BYTES]),
-        max_incoming_streams: STREAMS / 2,
+        max_incoming_streams: random.pick(&[1, 2, STREAMS / 2, STREAMS / 2]),
         max_outgoing_streams: STREAMS / 2,
         max_unaccepted_streams: random.pick(&[1, 2, 5]),
         starvation_bytes: random.pick(&[1, 50, 1000]),
@@ -292,6 +294,7 @@ fn attack(random: &mut Random) -> Attack {
         0..130 => Attack::Use(act(random, 3000, true)),
         130..160 => Attack::Transmit,
         160..163 => Attack::Wait(1 + random.below(3)),
+        163 if random.one_in(2) => Attack::Open { skip: Attack::RUDE_SKIP, level: 0 },
         163..200 => Attack::Open { skip: 1 + random.pick(&[0, 0, 0, 1, 7]), level: random.below(8) as u8 },
         200..220 => Attack::Acknowledge(nth),
         220..320 => {
@@ -304,6 +307,7 @@ fn attack(random: &mut Random) -> Attack {
         372..384 => Attack::Pong(random.next() % 4),
         384 if random.one_in(8) => Attack::Close(nth),
         384..399 => Attack::Ping,
+        _ if random.one_in(2) => Attack::Ping,
         _ => {
             // Header bytes are more often right than chance would have them.
             let most = random.pick(&[4, 9, 255]);

@@ -17,11 +17,14 @@ use crate::world::{byte, index};
 
 /// A stream as the peer sees it.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Seen {
     /// The victim's application may take what the peer sends: it was opened by the peer, or the peer acknowledged it.
     established: bool,
     /// The peer has not finished its direction.
     sending: bool,
+    /// The victim has not finished its own.
+    receiving: bool,
     /// Neither end has reset it.
     alive: bool,
     /// What the peer may still send.
@@ -103,6 +106,11 @@ impl<S: Fresh> Siege<S> {
                 self.victim.handle_timeout(self.now);
             }
             Attack::Open { skip, level } => {
+                let theirs = self.seen.iter().filter(|(stream, _)| !self.victim.role().opens(**stream));
+                let open = theirs.filter(|(_, seen)| seen.alive && (seen.sending || seen.receiving)).count();
+                if open as u32 >= self.victim.limits().max_incoming_streams && *skip != Attack::RUDE_SKIP {
+                    return;
+                }
                 self.next_id = self.next_id.wrapping_add(2 * skip);
                 let Some(stream) = StreamId::new(self.next_id) else { return };
                 let name = StreamName::new("siege").expect("a legal name");
@@ -111,6 +119,7 @@ impl<S: Fresh> Siege<S> {
                 let seen = Seen {
                     established: true,
                     sending: true,
+                    receiving: true,
                     alive: true,
                     credit_bytes,
                     sent_bytes: 0,
@@ -348,6 +357,7 @@ impl<S: Fresh> Siege<S> {
                         let seen = Seen {
                             established,
                             sending,
+                            receiving: true,
                             alive,
                             credit_bytes,
                             sent_bytes,
@@ -379,7 +389,12 @@ impl<S: Fresh> Siege<S> {
                         assert!(self.garbled || nonce == self.pings, "the newest PING is answered");
                         self.is_owed_a_pong = false;
                     }
-                    Frame::OpenAck { .. } | Frame::Close { .. } | Frame::Ping(_) => {}
+                    Frame::Close { stream } => {
+                        if let Some(seen) = self.seen.get_mut(&stream) {
+                            seen.receiving = false;
+                        }
+                    }
+                    Frame::OpenAck { .. } | Frame::Ping(_) => {}
                 }
                 control_bytes += frame.bytes();
             }

@@ -41,6 +41,14 @@ impl<S: Fresh> World<S> {
                     .map_or(0, |frame| frame.end - sender.delivered);
                 assert_conserved(&sender.session, session, *stream, truth.granting[receiver], partial);
             }
+            for stream in &party.lingering {
+                let one = session.stream_statistics(*stream).filter(|one| one.unsent_bytes > 0);
+                // What arrives on it is dropped, and its credit given back: the peer must come to its end.
+                assert!(
+                    one.is_none_or(|one| one.granted_bytes + one.owed_bytes == one.window_bytes),
+                    "the credit of stream {stream}, which was released: {one:?}"
+                );
+            }
             assert!(grown <= limits.session_window_budget_bytes);
             assert!(session.statistics().streams <= STREAMS);
             assert!(

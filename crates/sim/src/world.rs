@@ -86,6 +86,8 @@ pub(crate) struct Party<S: Storage> {
     /// The code that its application closed the session with.
     pub(crate) closed: Option<CloseCode>,
     told_of_end: bool,
+    /// Released, and not forgotten by the engine when last looked at.
+    pub(crate) lingering: Vec<StreamId>,
 }
 
 impl<S: Storage> Party<S> {
@@ -153,6 +155,7 @@ impl<S: Fresh> World<S> {
                 heard: Ticks::ZERO,
                 closed: None,
                 told_of_end: false,
+                lingering: Vec::new(),
             }
         };
         Self {
@@ -377,6 +380,9 @@ impl<S: Fresh> World<S> {
         let party = &mut self.parties[end];
         party.session.release(stream);
         party.streams.remove(&stream);
+        let session = &party.session;
+        party.lingering.push(stream);
+        party.lingering.retain(|stream| session.stream_statistics(*stream).is_some());
         let truth = self.truth.get_mut(&stream).expect("an opened stream");
         truth.cut[1 - end] = true;
         // What was finished is still delivered.
