@@ -460,3 +460,41 @@ fn all_vats_together_open_a_bounded_number_of_files() {
         (packagefs::MAX_OPEN_FILES as usize, 800 - packagefs::MAX_OPEN_FILES as usize)
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn callers_that_come_without_end_do_not_keep_a_node_from_stopping() {
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.sock");
+    let (node, events) = health_node(AllowList::Anyone, |builder| {
+        builder.max_unauthenticated(0).workers(1).listen(&Endpoint::Unix(path.clone())).unwrap()
+    });
+    let enough = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..6)
+        .map(|_| {
+            let (enough, path) = (enough.clone(), path.clone());
+            std::thread::spawn(move || {
+                while !enough.load(Ordering::Relaxed) {
+                    let _ = UnixStream::connect(&path);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..1000 {
+        assert!(matches!(next(&events), NodeEvent::Dropped(Bound::Unauthenticated)));
+    }
+    let (tell, stopped) = mpsc::channel();
+    let stopping = std::thread::spawn(move || {
+        drop(node);
+        tell.send(()).unwrap();
+    });
+    let in_time = stopped.recv_timeout(PATIENCE);
+    enough.store(true, Ordering::Relaxed);
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    stopping.join().unwrap();
+    in_time.expect("the node stops while callers still come");
+}
