@@ -494,7 +494,9 @@ fn callers_that_come_without_end_do_not_keep_a_node_from_stopping() {
     });
     let in_time = stopped.recv_timeout(PATIENCE);
     enough.store(true, Ordering::Relaxed);
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    for caller in callers {
+        caller.join().unwrap();
+    }
     stopping.join().unwrap();
     in_time.expect("the node stops while callers still come");
 }
