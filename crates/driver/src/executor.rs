@@ -106,7 +106,7 @@ impl Driver {
             {
                 return Ok(output);
             }
-            if flags & TASKS != 0 || self.handle.has_spawned() {
+            if flags & TASKS != 0 {
                 self.poll_tasks(&mut Context::from_waker(&task_waker));
             }
             passes += 1;
@@ -129,9 +129,7 @@ impl Driver {
         while let Poll::Ready(Some(())) = self.tasks.poll_next_unpin(cx) {
             self.handle.adopt_spawned(&mut self.tasks);
         }
-        if self.handle.has_spawned() {
-            self.wakeups.set(TASKS);
-        }
+        // What was spawned since has set the flag: the next pass adopts it.
     }
 
     fn fire_timers(&mut self) {
@@ -258,10 +256,6 @@ impl Handle {
 
     pub(crate) fn buffers(&self) -> &Buffers {
         &self.0.buffers
-    }
-
-    fn has_spawned(&self) -> bool {
-        self.0.spawned.borrow().as_ref().is_some_and(|spawned| !spawned.is_empty())
     }
 
     fn adopt_spawned(&self, tasks: &mut FuturesUnordered<LocalBoxFuture<'static, ()>>) {
