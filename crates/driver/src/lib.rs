@@ -31,7 +31,7 @@ mod wakeups;
 pub use executor::{Driver, Handle, Park, yield_now};
 pub use handshake::{HandshakeFailure, accept, dial};
 pub use link::Link;
-pub use pipe::{PipeEnd, pipe};
+pub use pipe::{PipeEnd, Room, pipe};
 pub use session::{
     Incoming, IncomingStreams, OpenError, Session, SessionEnd, SessionOptions, TrafficSnapshot,
 };

@@ -1,12 +1,13 @@
 //! A link inside one process: two ends, a bounded ring for each direction.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
+use vatmux_mux::Output;
 
 use crate::Link;
 
@@ -46,6 +47,10 @@ impl Direction {
             parked_writer: None,
         }
     }
+
+    fn room(&self) -> usize {
+        self.capacity_bytes.saturating_sub(self.bytes.len())
+    }
 }
 
 /// The lock guards plain data that no holder leaves half-changed, so a poisoned one is as good as another.
@@ -56,6 +61,73 @@ fn lock(direction: &Mutex<Direction>) -> MutexGuard<'_, Direction> {
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+impl PipeEnd {
+    /// Has `put` write into the outgoing direction, piece by piece, as much as there is room for (at least one byte),
+    /// and says how many bytes it wrote. The other end can read them afterwards. Pending when there is no room, or not
+    /// enough for `put` to write anything.
+    pub fn poll_put(
+        &mut self,
+        cx: &mut Context<'_>,
+        put: impl FnOnce(&mut Room<'_>),
+    ) -> Poll<io::Result<usize>> {
+        let mut direction = ready!(self.poll_writable(cx))?;
+        let before = direction.bytes.len();
+        put(&mut Room(&mut direction));
+        let written = direction.bytes.len() - before;
+        if written == 0 {
+            direction.parked_writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let reader = direction.parked_reader.take();
+        drop(direction);
+        wake(reader);
+        Poll::Ready(Ok(written))
+    }
+
+    /// Shows `take` what has arrived and has not been taken, or the part of it that lies in one piece, empty at the end
+    /// of the direction; what `take` says is how many bytes of it are taken.
+    pub fn poll_take(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8]) -> usize) -> Poll<()> {
+        let mut direction = lock(&self.incoming);
+        if direction.bytes.is_empty() && !direction.writer_gone {
+            direction.parked_reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let taken = take(direction.bytes.as_slices().0);
+        direction.bytes.drain(..taken);
+        let writer = direction.parked_writer.take();
+        drop(direction);
+        wake(writer);
+        Poll::Ready(())
+    }
+
+    /// The outgoing direction, once there is room in it.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<MutexGuard<'_, Direction>>> {
+        let mut direction = lock(&self.outgoing);
+        if direction.reader_gone || direction.writer_gone {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if direction.room() == 0 {
+            direction.parked_writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(direction))
+    }
+}
+
+/// The room in one direction of a [`pipe`].
+pub struct Room<'a>(&'a mut Direction);
+
+impl Output for Room<'_> {
+    fn room(&self) -> usize {
+        self.0.room()
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= self.0.room(), "more than there is room for");
+        self.0.bytes.extend(bytes);
     }
 }
 
@@ -76,20 +148,10 @@ impl AsyncRead for PipeEnd {
 
 impl AsyncWrite for PipeEnd {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let mut direction = lock(&self.outgoing);
-        if direction.reader_gone || direction.writer_gone {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
         }
-        let room = direction.capacity_bytes.saturating_sub(direction.bytes.len());
-        if room == 0 && !buf.is_empty() {
-            direction.parked_writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let written = direction.bytes.write(&buf[..buf.len().min(room)]);
-        let reader = direction.parked_reader.take();
-        drop(direction);
-        wake(reader);
-        Poll::Ready(written)
+        self.get_mut().poll_put(cx, |room| room.put(&buf[..buf.len().min(room.room())]))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

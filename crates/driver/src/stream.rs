@@ -134,9 +134,10 @@ impl AsyncWrite for Stream {
                 inner.check_end();
                 Poll::Ready(Err(self.session_end().unwrap_or(StreamEnd::ClosedHere).into()))
             }
-            Err(WriteError::Finished | WriteError::Unknown | WriteError::NotAccepted) => {
-                Poll::Ready(Err(StreamEnd::ClosedHere.into()))
-            }
+            // The driver's streams are not supplied.
+            Err(
+                WriteError::Finished | WriteError::Unknown | WriteError::NotAccepted | WriteError::Supplied,
+            ) => Poll::Ready(Err(StreamEnd::ClosedHere.into())),
         }
     }
 

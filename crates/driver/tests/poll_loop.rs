@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::io;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use vatmux_driver::{Clock, Elapsed, Instant, pipe, virtual_time};
+use vatmux_mux::Output;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -206,6 +207,47 @@ fn a_pipe_holds_no_more_than_its_capacity_and_loses_nothing() {
 }
 
 #[test]
+fn a_pipe_lends_its_room_and_what_is_in_it() {
+    let (mut driver, _) = virtual_time::driver();
+    let (mut ours, mut theirs) = pipe(7);
+    let sent: Vec<u8> = (0..10_000_u32).map(|number| (number % 251) as u8).collect();
+    let expected = sent.clone();
+    driver.handle().spawn(async move {
+        let mut left = &sent[..];
+        while !left.is_empty() {
+            // Four at a time: what has fewer bytes of room waits for more.
+            let piece = &left[..left.len().min(4)];
+            let put = poll_fn(|cx| {
+                ours.poll_put(cx, |room| {
+                    if room.room() >= piece.len() {
+                        room.put(piece);
+                    }
+                })
+            });
+            left = &left[put.await.unwrap()..];
+        }
+    });
+    let mut received = Vec::new();
+    let taking = poll_fn(|cx| {
+        loop {
+            let mut shown = 0;
+            // At most three of what is shown.
+            ready!(theirs.poll_take(cx, |bytes| {
+                shown = bytes.len();
+                assert!(shown <= 7);
+                received.extend_from_slice(&bytes[..shown.min(3)]);
+                shown.min(3)
+            }));
+            if shown == 0 {
+                return Poll::Ready(());
+            }
+        }
+    });
+    driver.drive_until(taking).unwrap();
+    assert!(received == expected);
+}
+
+#[test]
 fn a_pipe_whose_other_end_is_gone_says_so() {
     let (mut driver, _) = virtual_time::driver();
     let (mut ours, theirs) = pipe(7);
@@ -214,6 +256,8 @@ fn a_pipe_whose_other_end_is_gone_says_so() {
         .drive_until(async move {
             assert_eq!(ours.read(&mut [0; 1]).await.unwrap(), 0);
             assert_eq!(ours.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            let put = poll_fn(|cx| ours.poll_put(cx, |_| unreachable!("there is nobody to read it"))).await;
+            assert_eq!(put.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         })
         .unwrap();
 }

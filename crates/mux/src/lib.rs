@@ -81,8 +81,8 @@ pub use limits::{Limits, LimitsError};
 pub use name::{MAX_NAME_BYTES, NameError, Priority, StreamName};
 pub use ring::{Ring, StaticRing};
 pub use session::{
-    AcceptError, ConsumeError, End, Event, FinishError, MIN_TRANSMIT_BYTES, OpenError, ReadError, Session,
-    SessionStatistics, StreamStatistics, UnknownStream, WriteError,
+    AcceptError, ConsumeError, End, Event, FinishError, MIN_TRANSMIT_BYTES, OpenError, Output, ReadError,
+    Session, SessionStatistics, Sink, Source, StreamStatistics, UnknownStream, WriteError,
 };
 pub use storage::{IndexEntry, StaticStorage, Storage};
 pub use stream::Slot;

@@ -17,6 +17,17 @@ pub(crate) enum Sending {
     Finished,
 }
 
+/// How the application's bytes come to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// It may write.
+    Free,
+    /// A write was turned away since room last became free.
+    Blocked,
+    /// It has bytes to lend when the stream's turn comes.
+    Supplied,
+}
+
 /// The peer's direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receiving {
@@ -93,8 +104,7 @@ pub struct Slot<R> {
     pub(crate) handle: Handle,
     /// `OPEN_ACK` was received, or sent or queued.
     pub(crate) acknowledged: bool,
-    /// A write was turned away since room last became free.
-    pub(crate) write_blocked: bool,
+    pub(crate) writer: Writer,
     /// Both ends know that the stream is over: it no longer counts against the limit.
     pub(crate) settled: bool,
     pub(crate) reset: Reset,
@@ -124,7 +134,7 @@ impl<R> Slot<R> {
             receiving: Receiving::Open,
             handle: Handle::Held,
             acknowledged: false,
-            write_blocked: false,
+            writer: Writer::Free,
             settled: false,
             reset: Reset::No,
             round: Round::NONE,
@@ -164,7 +174,12 @@ impl<R> Slot<R> {
 impl<R: Ring> Slot<R> {
     /// Whether it is the scheduler's to send from.
     pub(crate) fn is_ready(&self) -> bool {
-        self.send_credit > 0 && !self.send.is_empty() && self.control & control::OPEN == 0
+        self.send_credit > 0 && self.has_output() && self.control & control::OPEN == 0
+    }
+
+    /// Whether there is something that it has not sent, here or with the application.
+    pub(crate) fn has_output(&self) -> bool {
+        self.writer == Writer::Supplied || !self.send.is_empty()
     }
 
     /// Becomes vacant, without memory.

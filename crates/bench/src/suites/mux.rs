@@ -10,20 +10,32 @@ use crate::report::{Column, Goal, Ratio, Report, Table};
 use crate::roles::Role;
 use crate::side::{DONE_WITHIN, Side};
 
-const RUNNERS: [(&str, Runner); 8] = [
+const RUNNERS: [(&str, Runner); 10] = [
     ("raw_tokio", Runner::RawTokio),
     ("raw_driver", Runner::RawDriver),
+    ("raw_lent", Runner::RawLent),
     ("yamux_0.13", Runner::Yamux13),
     ("yamux_0.14", Runner::Yamux14),
     ("h2_64k", Runner::H2),
     ("h2_1m", Runner::H2OneMib),
     ("vatmux_64k", Runner::VatmuxFixed),
     ("vatmux", Runner::Vatmux),
+    ("vatmux_rings", Runner::VatmuxRings),
 ];
 
 /// Who takes part, by name.
-pub(super) const CONTESTANTS: &[&str] =
-    &["raw_tokio", "raw_driver", "yamux_0.13", "yamux_0.14", "h2_64k", "h2_1m", "vatmux_64k", "vatmux"];
+pub(super) const CONTESTANTS: &[&str] = &[
+    "raw_tokio",
+    "raw_driver",
+    "raw_lent",
+    "yamux_0.13",
+    "yamux_0.14",
+    "h2_64k",
+    "h2_1m",
+    "vatmux_64k",
+    "vatmux",
+    "vatmux_rings",
+];
 
 /// Those that `vatmux` is compared with: windows grow, or are 1 MiB from the start.
 const PEERS: &[&str] = &["yamux_0.13", "yamux_0.14", "h2_64k", "h2_1m"];
@@ -64,7 +76,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
             "in memory, both ends on one thread, pipes of {PIPE_BYTES} bytes: {bytes} bytes in writes of {WRITE}, on one \
              stream and on {STREAMS}; echoes of {ECHO} bytes; heap of both ends: medians (least–greatest). Peers on tokio \
              over its duplex; vatmux is its engine on vatmux's driver over its pipe, without Noise and without the \
-             driver's streams, except in the last column"
+             driver's streams, except in the last column. It lends what it sends and takes what arrives where it lies in the \
+             pipe, as raw_lent does; vatmux_rings copies through the rings of its streams"
         ),
         columns: COLUMNS,
         rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
@@ -123,6 +136,9 @@ fn round(runner: Runner, bytes: u64, purpose: Purpose) -> Result<Figures> {
     };
     measure("duplex1_gb_per_s", duplex(1))?;
     measure("allocs_per_mib", Work::Allocations { blocks: blocks(bytes.min(SHORT_BYTES), 1) })?;
+    if runner == Runner::RawLent {
+        return Ok(figures);
+    }
     measure("echo_p50_us", Work::Echo { rounds })?;
     if matches!(runner, Runner::RawTokio | Runner::RawDriver) {
         return Ok(figures);

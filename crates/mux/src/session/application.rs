@@ -8,7 +8,7 @@ use crate::id::StreamId;
 use crate::name::{Priority, StreamName};
 use crate::ring::Ring;
 use crate::storage::Storage;
-use crate::stream::{Handle, Receiving, Reset, Sending, control, event};
+use crate::stream::{Handle, Receiving, Reset, Sending, Writer, control, event};
 
 impl<S: Storage> Session<S> {
     /// Opens a stream. It can be written to at once, within the credit that the peer's hello gave;
@@ -68,10 +68,41 @@ impl<S: Storage> Session<S> {
 
     /// Buffers as many of `bytes` as there is room for, and says how many: at least one, unless `bytes` is empty.
     pub fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError> {
-        let slot = self.find_mut(id).ok_or(WriteError::Unknown)?;
-        let (end, now) = (self.end, self.now);
+        let slot = self.writable_slot(id)?;
+        let now = self.now;
         let limit = self.limits.send_buffer_bytes as usize;
         let stream = self.slot_mut(slot);
+        if stream.writer == Writer::Supplied {
+            return Err(WriteError::Supplied);
+        }
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let written = stream.send.push(bytes, limit);
+        if written == 0 {
+            stream.writer = Writer::Blocked;
+            return Err(WriteError::Blocked);
+        }
+        stream.active_at = now.0 as u32;
+        self.holds_memory();
+        self.schedule(slot);
+        Ok(written)
+    }
+
+    /// Tells that the [`Source`](super::Source) of [`transmit_to`](Self::transmit_to) has bytes for the stream: they are
+    /// asked for whenever the stream's turn comes, behind what was written before, until the source has none. Meanwhile
+    /// nothing can be written. Does nothing on a stream that is supplied already.
+    pub fn supply(&mut self, id: StreamId) -> Result<(), WriteError> {
+        let slot = self.writable_slot(id)?;
+        self.slot_mut(slot).writer = Writer::Supplied;
+        self.schedule(slot);
+        Ok(())
+    }
+
+    /// The slot of a stream on which the application may send.
+    fn writable_slot(&mut self, id: StreamId) -> Result<u16, WriteError> {
+        let slot = self.find_mut(id).ok_or(WriteError::Unknown)?;
+        let stream = self.slot(slot);
         match stream.handle {
             Handle::Held => {}
             Handle::Offered => return Err(WriteError::NotAccepted),
@@ -83,24 +114,10 @@ impl<S: Storage> Session<S> {
         if stream.sending != Sending::Open {
             return Err(WriteError::Finished);
         }
-        if let Some(end) = end {
-            return Err(WriteError::Ended(end));
-        }
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        let written = stream.send.push(bytes, limit);
-        if written == 0 {
-            stream.write_blocked = true;
-            return Err(WriteError::Blocked);
-        }
-        stream.active_at = now.0 as u32;
-        self.holds_memory();
-        self.schedule(slot);
-        Ok(written)
+        self.end.map_or(Ok(slot), |end| Err(WriteError::Ended(end)))
     }
 
-    /// Finishes our direction: CLOSE follows what is buffered. The peer's direction stays as it is.
+    /// Finishes our direction: CLOSE follows what is buffered and supplied. The peer's direction stays as it is.
     pub fn finish(&mut self, id: StreamId) -> Result<(), FinishError> {
         let slot = self.find_mut(id).ok_or(FinishError::Unknown)?;
         let end = self.end;
@@ -120,7 +137,7 @@ impl<S: Storage> Session<S> {
             return Err(FinishError::Ended(end));
         }
         stream.sending = Sending::Finishing;
-        if stream.send.is_empty() {
+        if !stream.has_output() {
             self.queue_control(slot, control::CLOSE);
         }
         Ok(())
@@ -203,8 +220,8 @@ impl<S: Storage> Session<S> {
 
     /// The application will not come back to this stream: its id is unknown from now on.
     ///
-    /// A stream that we have not finished is reset as [`ResetCode::CANCELLED`]. Where we have, what is buffered and
-    /// CLOSE are still delivered, and the stream counts against the limits until then; where the peer has not, what it
+    /// A stream that we have not finished is reset as [`ResetCode::CANCELLED`]. Where we have, what is buffered or supplied
+    /// and CLOSE are still delivered, and the stream counts against the limits until then; where the peer has not, what it
     /// sends is dropped, and it is told by RST after our CLOSE. Does nothing on a stream that is unknown.
     pub fn release(&mut self, id: StreamId) {
         let Some(slot) = self.find_mut(id) else { return };
@@ -221,7 +238,9 @@ impl<S: Storage> Session<S> {
         let ended = self.end.is_some();
         let stream = self.slot_mut(slot);
         stream.events = 0;
-        stream.write_blocked = false;
+        if stream.writer == Writer::Blocked {
+            stream.writer = Writer::Free;
+        }
         stream.handle = Handle::Released;
         if ended {
             self.forget(slot);
@@ -257,7 +276,8 @@ impl<S: Storage> Session<S> {
     /// Room has become free in the send buffer.
     pub(super) fn writable(&mut self, slot: u16) {
         let stream = self.slot_mut(slot);
-        if core::mem::take(&mut stream.write_blocked) {
+        if stream.writer == Writer::Blocked {
+            stream.writer = Writer::Free;
             self.raise(slot, event::WRITABLE);
         }
     }

@@ -87,6 +87,10 @@ pub enum WriteError {
     /// The send buffer is full. [`Event::Writable`] says when to try again.
     #[error("the send buffer is full")]
     Blocked,
+    /// The stream is supplied: what is written would come before what its source lends. Nothing can be written until the
+    /// source has run dry.
+    #[error("the stream is supplied by a source that has not run dry")]
+    Supplied,
     /// We have finished our direction.
     #[error("this end has finished the stream")]
     Finished,

@@ -3,6 +3,7 @@
 mod application;
 mod clock;
 mod errors;
+mod lending;
 mod receive;
 mod statistics;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod transmit;
 pub use self::errors::{
     AcceptError, ConsumeError, End, Event, FinishError, OpenError, ReadError, UnknownStream, WriteError,
 };
+pub use self::lending::{Output, Sink, Source};
 use self::receive::Decoder;
 pub use self::statistics::{SessionStatistics, StreamStatistics};
 pub use self::transmit::MIN_TRANSMIT_BYTES;
@@ -27,7 +29,7 @@ use crate::name::{Priority, StreamName};
 use crate::ring::Ring;
 use crate::scheduler::Scheduler;
 use crate::storage::{IndexEntry, Storage};
-use crate::stream::{Handle, Receiving, Reset, Sending, Slot, control, event};
+use crate::stream::{Handle, Receiving, Reset, Sending, Slot, Writer, control, event};
 use crate::violation::Violation;
 
 /// The streams that one end opened.
@@ -38,6 +40,16 @@ struct Census {
     /// Those that count against the limit of the end that did not open them. Refused ones without a slot count until
     /// their RST is sent, as the end that opened them cannot know before.
     open: u32,
+}
+
+/// Where `id` is in an index, which is in ascending order. Ids are used up one after the other: where all streams since the
+/// oldest are still there, the distance to it tells.
+fn position(index: &[IndexEntry], id: StreamId) -> Option<usize> {
+    let distance = id.get().checked_sub(index.first()?.id)? as usize / 2;
+    if index.get(distance).is_some_and(|entry| entry.id == id.get()) {
+        return Some(distance);
+    }
+    index.binary_search_by_key(&id.get(), |entry| entry.id).ok()
 }
 
 /// One end of a multiplexed session over a link that carries bytes in order.
@@ -194,8 +206,7 @@ impl<S: Storage> Session<S> {
             return Some(self.recent);
         }
         let index = self.storage.index(self.opener(id));
-        let position = index.binary_search_by_key(&id.get(), |entry| entry.id).ok()?;
-        index.get(position).map(|entry| entry.slot)
+        index.get(position(index, id)?).map(|entry| entry.slot)
     }
 
     fn find_mut(&mut self, id: StreamId) -> Option<u16> {
@@ -235,7 +246,7 @@ impl<S: Storage> Session<S> {
         stream.receiving = Receiving::Open;
         stream.handle = handle;
         stream.acknowledged = false;
-        stream.write_blocked = false;
+        stream.writer = Writer::Free;
         stream.settled = false;
         stream.reset = Reset::No;
         stream.round = Round::NONE;
@@ -280,6 +291,9 @@ impl<S: Storage> Session<S> {
         self.control.remove(slots, slot);
         let stream = &mut slots[usize::from(slot)];
         stream.control = 0;
+        if stream.writer == Writer::Supplied {
+            stream.writer = Writer::Free;
+        }
         stream.send.release();
     }
 
@@ -346,7 +360,7 @@ impl<S: Storage> Session<S> {
         self.growth.give_back(grown);
         self.stray_credit_bytes = self.stray_credit_bytes.saturating_add(u64::from(stray));
 
-        if let Ok(position) = self.storage.index(opener).binary_search_by_key(&id.get(), |entry| entry.id) {
+        if let Some(position) = position(self.storage.index(opener), id) {
             self.storage.index_remove(opener, position);
         }
         let settled = self.slot(slot).settled;

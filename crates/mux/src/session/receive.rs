@@ -3,6 +3,7 @@
 //! A header is checked as soon as it is whole, a control frame when its payload is, and only then does anything change.
 //! The payload of DATA goes straight into its stream's ring, once its header has been checked against the credit.
 
+use super::lending::{Rings, Sink};
 use super::{End, Session};
 use crate::budget::{BudgetKind, SMALL_DATA_BYTES};
 use crate::code::ResetCode;
@@ -66,6 +67,13 @@ impl<S: Storage> Session<S> {
     /// The first violation ends the session; it is returned by this call and all later ones. After any other end,
     /// input is ignored.
     pub fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation> {
+        self.receive_into(input, now, &mut Rings)
+    }
+
+    /// [`receive`](Self::receive), with the DATA of streams whose ring is empty shown to `sink` first.
+    ///
+    /// [`Event::Readable`](super::Event::Readable) comes only for what the sink leaves, and for the peer's end.
+    pub fn receive_into(&mut self, input: &[u8], now: Ticks, sink: &mut impl Sink) -> Result<(), Violation> {
         self.advance(now);
         match self.end {
             Some(End::Violation(violation)) => return Err(violation),
@@ -75,10 +83,10 @@ impl<S: Storage> Session<S> {
         if !input.is_empty() {
             self.keepalive.received(self.now);
         }
-        self.decode(input).map_err(|violation| self.fail(violation))
+        self.decode(input, sink).map_err(|violation| self.fail(violation))
     }
 
-    fn decode(&mut self, mut input: &[u8]) -> Result<(), Violation> {
+    fn decode(&mut self, mut input: &[u8], sink: &mut impl Sink) -> Result<(), Violation> {
         while !input.is_empty() {
             match self.decoder.state {
                 State::Header => {
@@ -117,7 +125,7 @@ impl<S: Storage> Session<S> {
                     input = rest;
                     let left = left - payload.len();
                     self.decoder.state = if left == 0 { State::Header } else { State::Data { slot, left } };
-                    self.data(slot, payload);
+                    self.data(slot, payload, sink);
                 }
                 State::Skip { left } => {
                     let (payload, rest) = input.split_at(input.len().min(left));
@@ -216,16 +224,32 @@ impl<S: Storage> Session<S> {
         Ok(())
     }
 
-    fn data(&mut self, slot: u16, payload: &[u8]) {
+    /// A part of a DATA payload has arrived.
+    fn data(&mut self, slot: u16, payload: &[u8], sink: &mut impl Sink) {
         let now = self.now.0 as u32;
         let stream = &mut self.storage.slots_mut()[usize::from(slot)];
-        let stored = stream.receive.push(payload, stream.window as usize);
-        debug_assert_eq!(stored, payload.len(), "credit never exceeds the room in the ring");
         stream.received_bytes += payload.len() as u64;
         stream.active_at = now;
         self.statistics.data_bytes_received += payload.len() as u64;
-        self.holds_memory();
-        self.raise(slot, event::READABLE);
+        let mut taken = 0;
+        if stream.handle == Handle::Held
+            && stream.receive.is_empty()
+            && let Some(id) = StreamId::new(stream.id)
+        {
+            taken = sink.take(id, payload).min(payload.len());
+            stream.owed += taken as u32;
+        }
+        let rest = &payload[taken..];
+        if !rest.is_empty() {
+            let stored = stream.receive.push(rest, stream.window as usize);
+            debug_assert_eq!(stored, rest.len(), "credit never exceeds the room in the ring");
+            self.holds_memory();
+            self.raise(slot, event::READABLE);
+        }
+        if taken > 0 {
+            self.budgets.consumed(taken as u32);
+            self.grant(slot);
+        }
     }
 
     /// A whole frame other than DATA has arrived.

@@ -1,11 +1,12 @@
 //! Bytes for the link: control first, then DATA by the scheduler, pulled from the rings as late as possible.
 
 use super::Session;
+use super::lending::{Buffer, Output, Rings, Source};
 use crate::code::ResetCode;
 use crate::id::StreamId;
 use crate::ring::Ring;
 use crate::storage::Storage;
-use crate::stream::{Handle, Receiving, Reset, Sending, control};
+use crate::stream::{Handle, Receiving, Reset, Sending, Writer, control};
 use crate::wire::{Frame, HEADER_BYTES, Header, Kind, MAX_CONTROL_BYTES, MAX_DATA_BYTES};
 
 /// The shortest output in bytes that [`Session::transmit`] can always make progress with: the longest control frame.
@@ -14,24 +15,28 @@ pub const MIN_TRANSMIT_BYTES: usize = HEADER_BYTES + MAX_CONTROL_BYTES;
 /// A DATA frame shorter than this is not squeezed into the end of an output when more is ready to go.
 const MIN_SPLIT_BYTES: usize = 512;
 
-/// The part of the caller's output that is written.
-struct Output<'a> {
-    bytes: &'a mut [u8],
+/// What one call of [`Session::transmit_to`] writes.
+struct Batch<'a, O> {
+    output: &'a mut O,
     written: usize,
     /// The priority level of the DATA in it.
     level: Option<usize>,
 }
 
-impl Output<'_> {
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.written..]
+impl<O: Output> Batch<'_, O> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.output.put(bytes);
+        self.written += bytes.len();
     }
 
-    /// Writes a whole frame; false when there is no room for it.
+    /// Writes a whole control frame; false when there is no room for it.
     fn frame(&mut self, frame: &Frame<'_>) -> bool {
-        let written = frame.emit(self.room());
-        self.written += written.unwrap_or(0);
-        written.is_some()
+        let mut bytes = [0; MIN_TRANSMIT_BYTES];
+        let length = frame.emit(&mut bytes).filter(|length| *length <= self.output.room());
+        if let Some(length) = length {
+            self.put(&bytes[..length]);
+        }
+        length.is_some()
     }
 }
 
@@ -56,24 +61,30 @@ impl<S: Storage> Session<S> {
     /// chosen when it leaves, so what waits in front of it is only what the caller has taken. One output carries DATA of
     /// one priority: an urgent answer is not held up by the sealing, sending and opening of bulk that shares its record.
     pub fn transmit(&mut self, output: &mut [u8]) -> usize {
-        let mut output = Output { bytes: output, written: 0, level: None };
+        self.transmit_to(&mut Buffer(output), &mut Rings)
+    }
+
+    /// [`transmit`](Self::transmit) into whatever `output` is, with the DATA of [supplied](Self::supply) streams from
+    /// `source`.
+    pub fn transmit_to(&mut self, output: &mut impl Output, source: &mut impl Source) -> usize {
+        let mut batch = Batch { output, written: 0, level: None };
         if let Some(code) = self.close
-            && output.frame(&Frame::CloseSession(code))
+            && batch.frame(&Frame::CloseSession(code))
         {
             self.close = None;
             self.statistics.frames_sent += 1;
         }
         if self.end.is_none() {
-            while self.transmit_control(&mut output) && self.transmit_data(&mut output) {}
-            if output.written > 0 {
+            while self.transmit_control(&mut batch) && self.transmit_data(&mut batch, source) {}
+            if batch.written > 0 {
                 self.keepalive.sent(self.now);
             }
         }
-        output.written
+        batch.written
     }
 
     /// Writes everything but DATA; false when the room ended before.
-    fn transmit_control(&mut self, output: &mut Output<'_>) -> bool {
+    fn transmit_control(&mut self, output: &mut Batch<'_, impl Output>) -> bool {
         if let Some(nonce) = self.pong {
             if !output.frame(&Frame::Pong(nonce)) {
                 return false;
@@ -107,7 +118,7 @@ impl<S: Storage> Session<S> {
     }
 
     /// Writes one control frame of a stream, and takes it off the list after its last; false when there is no room.
-    fn transmit_stream_control(&mut self, slot: u16, output: &mut Output<'_>) -> bool {
+    fn transmit_stream_control(&mut self, slot: u16, output: &mut Batch<'_, impl Output>) -> bool {
         let stream = self.slot(slot);
         let frame_bit = stream.control & stream.control.wrapping_neg();
         let Some(id) = StreamId::new(stream.id).filter(|_| frame_bit != 0) else {
@@ -170,46 +181,56 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Writes one DATA frame of the stream whose turn it is; false when there is none, or no room worth using.
-    fn transmit_data(&mut self, output: &mut Output<'_>) -> bool {
+    /// Serves the stream whose turn it is, with one DATA frame or, when its source is dry, by taking it off the schedule;
+    /// false when there is none, or no room worth using.
+    fn transmit_data(&mut self, batch: &mut Batch<'_, impl Output>, source: &mut impl Source) -> bool {
         let Some((slot, owed)) = self.scheduler.next() else { return false };
         let slots = self.storage.slots_mut();
         let stream = &mut slots[usize::from(slot)];
         let Some(id) = StreamId::new(stream.id) else { return false };
-        if *output.level.get_or_insert(stream.level()) != stream.level() {
+        if batch.level.is_some_and(|level| level != stream.level()) {
             return false;
         }
-        let ready = stream.send.len().min(stream.send_credit as usize).min(MAX_DATA_BYTES);
-        let first_frame = output.written == 0;
-        let room = output.room();
-        let length = ready.min(room.len().saturating_sub(HEADER_BYTES));
-        if length == 0 || (length < ready && length < MIN_SPLIT_BYTES && !first_frame) {
+        let lends = stream.send.is_empty();
+        let (front, back) = if lends { (source.lend(id), &[][..]) } else { stream.send.slices() };
+        let at_hand = front.len() + back.len();
+        let ready = at_hand.min(stream.send_credit as usize).min(MAX_DATA_BYTES);
+        let length = ready.min(batch.output.room().saturating_sub(HEADER_BYTES));
+        if at_hand > 0 && (length == 0 || (length < ready && length < MIN_SPLIT_BYTES && batch.written > 0)) {
             return false;
         }
+        if length > 0 {
+            batch.level = Some(stream.level());
+            batch.put(&Header { kind: Kind::Data, length: length as u16, stream: Some(id) }.emit());
+            let straight = front.len().min(length);
+            batch.put(&front[..straight]);
+            if straight < length {
+                batch.put(&back[..length - straight]);
+            }
+        }
 
-        let (header, payload) = room[..HEADER_BYTES + length].split_at_mut(HEADER_BYTES);
-        header.copy_from_slice(&Header { kind: Kind::Data, length: length as u16, stream: Some(id) }.emit());
-        let (front, back) = stream.send.slices();
-        let straight = front.len().min(length);
-        payload[..straight].copy_from_slice(&front[..straight]);
-        payload[straight..].copy_from_slice(&back[..length - straight]);
-        output.written += HEADER_BYTES + length;
-
-        stream.send.consume(length);
+        if lends {
+            let has_more = length > 0 && source.sent(id, length);
+            stream.writer = if has_more { Writer::Supplied } else { Writer::Free };
+        } else {
+            stream.send.consume(length);
+        }
         stream.send_credit -= length as u32;
         stream.sent_bytes += length as u64;
-        let (stays_ready, drained) = (stream.is_ready(), stream.send.is_empty());
+        let (stays_ready, drained) = (stream.is_ready(), !stream.has_output());
         let finishes = drained && stream.sending == Sending::Finishing;
-        let blocked = stream.write_blocked;
+        let blocked = stream.writer == Writer::Blocked;
         if stays_ready {
             self.scheduler.served(slots, slot, length as u32);
         } else {
             self.scheduler.served_last(slots, slot, length as u32);
         }
-        self.budgets.sent(length as u32);
-        self.statistics.frames_sent += 1;
-        self.statistics.data_bytes_sent += length as u64;
-        self.statistics.frames_owed += u64::from(owed);
+        if length > 0 {
+            self.budgets.sent(length as u32);
+            self.statistics.frames_sent += 1;
+            self.statistics.data_bytes_sent += length as u64;
+            self.statistics.frames_owed += u64::from(owed);
+        }
         if finishes {
             self.queue_control(slot, control::CLOSE);
         }

@@ -3,6 +3,7 @@
 mod credit;
 mod hostile;
 mod keepalive;
+mod lending;
 mod scheduling;
 mod sessions;
 mod streams;

@@ -1,12 +1,15 @@
 //! Bytes without a multiplexer, and what is done with anything that reads and writes like a stream.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use vatmux_driver::virtual_time;
+use vatmux_mux::Output;
 
 use super::meter::Lane;
 use super::{ECHO, PIPE_BYTES, WRITE, Work, not_done, warm_up};
@@ -45,6 +48,44 @@ pub(crate) fn on_driver(work: Work) -> Result<f64> {
         handle.spawn(async move { drop(answer(&mut far).await) });
         ping(&mut near, rounds).await
     })?
+}
+
+/// Over the driver's pipe, without a copy of the application's own: what the pipe itself costs.
+pub(crate) fn lent(work: Work) -> Result<f64> {
+    let Some(meter) = work.meter()?.map(Arc::new) else { return not_done(work) };
+    let (mut driver, _) = virtual_time::driver();
+    let (mut near, mut far) = vatmux_driver::pipe(PIPE_BYTES);
+    let (block, blocks) = (block(), meter.blocks);
+    driver.handle().spawn(async move {
+        let (mut at, end) = (0, blocks * WRITE);
+        while at < end {
+            let put = poll_fn(|cx| {
+                far.poll_put(cx, |room| {
+                    let length = room.room().min(WRITE - at % WRITE);
+                    room.put(&block[at % WRITE..][..length]);
+                })
+            });
+            // A receiver that fails hangs up, which it reports itself.
+            let Ok(written) = put.await else { return };
+            at += written;
+        }
+    });
+    let mut lane = Lane::new(&meter);
+    driver.drive_until(poll_fn(|cx| {
+        loop {
+            let mut hung_up = false;
+            ready!(near.poll_take(cx, |bytes| {
+                hung_up = bytes.is_empty();
+                lane.take(bytes);
+                bytes.len()
+            }));
+            if hung_up {
+                return Poll::Ready(());
+            }
+        }
+    }))?;
+    lane.end()?;
+    meter.measured()
 }
 
 /// The block that is written over and over.

@@ -1,18 +1,16 @@
-//! The engine of vatmux without Noise, on the driver over its pipe: the application calls the engine itself, and borrows
-//! what it reads.
+//! The engine of vatmux without Noise, on the driver over its pipe: the application calls the engine itself. In transfers
+//! it lends what it sends and takes what arrives where it lies, in the pipe; elsewhere it borrows from the rings.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use futures::io::{AsyncRead, AsyncWrite};
 use vatmux_driver::{PipeEnd, virtual_time};
 use vatmux_mux::{
-    Event, HeapStorage, Limits, Priority, ReadError, Role, Session, StreamId, StreamName, Ticks, WriteError,
+    Event, HeapStorage, Limits, Priority, ReadError, Role, Session, Sink, Source, StreamId, StreamName,
+    Ticks, WriteError,
 };
 
 use super::bytes::{Rate, Times, block};
@@ -23,9 +21,18 @@ use crate::payload::RECORD_PLAINTEXT;
 
 type Engine = Session<HeapStorage>;
 
-pub(crate) fn measure(work: Work, limits: Limits) -> Result<f64> {
+/// How the applications of a transfer pass bytes to and from their engines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// Lent, and taken where they arrived.
+    Lent,
+    /// Through the rings of the streams.
+    Rings,
+}
+
+pub(crate) fn measure(work: Work, limits: Limits, passing: Passing) -> Result<f64> {
     if let Some(meter) = work.meter()?.map(Arc::new) {
-        run(limits, Receiver::new(&meter), Sender::new(&meter)?)?;
+        run(limits, Receiver::new(&meter, passing), Sender::new(&meter, passing)?)?;
         return meter.measured();
     }
     match work {
@@ -41,6 +48,39 @@ pub(crate) fn measure(work: Work, limits: Limits) -> Result<f64> {
 trait Application {
     /// Takes all events. True once everything is done.
     fn react(&mut self, engine: &mut Engine) -> Result<bool>;
+
+    /// The bytes that the stream sends, as a [`Source`] lends them.
+    fn lend(&mut self, _: StreamId) -> &[u8] {
+        &[]
+    }
+
+    /// They were sent; whether there are more.
+    fn sent(&mut self, _: StreamId, _: usize) -> bool {
+        false
+    }
+
+    /// Bytes have arrived; how many were taken, as of a [`Sink`].
+    fn take(&mut self, _: StreamId, _: &[u8]) -> usize {
+        0
+    }
+}
+
+struct Lent<'a, A>(&'a mut A);
+
+impl<A: Application> Source for Lent<'_, A> {
+    fn lend(&mut self, id: StreamId) -> &[u8] {
+        self.0.lend(id)
+    }
+
+    fn sent(&mut self, id: StreamId, bytes: usize) -> bool {
+        self.0.sent(id, bytes)
+    }
+}
+
+impl<A: Application> Sink for Lent<'_, A> {
+    fn take(&mut self, id: StreamId, payload: &[u8]) -> usize {
+        self.0.take(id, payload)
+    }
 }
 
 /// Runs `measured` at one end until it is done, and `other` as a task at the other.
@@ -56,22 +96,15 @@ fn run<A: Application>(limits: Limits, mut measured: A, mut other: impl Applicat
     Ok(measured)
 }
 
-/// One end: an engine, its link, and a buffer each way.
+/// One end: an engine and its link.
 struct End {
     engine: Engine,
     link: PipeEnd,
-    outgoing: Box<[u8]>,
-    /// The part of `outgoing` that the link has yet to take.
-    start: usize,
-    end: usize,
-    incoming: Box<[u8]>,
 }
 
 impl End {
     fn new(role: Role, limits: Limits, link: PipeEnd) -> Result<Self> {
-        let buffer = || vec![0; RECORD_PLAINTEXT].into_boxed_slice();
-        let engine = engine(role, limits)?;
-        Ok(Self { engine, link, outgoing: buffer(), start: 0, end: 0, incoming: buffer() })
+        Ok(Self { engine: engine(role, limits)?, link })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, application: &mut impl Application) -> Poll<Result<()>> {
@@ -81,7 +114,7 @@ impl End {
                 Ok(false) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            match self.advance(cx) {
+            match self.advance(cx, application) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -90,24 +123,29 @@ impl End {
     }
 
     /// Moves what can be moved at once, each way; false when the link has parked the waker both ways.
-    fn advance(&mut self, cx: &mut Context<'_>) -> Result<bool> {
+    fn advance(&mut self, cx: &mut Context<'_>, application: &mut impl Application) -> Result<bool> {
         let mut moved = false;
-        if self.start == self.end && self.engine.wants_transmit() {
-            (self.start, self.end) = (0, self.engine.transmit(&mut self.outgoing));
+        if self.engine.wants_transmit() {
+            let engine = &mut self.engine;
+            let put = self.link.poll_put(cx, |room| {
+                engine.transmit_to(room, &mut Lent(application));
+            });
+            if let Poll::Ready(put) = put {
+                put?;
+                moved = true;
+            }
         }
-        if self.start < self.end
-            && let Poll::Ready(written) =
-                Pin::new(&mut self.link).poll_write(cx, &self.outgoing[self.start..self.end])
-        {
-            self.start += written?;
-            moved = true;
-        }
-        if let Poll::Ready(read) = Pin::new(&mut self.link).poll_read(cx, &mut self.incoming) {
-            let read = read?;
-            ensure!(read > 0, "the other end hung up");
-            self.engine.receive(&self.incoming[..read], Ticks(0))?;
-            moved = true;
-        }
+        let engine = &mut self.engine;
+        let mut received = Ok(());
+        let mut hung_up = false;
+        let taken = self.link.poll_take(cx, |bytes| {
+            hung_up = bytes.is_empty();
+            received = engine.receive_into(bytes, Ticks(0), &mut Lent(application));
+            bytes.len()
+        });
+        ensure!(!hung_up, "the other end hung up");
+        received?;
+        moved |= taken.is_ready();
         Ok(moved)
     }
 }
@@ -120,33 +158,41 @@ fn name() -> Result<StreamName> {
     Ok(StreamName::new("bench")?)
 }
 
-/// Writes blocks on all its streams.
+/// Which stream of its opener's it is.
+fn nth(id: StreamId) -> usize {
+    (id.get() as usize - 1) / 2
+}
+
+/// Sends blocks on all its streams.
 struct Sender {
+    passing: Passing,
     name: StreamName,
     block: Vec<u8>,
     streams: usize,
     bytes: usize,
-    /// The bytes written on each stream.
-    written: BTreeMap<StreamId, usize>,
+    /// The bytes written on each stream, in the order of their ids.
+    written: Vec<usize>,
 }
 
 impl Sender {
-    fn new(meter: &Meter) -> Result<Self> {
+    fn new(meter: &Meter, passing: Passing) -> Result<Self> {
         let (streams, bytes) = (meter.streams, meter.blocks * WRITE);
-        Ok(Self { name: name()?, block: block(), streams, bytes, written: BTreeMap::new() })
+        Ok(Self { passing, name: name()?, block: block(), streams, bytes, written: Vec::new() })
     }
 
     /// Writes on the stream until it must wait.
     fn write(&mut self, engine: &mut Engine, id: StreamId) -> Result<()> {
-        let written = self.written.entry(id).or_default();
-        while *written < self.bytes {
-            match engine.write(id, &self.block[*written % WRITE..]) {
-                Ok(count) => *written += count,
+        loop {
+            let bytes = self.lend(id);
+            if bytes.is_empty() {
+                return Ok(engine.finish(id)?);
+            }
+            match engine.write(id, bytes) {
+                Ok(count) => _ = self.sent(id, count),
                 Err(WriteError::Blocked) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(engine.finish(id)?)
     }
 }
 
@@ -154,7 +200,14 @@ impl Application for Sender {
     fn react(&mut self, engine: &mut Engine) -> Result<bool> {
         while self.written.len() < self.streams {
             let id = engine.open(&self.name, Priority::default())?;
-            self.write(engine, id)?;
+            self.written.push(0);
+            match self.passing {
+                Passing::Lent => {
+                    engine.supply(id)?;
+                    engine.finish(id)?;
+                }
+                Passing::Rings => self.write(engine, id)?,
+            }
         }
         while let Some(event) = engine.poll_event() {
             if let Event::Writable(id) = event {
@@ -163,18 +216,31 @@ impl Application for Sender {
         }
         Ok(false)
     }
+
+    fn lend(&mut self, id: StreamId) -> &[u8] {
+        let written = self.written.get(nth(id)).copied().unwrap_or(self.bytes);
+        if written < self.bytes { &self.block[written % WRITE..] } else { &[] }
+    }
+
+    fn sent(&mut self, id: StreamId, bytes: usize) -> bool {
+        let Some(written) = self.written.get_mut(nth(id)) else { return false };
+        *written += bytes;
+        *written < self.bytes
+    }
 }
 
 /// Reads all streams to their ends.
 struct Receiver {
+    passing: Passing,
     meter: Arc<Meter>,
-    lanes: BTreeMap<StreamId, Lane>,
+    /// In the order of the ids of the streams.
+    lanes: Vec<Lane>,
     ended: usize,
 }
 
 impl Receiver {
-    fn new(meter: &Arc<Meter>) -> Self {
-        Self { meter: meter.clone(), lanes: BTreeMap::new(), ended: 0 }
+    fn new(meter: &Arc<Meter>, passing: Passing) -> Self {
+        Self { passing, meter: meter.clone(), lanes: Vec::new(), ended: 0 }
     }
 }
 
@@ -184,13 +250,14 @@ impl Application for Receiver {
             match event {
                 Event::Incoming { id, .. } => {
                     engine.accept(id)?;
-                    self.lanes.insert(id, Lane::new(&self.meter));
+                    ensure!(nth(id) == self.lanes.len(), "streams arrive in order");
+                    self.lanes.push(Lane::new(&self.meter));
                 }
                 Event::Readable(id) => {
-                    let lane = self.lanes.get_mut(&id).context("the stream was accepted")?;
+                    let lane = self.lanes.get_mut(nth(id)).context("the stream was accepted")?;
                     if read(engine, id, |bytes| lane.take(bytes))? {
                         close(engine, id)?;
-                        self.lanes.remove(&id).context("the stream was accepted")?.end()?;
+                        lane.end()?;
                         self.ended += 1;
                     }
                 }
@@ -198,6 +265,16 @@ impl Application for Receiver {
             }
         }
         Ok(self.ended == self.meter.streams)
+    }
+
+    fn take(&mut self, id: StreamId, payload: &[u8]) -> usize {
+        match self.lanes.get_mut(nth(id)) {
+            Some(lane) if self.passing == Passing::Lent => {
+                lane.take(payload);
+                payload.len()
+            }
+            _ => 0,
+        }
     }
 }
 

@@ -91,7 +91,7 @@ impl Lane {
     }
 
     /// The stream has ended.
-    pub(crate) fn end(self) -> Result<()> {
+    pub(crate) fn end(&self) -> Result<()> {
         let checksum = self.meter.checksum.unwrap_or(self.sink.checksum);
         ensure!(self.sink.checksum == checksum, "other bytes arrived than were sent");
         Ok(())

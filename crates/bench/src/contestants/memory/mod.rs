@@ -15,6 +15,7 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::side::Bench;
+use engine::Passing;
 use meter::Meter;
 use vatmux_mux::Limits;
 
@@ -34,6 +35,8 @@ pub(crate) enum Runner {
     RawTokio,
     /// Bytes over the driver's pipe.
     RawDriver,
+    /// Bytes put into and taken out of the driver's pipe where they lie.
+    RawLent,
     Yamux13,
     Yamux14,
     /// h2 with its default window of 65,535 bytes.
@@ -44,6 +47,8 @@ pub(crate) enum Runner {
     VatmuxFixed,
     /// Windows that grow, as on hosts.
     Vatmux,
+    /// The same through the rings of the streams, as in an application that does not lend.
+    VatmuxRings,
 }
 
 /// What is done; each comes to one number.
@@ -85,6 +90,7 @@ impl Run {
         match self.runner {
             Runner::RawTokio => tokio()?.block_on(bytes::on_tokio(work)),
             Runner::RawDriver => bytes::on_driver(work),
+            Runner::RawLent => bytes::lent(work),
             Runner::Yamux13 => tokio()?.block_on(yamux::v13::measure(work)),
             Runner::Yamux14 => tokio()?.block_on(yamux::v14::measure(work)),
             Runner::H2 => tokio()?.block_on(h2::measure(work, h2::Windows::Default)),
@@ -97,8 +103,10 @@ impl Run {
                     max_unaccepted_streams: 128,
                     ..Limits::FIXED
                 },
+                Passing::Lent,
             ),
-            Runner::Vatmux => engine::measure(work, Limits::HOST),
+            Runner::Vatmux => engine::measure(work, Limits::HOST, Passing::Lent),
+            Runner::VatmuxRings => engine::measure(work, Limits::HOST, Passing::Rings),
         }
     }
 }
