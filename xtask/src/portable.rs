@@ -13,7 +13,7 @@ use crate::check::Skipped;
 use crate::repository::{Repository, output, rustc, succeed};
 
 /// The crates that must build without a standard library, with their default features off.
-const CORES: [&str; 2] = ["vatmux-mux", "vatmux-noise"];
+const CORES: [&str; 3] = ["vatmux-liveness", "vatmux-mux", "vatmux-noise"];
 
 /// Probes each core, and builds it for [`bare::TARGET`]. The build is skipped where no compiler can make it.
 pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {

@@ -36,6 +36,7 @@ pub use session::{
     Incoming, IncomingStreams, OpenError, Session, SessionEnd, SessionOptions, TrafficSnapshot,
 };
 pub use stream::{Stream, StreamEnd};
-pub use time::{Clock, Instant};
+pub use time::Clock;
 pub use timers::{Elapsed, Sleep};
+pub use vatmux_liveness::Instant;
 pub use wakeups::Unpark;
