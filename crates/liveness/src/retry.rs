@@ -118,7 +118,7 @@ impl Retry {
         self.attempts
     }
 
-    /// Grants the next attempt, or gives up: where the deadline has come, where the budget is spent, and where the pause
+    /// Grants the next attempt, or gives up: where the budget is spent, where the deadline has come, and where the pause
     /// would outlast the deadline, because waiting for an attempt that cannot be made helps nobody.
     ///
     /// The first attempt of a [`new`](Self::new) retry is due at once, every other one after a pause. A `now` before one that was seen counts as that
@@ -130,9 +130,6 @@ impl Retry {
         self.latest = self.latest.max(now);
         let failures = self.attempts.saturating_add(self.earlier_failures);
         let due = self.latest + self.limits.backoff.pause(failures, jitter);
-        if self.deadline.has_come(self.latest) {
-            return self.give_up(self.timed_out());
-        }
         let Some(left) = NonZeroU32::new(self.limits.attempts.get().get().saturating_sub(self.attempts))
         else {
             return self.give_up(Exhausted::Attempts { attempts: self.attempts });

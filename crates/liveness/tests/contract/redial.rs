@@ -85,6 +85,18 @@ fn a_session_that_replaces_another_fences_it() {
 }
 
 #[test]
+fn a_session_that_lasted_and_was_replaced_ends_its_outage_as_well() {
+    let mut redial = redial();
+    for _ in 0..4 {
+        due(&mut redial, 0);
+    }
+    redial.connected(at(0));
+    let second = redial.connected(at(6000));
+    redial.lost(second, at(6001));
+    assert_eq!(due(&mut redial, 6001), 6051);
+}
+
+#[test]
 fn test_reject_an_outage_without_end() {
     let mut redial = redial();
     let given_up = Some(Next::GiveUp(Exhausted::Deadline { attempts: 1, within: milliseconds(1000) }));

@@ -68,6 +68,13 @@ fn test_reject_when_the_attempt_budget_is_exhausted() {
 }
 
 #[test]
+fn where_time_and_attempts_are_over_the_attempts_are_the_reason() {
+    let mut retry = Retry::new(RetryLimits { attempts: AttemptBudget::ONE, ..limits() }, at(0));
+    granted(retry.next(at(0), Jitter::LEAST));
+    assert_eq!(exhausted(retry.next(at(2000), Jitter::LEAST)), Exhausted::Attempts { attempts: 1 });
+}
+
+#[test]
 fn test_reject_mismatches_beyond_the_budget() {
     let mut retry = Retry::new(limits(), at(0));
     granted(retry.next(at(0), Jitter::LEAST));
