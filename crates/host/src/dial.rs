@@ -9,12 +9,19 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
-use vatmux_driver::{Handle, HandshakeFailure, Instant, Link};
+use vatmux_driver::{Handle, HandshakeFailure, Link};
+use vatmux_liveness::{
+    AttemptBudget, Attempted, Backoff, Deadline, MismatchBudget, Outcome, RetryLimits, retry,
+};
 use vatmux_noise::EntropyError;
 
+use crate::pace::SystemPace;
 use crate::reactor::{Direction, Reactor};
 use crate::socket::{SocketLink, StreamSocket};
 use crate::{Endpoint, NodeAddress};
+
+/// How many addresses of one name are tried. With more, the share of each would be too short to answer in.
+const MAX_ADDRESSES: u32 = 16;
 
 /// Why there is no session with the node that was dialed.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +71,9 @@ pub(crate) async fn connect(
     deadline: Duration,
 ) -> Result<Box<dyn Link>, DialError> {
     let endpoint = &address.endpoint;
-    let until = handle.now() + deadline;
     let connecting = async {
         match endpoint {
-            Endpoint::Tcp { host, port } => connect_tcp(handle, reactor, until, host, *port).await,
+            Endpoint::Tcp { host, port } => connect_tcp(handle, reactor, deadline, host, *port).await,
             #[cfg(unix)]
             Endpoint::Unix(path) => connect_unix(path)
                 .and_then(|stream| SocketLink::new(reactor, stream))
@@ -86,36 +92,65 @@ pub(crate) async fn connect(
     }
 }
 
-/// Tries the addresses of a name in turn. Each has its share of the time that is left, so that one which swallows
-/// packets leaves some to the next; the last has all of it, and the caller's deadline.
 async fn connect_tcp(
     handle: &Handle,
     reactor: &Reactor,
-    until: Instant,
+    within: Duration,
     host: &str,
     port: u16,
 ) -> Result<Box<dyn Link>, DialError> {
+    let deadline = Deadline::after(handle.now(), within);
     let addresses =
         resolve(host, port).await.map_err(|error| DialError::Resolve { host: host.to_owned(), error })?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let count = addresses.len();
-    for (tried, address) in addresses.into_iter().enumerate() {
-        let untried = (count - tried) as u32;
-        let outcome = if untried == 1 {
-            connect_to(reactor, address).await
+    let endpoint = || Endpoint::Tcp { host: host.to_owned(), port };
+    let outcome =
+        connect_to_one_of(handle, deadline, addresses, async |address| connect_to(reactor, address).await);
+    match outcome.await {
+        Outcome::Success(link) => Ok(Box::new(link)),
+        Outcome::Deadline { .. } => Err(DialError::Deadline { endpoint: endpoint(), after: within }),
+        Outcome::Attempts { last, .. } | Outcome::Mismatches { last, .. } => Err(DialError::Connect {
+            endpoint: endpoint(),
+            error: last.unwrap_or_else(|| io::ErrorKind::NotFound.into()),
+        }),
+        Outcome::Rejected { reason, .. } => Err(DialError::Connect { endpoint: endpoint(), error: reason }),
+    }
+}
+
+/// Tries the first of a name's addresses in turn. Each has its share of the time that is left, so that one which swallows
+/// packets leaves some to the next; the last has all of it.
+async fn connect_to_one_of<T>(
+    handle: &Handle,
+    deadline: Deadline,
+    addresses: Vec<SocketAddr>,
+    connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
+) -> Outcome<T, io::Error> {
+    let no_address = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let count = u32::try_from(addresses.len()).unwrap_or(MAX_ADDRESSES).min(MAX_ADDRESSES);
+    let Some(attempts) = AttemptBudget::new(count) else {
+        return Outcome::Rejected { attempts: 0, reason: no_address() };
+    };
+    let limits = RetryLimits {
+        within: deadline.remaining(handle.now()),
+        attempts,
+        mismatches: MismatchBudget::ZERO,
+        backoff: Backoff::NONE,
+    };
+    let mut untried = addresses.into_iter();
+    retry(limits, &mut SystemPace(handle.clone()), async |attempt| {
+        let Some(address) = untried.next() else { return Attempted::Rejected(no_address()) };
+        let share = attempt.deadline.share(handle.now(), attempt.left);
+        let connected = if share == attempt.deadline {
+            connect(address).await
         } else {
-            let share = (until - handle.now()) / untried;
+            let patience = share.remaining(handle.now());
             handle
-                .timeout(share, connect_to(reactor, address))
+                .timeout(patience, connect(address))
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         };
-        match outcome {
-            Ok(link) => return Ok(Box::new(link)),
-            Err(error) => last = error,
-        }
-    }
-    Err(DialError::Connect { endpoint: Endpoint::Tcp { host: host.to_owned(), port }, error: last })
+        connected.map_or_else(Attempted::Failed, Attempted::Success)
+    })
+    .await
 }
 
 /// Asks the system's resolver, which blocks, on a thread of its own; a literal address needs neither.
@@ -186,5 +221,91 @@ fn connect_is_under_way(error: &io::Error) -> bool {
     #[cfg(not(unix))]
     {
         error.kind() == io::ErrorKind::WouldBlock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::pending;
+    use std::net::Ipv4Addr;
+
+    use vatmux_driver::Instant;
+    use vatmux_driver::virtual_time;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Tries `count` addresses, whose ports count from 0, for ten seconds; says what came of it, and when each was
+    /// tried, in milliseconds.
+    fn try_addresses(
+        count: u16,
+        connect: impl AsyncFn(u16) -> io::Result<u16>,
+    ) -> (Outcome<u16, io::ErrorKind>, Vec<u128>) {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let addresses = (0..count).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
+        let deadline = Deadline::after(handle.now(), SECOND * 10);
+        let times = RefCell::new(Vec::new());
+        let outcome = driver.drive_until(connect_to_one_of(&handle, deadline, addresses, async |address| {
+            times.borrow_mut().push((handle.now() - Instant::ORIGIN).as_millis());
+            connect(address.port()).await
+        }));
+        let outcome = match outcome.unwrap() {
+            Outcome::Success(port) => Outcome::Success(port),
+            Outcome::Deadline { attempts, last } => {
+                Outcome::Deadline { attempts, last: last.map(|error| error.kind()) }
+            }
+            Outcome::Attempts { attempts, last } => {
+                Outcome::Attempts { attempts, last: last.map(|error| error.kind()) }
+            }
+            Outcome::Rejected { attempts, reason } => Outcome::Rejected { attempts, reason: reason.kind() },
+            Outcome::Mismatches { .. } => panic!("a connection answers nothing"),
+        };
+        (outcome, times.into_inner())
+    }
+
+    #[test]
+    fn an_address_that_swallows_packets_leaves_time_to_the_next() {
+        let (outcome, times) =
+            try_addresses(4, async |port| if port == 2 { Ok(port) } else { pending().await });
+        assert_eq!(outcome, Outcome::Success(2));
+        assert_eq!(times, [0, 2500, 5000]);
+    }
+
+    #[test]
+    fn the_last_address_has_all_the_time_that_is_left() {
+        let (outcome, times) = try_addresses(2, async |port| match port {
+            0 => Err(io::ErrorKind::ConnectionRefused.into()),
+            _ => pending().await,
+        });
+        let last = Some(io::ErrorKind::ConnectionRefused);
+        assert_eq!(outcome, Outcome::Deadline { attempts: 2, last });
+        assert_eq!(times, [0, 0]);
+    }
+
+    #[test]
+    fn the_last_refusal_is_told() {
+        let (outcome, _) = try_addresses(3, async |port| {
+            Err(if port == 2 { io::ErrorKind::HostUnreachable } else { io::ErrorKind::ConnectionRefused }
+                .into())
+        });
+        assert_eq!(outcome, Outcome::Attempts { attempts: 3, last: Some(io::ErrorKind::HostUnreachable) });
+    }
+
+    #[test]
+    fn a_name_with_very_many_addresses_is_not_tried_for_ever() {
+        let (outcome, times) = try_addresses(1000, async |_| Err(io::ErrorKind::ConnectionRefused.into()));
+        let last = Some(io::ErrorKind::ConnectionRefused);
+        assert_eq!(outcome, Outcome::Attempts { attempts: MAX_ADDRESSES, last });
+        assert_eq!(times.len(), MAX_ADDRESSES as usize);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_refused_at_once() {
+        let (outcome, times) = try_addresses(0, async |port| Ok(port));
+        assert_eq!(outcome, Outcome::Rejected { attempts: 0, reason: io::ErrorKind::NotFound });
+        assert!(times.is_empty());
     }
 }

@@ -14,6 +14,7 @@ mod listen;
 mod local;
 mod memory;
 mod node;
+mod pace;
 mod reactor;
 mod socket;
 
