@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{links, marks, portable, schema, sim};
+use crate::{links, marks, portable, retries, schema, sim};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub(crate) enum Check {
     Format,
     Marks,
     Links,
+    Retries,
     Schema,
     Lint,
     Quiet,
@@ -28,10 +29,11 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 10] = [
+    pub(crate) const ALL: [Check; 11] = [
         Check::Format,
         Check::Marks,
         Check::Links,
+        Check::Retries,
         Check::Schema,
         Check::Lint,
         Check::Quiet,
@@ -47,6 +49,7 @@ impl Check {
             Check::Format => "format",
             Check::Marks => "marks",
             Check::Links => "links",
+            Check::Retries => "retries",
             Check::Schema => "schema",
             Check::Lint => "lint",
             Check::Quiet => "quiet",
@@ -63,6 +66,7 @@ impl Check {
             Check::Format => "the source is formatted as rustfmt does it",
             Check::Marks => "no source file carries a mark of unfinished work",
             Check::Links => "every link from a document into the project leads somewhere",
+            Check::Retries => "nothing is tried again but by crates/liveness",
             Check::Schema => "the committed requests are what the schemas compile to",
             Check::Lint => "the compiler and clippy have nothing to say about any target",
             Check::Quiet => "no library prints",
@@ -83,7 +87,7 @@ impl Check {
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
             Check::NoStd => &[Need::BareCompiler],
-            Check::Marks | Check::Links | Check::Sim | Check::Doc => &[],
+            Check::Marks | Check::Links | Check::Retries | Check::Sim | Check::Doc => &[],
         }
     }
 
@@ -93,6 +97,7 @@ impl Check {
             Check::Format => cargo(&["fmt", "--all", "--check"]),
             Check::Marks => marks::check(repository),
             Check::Links => links::check(repository),
+            Check::Retries => retries::check(repository),
             Check::Schema => schema::check(repository),
             Check::Lint => cargo(&["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]),
             Check::Quiet => {

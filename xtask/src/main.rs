@@ -12,6 +12,7 @@ mod marks;
 mod portable;
 mod repository;
 mod request;
+mod retries;
 mod schema;
 mod setup;
 mod sim;
