@@ -263,13 +263,13 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         self.enter(&function.sig.ident, &function.attrs, |reader| {
-            visit::visit_impl_item_fn(reader, function)
+            visit::visit_impl_item_fn(reader, function);
         });
     }
 
     fn visit_trait_item_fn(&mut self, function: &'ast syn::TraitItemFn) {
         self.enter(&function.sig.ident, &function.attrs, |reader| {
-            visit::visit_trait_item_fn(reader, function)
+            visit::visit_trait_item_fn(reader, function);
         });
     }
 
@@ -341,6 +341,7 @@ mod tests {
             "loop {\n match dialer.dial(&address).await { Ok(peer) => return peer, Err(_) => continue } }",
             "loop {\n spawn(async { let _ = || { sleep(pause) }; }); }",
             "loop {\n select!(sleep(pause), work); }",
+            "loop {\n select! { _ = work => { sleep(pause) } } }",
         ] {
             let found = found(&format!("async fn f() {{ {body} }}"));
             assert!(matches!(&found[..], [(2, function, _)] if function == "f"), "{body}: {found:?}");

@@ -11,6 +11,34 @@ use crate::{Instant, Jitter, Next, Retry, RetryLimits};
 /// [`settled_after`](RedialLimits::settled_after) ends no outage. A peer that accepts and hangs up at once is therefore
 /// dialed with growing pauses, and given up in the end, like one that does not answer. But for the very first dial, each
 /// waits for a jittered pause: what one node's end does to a thousand peers must not bring them back all at once.
+///
+/// What is left to its user is to wait and to dial, each dial for no longer than the outage's deadline leaves:
+///
+/// ```
+/// use core::time::Duration;
+/// use vatmux_liveness::{Exhausted, Next, Pace, Redial};
+///
+/// /// Dials until there is a session; `None` while there is one.
+/// async fn reach<S>(
+///     redial: &mut Redial,
+///     pace: &mut impl Pace,
+///     dial: impl AsyncFn(Duration) -> Option<S>,
+/// ) -> Option<Result<S, Exhausted>> {
+///     loop {
+///         let (now, jitter) = (pace.now(), pace.jitter());
+///         match redial.next(now, jitter)? {
+///             Next::GiveUp(exhausted) => return Some(Err(exhausted)),
+///             Next::At(attempt) => {
+///                 pace.until(attempt.due).await;
+///                 if let Some(session) = dial(attempt.deadline.remaining(pace.now())).await {
+///                     redial.connected(pace.now());
+///                     return Some(Ok(session));
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Redial {
     limits: RedialLimits,
