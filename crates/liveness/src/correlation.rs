@@ -11,12 +11,12 @@ use crate::{Deadline, Instant, MalformedNonce, MismatchBudget, Nonce};
 ///   [`RejectedReply`] says why.
 /// - Replies that our own questions do not account for are counted, from one good reply to the next. Past the
 ///   [`MismatchBudget`] the window **closes**: it takes no question and no reply from then on, and gives up what it holds. One
-///   late reply to each question that ran out of time is not counted: it is slow, not wrong.
-/// - No reply makes it search or store more than it has: a reply costs at most `2 × N` comparisons, and the window's size is
+///   late reply to each of the `N` questions that were over last is not counted: it is slow, not wrong.
+/// - No reply makes it search or store more than it has: a reply costs at most `3 × N` comparisons, and the window's size is
 ///   fixed, `N` questions and `N` nonces of questions that are over.
 ///
 /// A session has a window of its own, and the reply to an earlier session's question has no way into it: start each
-/// window where the last one's nonces ended.
+/// window at the last one's [`next_nonce`](Self::next_nonce).
 #[derive(Clone, Debug)]
 pub struct Correlation<T, const N: usize> {
     questions: [Option<Question<T>>; N],
@@ -66,7 +66,7 @@ pub enum AskError {
     },
     /// The deadline has come before the question was asked.
     DeadlineHasCome,
-    /// All 2⁶⁴ nonces from the first on are used.
+    /// All nonces from the first on are used.
     NoncesUsedUp,
     /// Too many replies matched no question.
     Closed,
@@ -202,6 +202,12 @@ impl<T, const N: usize> Correlation<T, N> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Deadline> {
         self.questions.iter().flatten().map(|question| question.deadline).min()
+    }
+
+    /// The nonce of the next question, with which the next session's window begins; `None` when they are used up.
+    #[must_use]
+    pub const fn next_nonce(&self) -> Option<Nonce> {
+        self.next
     }
 
     /// How many questions await their replies.

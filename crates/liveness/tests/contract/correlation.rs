@@ -78,6 +78,16 @@ fn test_reject_replies_to_nothing() {
 }
 
 #[test]
+fn test_reject_replies_of_an_earlier_session() {
+    let mut earlier = window();
+    let old = ask(&mut earlier, 'a');
+    let mut window = Correlation::<char, 2>::new(earlier.next_nonce().unwrap(), MismatchBudget::new(2));
+    let new = ask(&mut window, 'b');
+    assert_eq!(window.reply(old, at(1)), Err(RejectedReply::Unasked(old)));
+    assert_eq!(window.reply(new, at(1)), Ok('b'));
+}
+
+#[test]
 fn test_reject_replies_at_the_deadline() {
     let mut window = window();
     let nonce = ask(&mut window, 'a');
@@ -198,6 +208,7 @@ fn test_reject_questions_when_the_nonces_are_used_up() {
     let mut window = Correlation::<char, 2>::new(last, MismatchBudget::ZERO);
     assert_eq!(window.ask('a', Deadline::at(at(5)), at(0)), Ok(last));
     assert_eq!(window.ask('b', Deadline::at(at(5)), at(0)), Err(AskError::NoncesUsedUp));
+    assert_eq!(window.next_nonce(), None);
     assert_eq!(window.reply(last, at(1)), Ok('a'));
     assert_eq!(window.ask('c', Deadline::at(at(5)), at(0)), Err(AskError::NoncesUsedUp));
 }
