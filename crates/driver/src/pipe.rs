@@ -58,6 +58,13 @@ fn lock(direction: &Mutex<Direction>) -> MutexGuard<'_, Direction> {
     direction.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Has `place` wake whoever polls with `cx`. Most often it does already.
+fn park(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if !place.as_ref().is_some_and(|parked| parked.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
+    }
+}
+
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
@@ -78,7 +85,7 @@ impl PipeEnd {
         put(&mut Room(&mut direction));
         let written = direction.bytes.len() - before;
         if written == 0 {
-            direction.parked_writer = Some(cx.waker().clone());
+            park(&mut direction.parked_writer, cx);
             return Poll::Pending;
         }
         let reader = direction.parked_reader.take();
@@ -92,7 +99,7 @@ impl PipeEnd {
     pub fn poll_take(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8]) -> usize) -> Poll<()> {
         let mut direction = lock(&self.incoming);
         if direction.bytes.is_empty() && !direction.writer_gone {
-            direction.parked_reader = Some(cx.waker().clone());
+            park(&mut direction.parked_reader, cx);
             return Poll::Pending;
         }
         let taken = take(direction.bytes.as_slices().0);
@@ -110,7 +117,7 @@ impl PipeEnd {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if direction.room() == 0 {
-            direction.parked_writer = Some(cx.waker().clone());
+            park(&mut direction.parked_writer, cx);
             return Poll::Pending;
         }
         Poll::Ready(Ok(direction))
@@ -135,7 +142,7 @@ impl AsyncRead for PipeEnd {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut direction = lock(&self.incoming);
         if direction.bytes.is_empty() && !direction.writer_gone && !buf.is_empty() {
-            direction.parked_reader = Some(cx.waker().clone());
+            park(&mut direction.parked_reader, cx);
             return Poll::Pending;
         }
         let read = direction.bytes.read(buf);
