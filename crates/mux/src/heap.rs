@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::id::{Role, StreamId};
+use crate::exclusive::{Exclusive, ExclusiveNames};
+use crate::id::Role;
 use crate::ring::{Ring, consumed, two_slices};
-use crate::storage::{IndexEntry, Storage};
+use crate::storage::{IndexEntry, Refusal, Storage};
 use crate::stream::Slot;
 
 /// The capacity of a ring at its first byte.
@@ -112,14 +113,21 @@ pub struct HeapStorage {
     dialers: Vec<IndexEntry>,
     acceptors: Vec<IndexEntry>,
     /// The session keeps it shorter than the number of streams that it allows.
-    refusals: Vec<StreamId>,
+    refusals: Vec<Refusal>,
+    exclusive: Vec<Exclusive>,
 }
 
 impl HeapStorage {
     /// Storage without memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self { slots: Vec::new(), dialers: Vec::new(), acceptors: Vec::new(), refusals: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            dialers: Vec::new(),
+            acceptors: Vec::new(),
+            refusals: Vec::new(),
+            exclusive: Vec::new(),
+        }
     }
 
     fn index_mut(&mut self, opener: Role) -> &mut Vec<IndexEntry> {
@@ -180,16 +188,28 @@ impl Storage for HeapStorage {
         self.index_mut(opener).remove(position);
     }
 
-    fn refusals(&self) -> &[StreamId] {
+    fn refusals(&self) -> &[Refusal] {
         &self.refusals
     }
 
-    fn push_refusal(&mut self, id: StreamId) -> bool {
-        self.refusals.push(id);
+    fn push_refusal(&mut self, refusal: Refusal) -> bool {
+        self.refusals.push(refusal);
         true
     }
 
     fn swap_remove_refusal(&mut self, position: usize) {
         self.refusals.swap_remove(position);
+    }
+
+    fn exclusive(&self) -> &[Exclusive] {
+        &self.exclusive
+    }
+
+    fn exclusive_mut(&mut self) -> &mut [Exclusive] {
+        &mut self.exclusive
+    }
+
+    fn set_exclusive(&mut self, names: &ExclusiveNames) {
+        self.exclusive = names.iter().cloned().map(Exclusive::new).collect();
     }
 }

@@ -4,9 +4,13 @@
 //! session is dead; but never before `dead_after - ping_after` ticks have passed since that PING was due, so that a
 //! machine that was asleep asks before it gives up. An end that has sent nothing for `ping_after` ticks sends a PING as
 //! well: the peer may be waiting for any byte behind a long queue of its own, and a busy link must not look dead.
+//!
+//! Where the link carries sealed records, a slow one may take longer than `dead_after` for one of them. Bytes that no
+//! record has proved yet are then the only sign of life. They count, but not for ever: anybody on the way can make
+//! such bytes.
 
 use crate::id::Ticks;
-use crate::limits::Limits;
+use crate::limits::{Limits, UNPROVEN_PATIENCE};
 
 /// What the clock asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(crate) struct Keepalive {
     ping_after: Ticks,
     dead_after: Ticks,
     last_received: Ticks,
+    /// When bytes of frames last came in: the peer's own, as the link has proved.
+    last_proven: Ticks,
     last_sent: Ticks,
     /// When this silence of the peer's was answered with a PING.
     asked: Option<Ticks>,
@@ -36,6 +42,7 @@ impl Keepalive {
             ping_after: limits.ping_after_ticks,
             dead_after: limits.dead_after_ticks,
             last_received: now,
+            last_proven: now,
             last_sent: now,
             asked: None,
             awaited: None,
@@ -45,8 +52,18 @@ impl Keepalive {
     }
 
     pub(crate) const fn received(&mut self, now: Ticks) {
+        self.last_proven = now;
         self.last_received = now;
         self.asked = None;
+    }
+
+    /// The link moved bytes that nothing has proved to be the peer's so far.
+    pub(crate) fn heard(&mut self, now: Ticks) {
+        let patience = Ticks(self.dead_after.0.saturating_mul(UNPROVEN_PATIENCE));
+        if now < self.last_proven.after(patience) {
+            self.last_received = now;
+            self.asked = None;
+        }
     }
 
     pub(crate) const fn sent(&mut self, now: Ticks) {

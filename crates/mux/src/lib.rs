@@ -54,6 +54,7 @@ extern crate alloc;
 
 mod budget;
 mod code;
+mod exclusive;
 mod growth;
 #[cfg(feature = "alloc")]
 mod heap;
@@ -73,6 +74,7 @@ pub mod wire;
 
 pub use budget::BudgetKind;
 pub use code::{CloseCode, ResetCode};
+pub use exclusive::{Exclusive, ExclusiveNames, MAX_EXCLUSIVE_NAMES, TooManyExclusiveNames};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapRing, HeapStorage};
 pub use hello::{Hello, HelloError, PROTOCOL_VERSION};
@@ -84,7 +86,7 @@ pub use session::{
     AcceptError, ConsumeError, End, Event, FinishError, MIN_TRANSMIT_BYTES, OpenError, Output, ReadError,
     Session, SessionStatistics, Sink, Source, StreamStatistics, UnknownStream, WriteError,
 };
-pub use storage::{IndexEntry, StaticStorage, Storage};
+pub use storage::{IndexEntry, Refusal, StaticStorage, Storage};
 pub use stream::Slot;
 pub use violation::Violation;
 pub use wire::{MAX_CREDIT_BYTES, MAX_DATA_BYTES};

@@ -4,6 +4,10 @@ use crate::hello::{Hello, PROTOCOL_VERSION};
 use crate::id::Ticks;
 use crate::wire::MAX_CREDIT_BYTES;
 
+/// For how many times `dead_after_ticks` bytes that no record has proved count as life; see
+/// [`Session::heard`](crate::Session::heard).
+pub(crate) const UNPROVEN_PATIENCE: u64 = 8;
+
 /// The bounds of one session. What the peer may do follows from them, and so does the memory that it can cost.
 ///
 /// Worst case of a session in bytes, with every stream open and every buffer full

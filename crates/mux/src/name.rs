@@ -8,7 +8,8 @@ pub const MAX_NAME_BYTES: usize = 64;
 
 /// The name that a stream is opened with: 1 to 64 bytes of printable ASCII, `0x21..=0x7e`, so no spaces.
 ///
-/// Many streams may carry one name.
+/// Many streams may carry one name, unless the end that they are opened to keeps it exclusive
+/// ([`Session::set_exclusive_names`](crate::Session::set_exclusive_names)).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName(heapless::String<MAX_NAME_BYTES, u8>);
 

@@ -1,5 +1,7 @@
 //! Where a session keeps its streams: inside itself, or on the heap. One engine runs over both.
 
+use crate::code::ResetCode;
+use crate::exclusive::{Exclusive, ExclusiveNames, MAX_EXCLUSIVE_NAMES};
 use crate::id::{Role, StreamId};
 use crate::ring::{Ring, StaticRing};
 use crate::stream::Slot;
@@ -47,13 +49,22 @@ pub trait Storage: sealed::Sealed {
     fn index_remove(&mut self, opener: Role, position: usize);
 
     /// The streams that got no slot and whose RST waits to be sent, in any order.
-    fn refusals(&self) -> &[StreamId];
+    fn refusals(&self) -> &[Refusal];
 
     /// Adds a refusal; false when there are as many as there can be streams.
-    fn push_refusal(&mut self, id: StreamId) -> bool;
+    fn push_refusal(&mut self, refusal: Refusal) -> bool;
 
     /// Removes the refusal at `position`; the last one takes its place.
     fn swap_remove_refusal(&mut self, position: usize);
+
+    /// The names that one open stream at a time may carry.
+    fn exclusive(&self) -> &[Exclusive];
+
+    /// The names that one open stream at a time may carry.
+    fn exclusive_mut(&mut self) -> &mut [Exclusive];
+
+    /// Replaces them, each without a holder.
+    fn set_exclusive(&mut self, names: &ExclusiveNames);
 }
 
 /// Which slot a stream is in. Ids only ever ascend, so adding one is a push and finding one a binary search, whatever
@@ -64,16 +75,24 @@ pub struct IndexEntry {
     pub(crate) slot: u16,
 }
 
+/// A stream that got no slot, and what its RST will say.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    pub(crate) id: StreamId,
+    pub(crate) code: ResetCode,
+}
+
 /// Room for `STREAMS` streams with two rings of `RING` bytes each, without a heap.
 ///
-/// It is `STREAMS × (2 × RING + 220)` bytes long, so it belongs in a `static` with the session holding a
+/// It is about `STREAMS × (2 × RING + 192) + 1,200` bytes long, so it belongs in a `static` with the session holding a
 /// `&'static mut` to it, not on a stack.
 pub struct StaticStorage<const STREAMS: usize, const RING: usize> {
     slots: [Slot<StaticRing<RING>>; STREAMS],
     used: usize,
     dialers: heapless::Vec<IndexEntry, STREAMS>,
     acceptors: heapless::Vec<IndexEntry, STREAMS>,
-    refusals: heapless::Vec<StreamId, STREAMS>,
+    refusals: heapless::Vec<Refusal, STREAMS>,
+    exclusive: heapless::Vec<Exclusive, MAX_EXCLUSIVE_NAMES>,
 }
 
 impl<const STREAMS: usize, const RING: usize> StaticStorage<STREAMS, RING> {
@@ -87,6 +106,7 @@ impl<const STREAMS: usize, const RING: usize> StaticStorage<STREAMS, RING> {
             dialers: heapless::Vec::new(),
             acceptors: heapless::Vec::new(),
             refusals: heapless::Vec::new(),
+            exclusive: heapless::Vec::new(),
         }
     }
 
@@ -144,16 +164,29 @@ impl<const STREAMS: usize, const RING: usize> Storage for StaticStorage<STREAMS,
         self.index_mut(opener).remove(position);
     }
 
-    fn refusals(&self) -> &[StreamId] {
+    fn refusals(&self) -> &[Refusal] {
         &self.refusals
     }
 
-    fn push_refusal(&mut self, id: StreamId) -> bool {
-        self.refusals.push(id).is_ok()
+    fn push_refusal(&mut self, refusal: Refusal) -> bool {
+        self.refusals.push(refusal).is_ok()
     }
 
     fn swap_remove_refusal(&mut self, position: usize) {
         self.refusals.swap_remove(position);
+    }
+
+    fn exclusive(&self) -> &[Exclusive] {
+        &self.exclusive
+    }
+
+    fn exclusive_mut(&mut self) -> &mut [Exclusive] {
+        &mut self.exclusive
+    }
+
+    fn set_exclusive(&mut self, names: &ExclusiveNames) {
+        // As many fit as a set can have.
+        self.exclusive = names.iter().cloned().map(Exclusive::new).collect();
     }
 }
 
@@ -193,16 +226,28 @@ macro_rules! through_a_pointer {
             S::index_remove(self, opener, position);
         }
 
-        fn refusals(&self) -> &[StreamId] {
+        fn refusals(&self) -> &[Refusal] {
             S::refusals(self)
         }
 
-        fn push_refusal(&mut self, id: StreamId) -> bool {
-            S::push_refusal(self, id)
+        fn push_refusal(&mut self, refusal: Refusal) -> bool {
+            S::push_refusal(self, refusal)
         }
 
         fn swap_remove_refusal(&mut self, position: usize) {
             S::swap_remove_refusal(self, position);
+        }
+
+        fn exclusive(&self) -> &[Exclusive] {
+            S::exclusive(self)
+        }
+
+        fn exclusive_mut(&mut self) -> &mut [Exclusive] {
+            S::exclusive_mut(self)
+        }
+
+        fn set_exclusive(&mut self, names: &ExclusiveNames) {
+            S::set_exclusive(self, names);
         }
     };
 }

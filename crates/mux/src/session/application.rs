@@ -233,7 +233,7 @@ impl<S: Storage> Session<S> {
         self.let_go(slot, ResetCode::CANCELLED);
     }
 
-    fn let_go(&mut self, slot: u16, code: ResetCode) {
+    pub(super) fn let_go(&mut self, slot: u16, code: ResetCode) {
         self.eventful.remove(self.storage.slots_mut(), slot);
         let ended = self.end.is_some();
         let stream = self.slot_mut(slot);

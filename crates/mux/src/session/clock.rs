@@ -37,6 +37,16 @@ impl<S: Storage> Session<S> {
         }
     }
 
+    /// Notes that the link moved bytes of a record that is not whole yet, and so of nobody knows whom. They are life all
+    /// the same: over a slow link a record takes longer than a peer may be silent.
+    ///
+    /// For no longer, though, than eight times [`Limits::dead_after_ticks`](crate::Limits::dead_after_ticks) after the
+    /// last bytes that [`receive`](Self::receive) was given: whoever sits on the way can make up such bytes.
+    pub fn heard(&mut self, now: Ticks) {
+        self.advance(now);
+        self.keepalive.heard(self.now);
+    }
+
     /// Notes the time, which does not run backwards.
     pub(super) fn advance(&mut self, now: Ticks) {
         if now <= self.now {

@@ -3,6 +3,7 @@
 mod application;
 mod clock;
 mod errors;
+mod exclusive;
 mod lending;
 mod receive;
 mod statistics;

@@ -10,7 +10,7 @@ use crate::code::ResetCode;
 use crate::id::{StreamId, Ticks};
 use crate::name::{Priority, StreamName};
 use crate::ring::Ring;
-use crate::storage::Storage;
+use crate::storage::{Refusal, Storage};
 use crate::stream::{Handle, Receiving, Reset, Sending, control, event};
 use crate::violation::Violation;
 use crate::wire::{Frame, HEADER_BYTES, Header, Kind, MAX_CONTROL_BYTES, MAX_CREDIT_BYTES};
@@ -289,6 +289,10 @@ impl<S: Storage> Session<S> {
         }
         self.highest_incoming = id.get();
         self.statistics.streams_received += 1;
+        let exclusive = self.exclusive_position(name);
+        if exclusive.is_some_and(|position| self.is_held(position)) {
+            return self.turn_away(id, ResetCode::DUPLICATE_NAME);
+        }
         let has_room = self.unaccepted < self.limits.max_unaccepted_streams
             && self.incoming.slots < self.limits.max_incoming_streams;
         let slot = if has_room { self.occupy(id, name.clone(), priority, Handle::Unseen) } else { None };
@@ -297,14 +301,17 @@ impl<S: Storage> Session<S> {
                 self.recent = slot;
                 self.unaccepted += 1;
                 self.raise(slot, event::INCOMING);
+                if let Some(position) = exclusive {
+                    self.storage.exclusive_mut()[position].holder = Some(id);
+                }
                 Ok(())
             }
-            None => self.turn_away(id),
+            None => self.turn_away(id, ResetCode::STREAM_LIMIT),
         }
     }
 
-    /// Answers an OPEN for which there is no room just now.
-    fn turn_away(&mut self, id: StreamId) -> Result<(), Violation> {
+    /// Answers an OPEN of which nothing is kept but its id.
+    fn turn_away(&mut self, id: StreamId, code: ResetCode) -> Result<(), Violation> {
         if !self.budgets.charge(BudgetKind::Resets) {
             return Err(Violation::Flood(BudgetKind::Resets));
         }
@@ -312,7 +319,7 @@ impl<S: Storage> Session<S> {
         self.stray_credit_bytes = self.stray_credit_bytes.saturating_add(credit);
         self.budgets.stream_gone(false);
         self.incoming.open += 1;
-        if self.storage.push_refusal(id) {
+        if self.storage.push_refusal(Refusal { id, code }) {
             Ok(())
         } else {
             Err(Violation::StreamLimitExceeded { maximum: self.limits.max_incoming_streams })
@@ -393,7 +400,7 @@ impl<S: Storage> Session<S> {
                 self.slot_mut(slot).reset = Reset::Sent(code);
                 self.settle(slot);
             }
-        } else if let Some(position) = self.storage.refusals().iter().position(|refused| *refused == id) {
+        } else if let Some(position) = self.storage.refusals().iter().position(|refusal| refusal.id == id) {
             self.storage.swap_remove_refusal(position);
             self.incoming.open -= 1;
         }

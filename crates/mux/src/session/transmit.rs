@@ -99,8 +99,8 @@ impl<S: Storage> Session<S> {
             self.keepalive.ping_sent();
             self.statistics.frames_sent += 1;
         }
-        while let Some((stream, rest)) = self.storage.refusals().split_last() {
-            if !output.frame(&Frame::Reset { stream: *stream, code: ResetCode::STREAM_LIMIT }) {
+        while let Some((refusal, rest)) = self.storage.refusals().split_last() {
+            if !output.frame(&Frame::Reset { stream: refusal.id, code: refusal.code }) {
                 return false;
             }
             let last = rest.len();

@@ -16,6 +16,8 @@ on_every_storage! {
     two_idle_ends_keep_each_other_alive,
     a_deadline_is_never_in_the_past_while_the_link_is_stuck,
     time_does_not_run_backwards,
+    bytes_that_no_record_has_proved_are_life_for_a_while,
+    a_record_that_decrypts_starts_the_while_anew,
 }
 
 fn pings(bytes: &[u8]) -> usize {
@@ -145,4 +147,49 @@ fn time_does_not_run_backwards<S: Fresh>() {
     victim.session.handle_timeout(Ticks(0));
     transmitted(&mut victim.session);
     assert_eq!(victim.session.next_deadline(), Some(Ticks(103)));
+}
+
+/// A link of one byte per `gap` ticks, none of which any record has proved; until when the session lives.
+fn lifetime_on_unproven_bytes<S: Fresh>(victim: &mut Victim<S>, gap: u64) -> Ticks {
+    for tick in victim.now.0 + 1..victim.now.0 + 500 {
+        victim.now = Ticks(tick);
+        if tick % gap == 0 {
+            victim.session.heard(victim.now);
+        }
+        victim.session.handle_timeout(victim.now);
+        transmitted(&mut victim.session);
+        if victim.session.end() == Some(End::KeepaliveTimeout) {
+            break;
+        }
+        assert_eq!(victim.session.end(), None);
+    }
+    victim.now
+}
+
+/// MUX-9.1, MUX-9.6.
+fn bytes_that_no_record_has_proved_are_life_for_a_while<S: Fresh>() {
+    for gap in 1..9 {
+        let mut victim = Victim::<S>::dialer(LIMITS);
+        let last_heard = 71 / gap * gap;
+        assert_eq!(lifetime_on_unproven_bytes(&mut victim, gap), Ticks(last_heard + 9), "every {gap} ticks");
+    }
+    let mut victim = Victim::<S>::dialer(LIMITS);
+    assert_eq!(lifetime_on_unproven_bytes(&mut victim, 1000), Ticks(9), "nothing at all");
+}
+
+/// MUX-9.6.
+fn a_record_that_decrypts_starts_the_while_anew<S: Fresh>() {
+    let mut victim = Victim::<S>::dialer(LIMITS);
+    for tick in 1..=1000 {
+        victim.now = Ticks(tick);
+        victim.session.heard(victim.now);
+        if tick % 70 == 0 {
+            victim.send(&Frame::Pong(0)).unwrap();
+        }
+        victim.session.handle_timeout(victim.now);
+        transmitted(&mut victim.session);
+        assert_eq!(victim.session.end(), None, "at {tick}");
+    }
+    // The last was at 980.
+    assert_eq!(lifetime_on_unproven_bytes(&mut victim, 1), Ticks(980 + 71 + 9));
 }

@@ -1,6 +1,7 @@
 //! What the engine promises, claim by claim, each over every storage.
 
 mod credit;
+mod exclusive;
 mod hostile;
 mod keepalive;
 mod lending;
