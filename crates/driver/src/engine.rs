@@ -1,13 +1,15 @@
 //! The multiplexer with its storage erased, so that streams and what is built on them need not be generic over it.
 
 use vatmux_mux::{
-    AcceptError, CloseCode, ConsumeError, End, Event, FinishError, OpenError, Priority, ReadError, ResetCode,
-    Session, Storage, StreamId, StreamName, Ticks, UnknownStream, Violation, WriteError,
+    AcceptError, CloseCode, ConsumeError, End, Event, ExclusiveNames, FinishError, OpenError, Priority,
+    ReadError, ResetCode, Session, Storage, StreamId, StreamName, Ticks, UnknownStream, Violation,
+    WriteError,
 };
 
 /// What the driver asks of a multiplexer: [`Session`]'s methods of the same names.
 pub(crate) trait Engine {
     fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation>;
+    fn heard(&mut self, now: Ticks);
     fn transmit(&mut self, output: &mut [u8]) -> usize;
     fn wants_transmit(&self) -> bool;
     fn next_deadline(&self) -> Option<Ticks>;
@@ -18,6 +20,7 @@ pub(crate) trait Engine {
     fn open(&mut self, name: &StreamName, priority: Priority) -> Result<StreamId, OpenError>;
     fn accept(&mut self, id: StreamId) -> Result<(), AcceptError>;
     fn refuse(&mut self, id: StreamId, code: ResetCode) -> Result<(), AcceptError>;
+    fn set_exclusive_names(&mut self, names: &ExclusiveNames);
     fn name(&self, id: StreamId) -> Option<&StreamName>;
     fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError>;
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError>;
@@ -31,6 +34,10 @@ pub(crate) trait Engine {
 impl<S: Storage> Engine for Session<S> {
     fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation> {
         Self::receive(self, input, now)
+    }
+
+    fn heard(&mut self, now: Ticks) {
+        Self::heard(self, now);
     }
 
     fn transmit(&mut self, output: &mut [u8]) -> usize {
@@ -71,6 +78,10 @@ impl<S: Storage> Engine for Session<S> {
 
     fn refuse(&mut self, id: StreamId, code: ResetCode) -> Result<(), AcceptError> {
         Self::refuse(self, id, code)
+    }
+
+    fn set_exclusive_names(&mut self, names: &ExclusiveNames) {
+        Self::set_exclusive_names(self, names);
     }
 
     fn name(&self, id: StreamId) -> Option<&StreamName> {

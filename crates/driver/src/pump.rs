@@ -272,6 +272,11 @@ impl Pump {
             Poll::Ready(Ok(read)) => {
                 window.end += read;
                 self.open_records()?;
+                if self.incoming.is_some() {
+                    // A record that takes long to come is no silence.
+                    let now = self.inner.ticks();
+                    self.inner.engine.borrow_mut().heard(now);
+                }
                 Ok(Step::Moved)
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Moved),

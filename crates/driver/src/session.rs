@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use vatmux_mux::{
-    CloseCode, End, Event, Hello, Limits, LimitsError, Priority, ResetCode, Role, Storage, StreamId,
-    StreamName, Ticks, Violation,
+    CloseCode, End, Event, ExclusiveNames, Hello, Limits, LimitsError, Priority, ResetCode, Role, Storage,
+    StreamId, StreamName, Ticks, Violation,
 };
 use vatmux_noise::{NodeId, RecordError, Records, Suite};
 
@@ -177,6 +177,17 @@ impl Session {
     #[must_use]
     pub fn incoming(&self) -> IncomingStreams {
         IncomingStreams { inner: self.inner.clone(), guard: Rc::downgrade(&self.guard) }
+    }
+
+    /// Lets one open stream of the peer's at a time carry each of these names. The peer's next stream of such a name is
+    /// reset with [`ResetCode::DUPLICATE_NAME`] and is not among the [`incoming`](Self::incoming) ones.
+    ///
+    /// The set replaces the one before. Streams that came earlier and were not accepted compete as well: the first of
+    /// each name stays, unless one was accepted.
+    pub fn set_exclusive_names(&self, names: &ExclusiveNames) {
+        self.inner.engine.borrow_mut().set_exclusive_names(names);
+        self.inner.check_end();
+        self.inner.poke();
     }
 
     /// Ends the session with a reason for the peer. Streams fail at once; the reason still leaves.

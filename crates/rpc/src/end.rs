@@ -27,6 +27,10 @@ pub enum VatEnd {
     /// The peer refused the stream because it has no such service.
     #[error("the peer offers no service of this name")]
     NoSuchService,
+    /// The peer refused the stream because the service is exclusive and another stream of this session has it
+    /// (`duplicate_stream_name`).
+    #[error("the peer serves this name to one stream at a time, and another one has it")]
+    NameInUse,
     /// The peer reset the stream for another reason.
     #[error("the peer reset the stream: {0}")]
     Reset(ResetCode),
@@ -85,10 +89,13 @@ impl VatEnd {
             | Self::SendQueueFull { .. }
             | Self::TooManyExpired { .. }
             | Self::TooManyCanceled { .. } => ErrorKind::Disconnected,
-            Self::NoSuchService | Self::Frame(_) | Self::Protocol(_) => ErrorKind::Failed,
+            Self::NoSuchService | Self::NameInUse | Self::Frame(_) | Self::Protocol(_) => ErrorKind::Failed,
         };
         let extra = match self {
             Self::NoSuchService => format!("the peer offers no service named {service:?}"),
+            Self::NameInUse => {
+                format!("service {service:?} is in use: {self}; use that stream, or end it first")
+            }
             other => format!("service {service:?} is gone: {other}"),
         };
         Error { kind, extra }
@@ -98,6 +105,7 @@ impl VatEnd {
     pub(crate) fn of_stream(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(StreamEnd::Reset(ResetCode::NO_SUCH_SERVICE)) => Self::NoSuchService,
+            Some(StreamEnd::Reset(ResetCode::DUPLICATE_NAME)) => Self::NameInUse,
             Some(StreamEnd::Reset(code)) => Self::Reset(*code),
             Some(StreamEnd::Session(end)) => Self::Session(end.clone()),
             Some(StreamEnd::ClosedHere) | None => Self::Stream(error.to_string()),
@@ -117,6 +125,7 @@ impl VatEnd {
             | Self::EndedByPeer
             | Self::Aborted(_)
             | Self::NoSuchService
+            | Self::NameInUse
             | Self::Reset(_)
             | Self::Session(_)
             | Self::Stream(_) => false,

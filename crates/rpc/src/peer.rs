@@ -47,6 +47,7 @@ impl Peer {
     #[must_use]
     pub fn new(session: Session, services: Rc<Services>, options: Options) -> Self {
         let options = Rc::new(options);
+        session.set_exclusive_names(services.exclusive());
         let mut incoming = session.incoming();
         let accepted_with = options.clone();
         let served = Rc::new(Cell::new(0));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use capnp::capability::Client;
-use vatmux_mux::{NameError, Priority, StreamName};
+use vatmux_mux::{ExclusiveNames, NameError, Priority, StreamName, TooManyExclusiveNames};
 
 use crate::Peer;
 
@@ -12,7 +12,10 @@ type Factory = Box<dyn Fn(&Peer) -> Client>;
 
 /// The services of a node, on one thread.
 #[derive(Default)]
-pub struct Services(BTreeMap<StreamName, Service>);
+pub struct Services {
+    by_name: BTreeMap<StreamName, Service>,
+    exclusive: ExclusiveNames,
+}
 
 /// One of them.
 pub(crate) struct Service {
@@ -35,6 +38,14 @@ pub enum ServeError {
     /// Another service has the name.
     #[error("two services are named {0}")]
     Taken(StreamName),
+    /// It cannot be exclusive: too many are.
+    #[error("service {name} cannot be exclusive: {reason}")]
+    Exclusive {
+        /// The service.
+        name: StreamName,
+        /// How many may be.
+        reason: TooManyExclusiveNames,
+    },
 }
 
 impl Services {
@@ -47,17 +58,42 @@ impl Services {
     where
         F: Fn(&Peer) -> Client + 'static,
     {
+        let name = self.free(name)?;
+        self.by_name.insert(name, Service { priority, factory: Box::new(factory) });
+        Ok(())
+    }
+
+    /// As [`serve`](Self::serve), for a service that each session of a peer may use through one stream at a time.
+    ///
+    /// While a stream under `name` is open, a second one of the same session is refused before `factory` is called:
+    /// its calls fail with [`VatEnd::NameInUse`](crate::VatEnd::NameInUse) at the peer's. At most
+    /// [`MAX_EXCLUSIVE_NAMES`](vatmux_mux::MAX_EXCLUSIVE_NAMES) services are exclusive.
+    pub fn serve_exclusive<F>(&mut self, name: &str, priority: Priority, factory: F) -> Result<(), ServeError>
+    where
+        F: Fn(&Peer) -> Client + 'static,
+    {
+        let name = self.free(name)?;
+        self.exclusive
+            .insert(name.clone())
+            .map_err(|reason| ServeError::Exclusive { name: name.clone(), reason })?;
+        self.by_name.insert(name, Service { priority, factory: Box::new(factory) });
+        Ok(())
+    }
+
+    /// A name that a service can have and none has.
+    fn free(&self, name: &str) -> Result<StreamName, ServeError> {
         let name =
             StreamName::new(name).map_err(|reason| ServeError::Name { name: name.to_owned(), reason })?;
-        if self.0.contains_key(&name) {
-            return Err(ServeError::Taken(name));
-        }
-        self.0.insert(name, Service { priority, factory: Box::new(factory) });
-        Ok(())
+        if self.by_name.contains_key(&name) { Err(ServeError::Taken(name)) } else { Ok(name) }
+    }
+
+    /// The names of the services that are exclusive.
+    pub(crate) fn exclusive(&self) -> &ExclusiveNames {
+        &self.exclusive
     }
 
     /// What a peer gets that opens a stream: None where there is no such service.
     pub(crate) fn find(&self, name: &StreamName) -> Option<&Service> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 }
