@@ -12,6 +12,7 @@ use vatmux::{
     NodeEvent, NodeId, Peer, Priority, Remote, SecretKey, SessionEnd, SessionOptions,
 };
 use vatmux_mux::CloseCode;
+use vatmux_rpc::VatEnd;
 
 /// Nothing here takes this long; a test that hangs should say so.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -265,6 +266,35 @@ fn a_service_that_is_not_offered_is_named_in_the_error() {
     let error = local.drive_until(health::ping(&remote, 1)).unwrap().unwrap_err();
     assert!(error.to_string().contains("no service named \"no.such.service\""), "{error}");
     ping_once(&mut local, &peer).unwrap();
+}
+
+#[test]
+fn an_exclusive_service_is_had_once_per_session_of_a_node_over_tcp() {
+    let (node, _events) = health_node(AllowList::Anyone, |builder| {
+        let exclusive = builder.workers(2).services(|services| {
+            services.serve_exclusive("exclusive", Priority::FIRST, |_| health::capability())
+        });
+        exclusive.listen(&anywhere()).unwrap()
+    });
+    let mut local = Local::new(key()).unwrap();
+    let had: Vec<_> = (0..3)
+        .map(|number| {
+            let peer = dial(&mut local, &address(&node)).unwrap();
+            let connect = || -> Remote<health_capnp::health::Client> {
+                peer.connect("exclusive", Priority::FIRST).unwrap()
+            };
+            let (first, second) = (connect(), connect());
+            local.drive_until(health::ping(&first, number)).unwrap().unwrap();
+            let error = local.drive_until(health::ping(&second, number)).unwrap().unwrap_err();
+            assert!(error.to_string().contains("service \"exclusive\" is in use"), "{error}");
+            assert_eq!(second.vat().ended(), Some(VatEnd::NameInUse));
+            ping_once(&mut local, &peer).unwrap();
+            (peer, first)
+        })
+        .collect();
+    for (_, first) in &had {
+        local.drive_until(health::ping(first, 7)).unwrap().unwrap();
+    }
 }
 
 #[test]

@@ -66,7 +66,8 @@ impl Services {
     /// As [`serve`](Self::serve), for a service that each session of a peer may use through one stream at a time.
     ///
     /// While a stream under `name` is open, a second one of the same session is refused before `factory` is called:
-    /// its calls fail with [`VatEnd::NameInUse`](crate::VatEnd::NameInUse) at the peer's. At most
+    /// its calls fail with [`VatEnd::NameInUse`](crate::VatEnd::NameInUse) at the peer's. A stream is open until both
+    /// ends have finished it, so a peer that lets go of one and asks again at once may be a moment too early. At most
     /// [`MAX_EXCLUSIVE_NAMES`](vatmux_mux::MAX_EXCLUSIVE_NAMES) services are exclusive.
     pub fn serve_exclusive<F>(&mut self, name: &str, priority: Priority, factory: F) -> Result<(), ServeError>
     where

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use capnp::capability::{Client, FromClientHook};
 use common::{ProbeServer, Seen, echo, never, probe};
 use futures::future::{join, join_all};
 use vatmux_driver::{Driver, Handle, Session, SessionEnd, SessionOptions, accept, dial, pipe, virtual_time};
-use vatmux_mux::{CloseCode, HeapStorage, Priority, ResetCode};
+use vatmux_mux::{CloseCode, HeapStorage, MAX_EXCLUSIVE_NAMES, Priority, ResetCode, StreamName};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 use vatmux_rpc::{ConnectError, Options, Peer, Remote, ServeError, Services, VatEnd};
 
@@ -234,4 +235,127 @@ fn many_vats_of_one_session_do_not_disturb_each_other() {
     for (number, answers) in nodes.run(join_all(calls)).into_iter().enumerate() {
         assert_eq!(answers, (0..20).map(|n| number as u64 * 100 + n).collect::<Vec<_>>());
     }
+}
+
+/// A node that offers "probe" exclusively, one that dials it, and how often the factory was called.
+fn exclusive_nodes() -> (Nodes, Rc<Cell<usize>>) {
+    let (mut driver, _) = virtual_time::driver();
+    let handle = driver.handle();
+    let seen = Rc::new(Seen::default());
+    let (dialed, accepted) = sessions(&mut driver);
+    let made = Rc::new(Cell::new(0));
+    let mut services = Services::default();
+    let (make, count) = (offer(&seen, &handle), made.clone());
+    services
+        .serve_exclusive("probe", Priority::default(), move |peer| {
+            count.set(count.get() + 1);
+            make(peer)
+        })
+        .unwrap();
+    services.serve("shared", Priority::default(), offer(&seen, &handle)).unwrap();
+    let dialer = Peer::new(dialed, Rc::default(), Options::default());
+    let acceptor = Peer::new(accepted, Rc::new(services), Options::default());
+    (Nodes { driver, handle, seen, dialer, acceptor }, made)
+}
+
+#[test]
+fn a_second_stream_of_an_exclusive_service_is_refused_before_anything_is_made_for_it() {
+    let (mut nodes, made) = exclusive_nodes();
+    let first = connect(&nodes.dialer);
+    assert_eq!(nodes.run(echo(&first, 1)).unwrap(), 1);
+    let second = connect(&nodes.dialer);
+    let error = nodes.run(echo(&second, 2)).unwrap_err();
+    assert_eq!(second.vat().ended(), Some(VatEnd::NameInUse));
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert!(error.extra.contains("service \"probe\" is in use"), "{error}");
+    assert_eq!((made.get(), nodes.seen.probes.get()), (1, 1));
+    assert_eq!(nodes.run(echo(&first, 3)).unwrap(), 3, "the first lives on");
+
+    // Others are not concerned, nor is the same name in another session.
+    for _ in 0..2 {
+        let shared: Remote<probe::Client> = nodes.dialer.connect("shared", Priority::default()).unwrap();
+        assert_eq!(nodes.run(echo(&shared, 4)).unwrap(), 4);
+    }
+    assert_eq!(nodes.dialer.session().end(), None);
+}
+
+#[test]
+fn both_of_two_streams_that_leave_together_never_get_an_exclusive_service() {
+    let (mut nodes, made) = exclusive_nodes();
+    let (first, second) = (connect(&nodes.dialer), connect(&nodes.dialer));
+    let (one, two) = nodes.run(join(echo(&first, 1), echo(&second, 2)));
+    assert_eq!(one.unwrap(), 1);
+    assert!(two.is_err());
+    assert_eq!(made.get(), 1);
+}
+
+#[test]
+fn streams_that_came_before_the_services_were_known_compete_as_well() {
+    let (mut driver, _) = virtual_time::driver();
+    let handle = driver.handle();
+    let seen = Rc::new(Seen::default());
+    let (dialed, accepted) = sessions(&mut driver);
+    let dialer = Peer::new(dialed, Rc::default(), Options::default());
+    let (first, second) = (connect(&dialer), connect(&dialer));
+    let calls = join(echo(&first, 1), echo(&second, 2));
+    // Both streams are there before the acceptor offers anything.
+    driver.drive_until(handle.sleep(Duration::from_millis(1))).unwrap();
+    let mut services = Services::default();
+    services.serve_exclusive("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+    let _acceptor = Peer::new(accepted, Rc::new(services), Options::default());
+    let (one, two) = driver.drive_until(calls).unwrap();
+    assert_eq!(one.unwrap(), 1);
+    assert!(two.is_err());
+    assert_eq!(second.vat().ended(), Some(VatEnd::NameInUse));
+}
+
+#[test]
+fn an_exclusive_service_can_be_had_again_when_its_stream_is_over() {
+    let (mut nodes, made) = exclusive_nodes();
+    for round in 1..=3 {
+        let remote = connect(&nodes.dialer);
+        assert_eq!(nodes.run(echo(&remote, round)).unwrap(), round);
+        drop(remote);
+        nodes.run(nodes.handle.clone().sleep(Duration::from_millis(1)));
+        assert_eq!(made.get(), usize::try_from(round).unwrap());
+    }
+}
+
+#[test]
+fn a_bounded_number_of_services_is_exclusive() {
+    let (nodes, _) = exclusive_nodes();
+    let mut services = Services::default();
+    let make = || offer(&nodes.seen, &nodes.handle);
+    for number in 0..MAX_EXCLUSIVE_NAMES {
+        services.serve_exclusive(&format!("service-{number}"), Priority::FIRST, make()).unwrap();
+    }
+    assert!(matches!(
+        services.serve_exclusive("service-0", Priority::FIRST, make()),
+        Err(ServeError::Taken(_))
+    ));
+    let error = services.serve_exclusive("one-more", Priority::FIRST, make()).unwrap_err();
+    assert_eq!(error.to_string(), "service one-more cannot be exclusive: at most 16 names can be exclusive");
+    services.serve("one-more", Priority::FIRST, make()).expect("what was refused left nothing behind");
+}
+
+#[test]
+fn ten_thousand_duplicates_of_an_exclusive_service_make_nothing_and_end_in_a_budget() {
+    let (mut nodes, made) = exclusive_nodes();
+    let first = connect(&nodes.dialer);
+    nodes.run(echo(&first, 1)).unwrap();
+    let name = StreamName::new("probe").unwrap();
+    let session = nodes.dialer.session().clone();
+    let handle = nodes.handle.clone();
+    let mut opened = 0;
+    nodes.run(async {
+        while opened < 10_000 && session.end().is_none() {
+            let stream = session.open(&name, Priority::default());
+            opened += usize::from(stream.is_ok());
+            // A stream that is dropped before its OPEN has left is never mentioned.
+            handle.sleep(Duration::from_micros(1)).await;
+        }
+    });
+    assert!(matches!(nodes.acceptor.session().end(), Some(SessionEnd::Violation(_))), "{opened} opened");
+    assert!((1000..1500).contains(&opened), "{opened}");
+    assert_eq!(made.get(), 1);
 }
