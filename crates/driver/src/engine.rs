@@ -2,8 +2,8 @@
 
 use vatmux_mux::{
     AcceptError, CloseCode, ConsumeError, End, Event, ExclusiveNames, FinishError, OpenError, Priority,
-    ReadError, ResetCode, Session, Storage, StreamId, StreamName, Ticks, UnknownStream, Violation,
-    WriteError,
+    ReadError, ResetCode, Session, SessionStatistics, Storage, StreamId, StreamName, StreamStatistics, Ticks,
+    UnknownStream, Violation, WriteError,
 };
 
 /// What the driver asks of a multiplexer: [`Session`]'s methods of the same names.
@@ -29,6 +29,8 @@ pub(crate) trait Engine {
     fn reset(&mut self, id: StreamId, code: ResetCode) -> Result<(), UnknownStream>;
     fn release(&mut self, id: StreamId);
     fn close(&mut self, code: CloseCode);
+    fn statistics(&self) -> SessionStatistics;
+    fn stream_statistics(&self, id: StreamId) -> Option<StreamStatistics>;
 }
 
 impl<S: Storage> Engine for Session<S> {
@@ -114,5 +116,13 @@ impl<S: Storage> Engine for Session<S> {
 
     fn close(&mut self, code: CloseCode) {
         Self::close(self, code);
+    }
+
+    fn statistics(&self) -> SessionStatistics {
+        Self::statistics(self)
+    }
+
+    fn stream_statistics(&self, id: StreamId) -> Option<StreamStatistics> {
+        Self::stream_statistics(self, id)
     }
 }

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use vatmux_mux::{
-    CloseCode, End, Event, ExclusiveNames, Hello, Limits, LimitsError, Priority, ResetCode, Role, Storage,
-    StreamId, StreamName, Ticks, Violation,
+    CloseCode, End, Event, ExclusiveNames, Hello, Limits, LimitsError, Priority, ResetCode, Role,
+    SessionStatistics, Storage, StreamId, StreamName, Ticks, Violation,
 };
 use vatmux_noise::{NodeId, RecordError, Records, Suite};
 
@@ -222,6 +222,12 @@ impl Session {
     #[must_use]
     pub fn traffic(&self) -> TrafficSnapshot {
         self.inner.traffic.snapshot()
+    }
+
+    /// What the multiplexer has done since the session began, and what it holds now.
+    #[must_use]
+    pub fn statistics(&self) -> SessionStatistics {
+        self.inner.engine.borrow().statistics()
     }
 
     /// The driver that carries it.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
-use vatmux_mux::{ReadError, ResetCode, StreamId, WriteError};
+use vatmux_mux::{ReadError, ResetCode, StreamId, StreamStatistics, WriteError};
 
 use crate::session::{Session, SessionEnd};
 
@@ -59,6 +59,12 @@ impl Stream {
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Its bytes, credit and windows at this moment; None where the session could not keep it.
+    #[must_use]
+    pub fn statistics(&self) -> Option<StreamStatistics> {
+        self.session.inner().engine.borrow().stream_statistics(self.id)
     }
 
     /// Ends both directions at once and tells the peer why. What was not yet sent is dropped.

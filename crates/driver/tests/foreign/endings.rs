@@ -69,10 +69,10 @@ fn an_end_that_closes_says_why_last_and_hangs_up() {
     let (mut driver, clock) = virtual_time::driver();
     let (session, mut foreign) = connected(&mut driver, Ours::Accepts, 1 << 16, options());
     let mut stream = session.open(&StreamName::new("cut").unwrap(), Priority::FIRST).unwrap();
-    driver.drive_until(stream.write_all(&[1; 200_000])).unwrap().unwrap();
+    driver.drive_until(stream.write_all(&vec![1; 200_000])).unwrap().unwrap();
     session.close(CloseCode::GOING_AWAY);
     // The peer knows nothing of it yet and goes on.
-    let busy = bytes_of(&[open_one(), Frame::Data { stream: id(1), payload: &[2; 30_000] }]);
+    let busy = bytes_of(&[open_one(), Frame::Data { stream: id(1), payload: &vec![2; 30_000] }]);
     let (end, sent) = driver
         .drive_until(join(session.closed(), async {
             foreign.send(&busy).await.unwrap();

@@ -20,7 +20,7 @@ fn lengths(seed: u64, most: u64) -> impl Iterator<Item = usize> {
 fn arrives_whole(cuts: impl Iterator<Item = usize>, what: &str) {
     let (mut driver, _) = virtual_time::driver();
     let (session, mut foreign) = connected(&mut driver, Ours::Accepts, 1 << 16, SessionOptions::default());
-    let payload: Vec<u8> = (0..5000).map(|number| (number % 251) as u8).collect();
+    let payload: Vec<u8> = (0..=250).cycle().take(5000).collect();
     let name = StreamName::new("across").unwrap();
     let frames = bytes_of(&[
         Frame::Open { stream: id(1), priority: Priority::FIRST, name },

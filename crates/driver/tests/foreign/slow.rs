@@ -101,7 +101,7 @@ fn with_a_record_on_its_way(driver: &mut Driver, pace: Pace) -> (Session, Sessio
     let (dialed, accepted) = (dialed.unwrap(), accepted.unwrap());
     *slowness.borrow_mut() = pace;
     let mut stream = accepted.open(&StreamName::new("slow").unwrap(), Priority::FIRST).unwrap();
-    driver.drive_until(stream.write_all(&[7; RECORD])).unwrap().unwrap();
+    driver.drive_until(stream.write_all(&vec![7; RECORD])).unwrap().unwrap();
     (dialed, accepted, stream)
 }
 

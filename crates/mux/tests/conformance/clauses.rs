@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::spec::{Clause, clauses, read, repository, specification};
 
 /// Clauses about the link, which other crates keep: the clause, the file of a test that proves it, and its name.
-const ELSEWHERE: [(&str, &str, &str); 23] = [
+const ELSEWHERE: [(&str, &str, &str); 29] = [
     ("MUX-1.1", "crates/noise/src/tests/golden.rs", "the_bytes_on_the_wire_are_those_of_version_1"),
     ("MUX-1.2", "crates/noise/src/tests/hostile.rs", "every_change_to_the_preamble_is_refused"),
     ("MUX-1.2", "crates/noise/src/tests/hostile.rs", "a_wrong_preamble_is_refused_at_its_first_wrong_byte"),
@@ -28,6 +28,7 @@ const ELSEWHERE: [(&str, &str, &str); 23] = [
     ("MUX-1.4", "crates/noise/src/tests/records.rs", "every_changed_byte_of_a_record_is_found"),
     ("MUX-1.5", "crates/noise/src/tests/records.rs", "the_key_is_another_one_after_the_interval"),
     ("MUX-1.5", "crates/noise/src/tests/records.rs", "the_interval_of_a_session_is_the_documented_one"),
+    ("MUX-1.6", "crates/driver/tests/foreign/records.rs", "frames_that_lie_across_records_arrive_whole"),
     ("MUX-1.7", "crates/driver/tests/session.rs", "a_dialer_that_is_not_on_the_list_is_told_so"),
     ("MUX-1.8", "crates/noise/src/tests/hostile.rs", "an_acceptor_takes_252_bytes_at_most_from_a_stranger"),
     ("MUX-1.8", "crates/driver/tests/session.rs", "no_more_than_four_kibibytes_are_read_from_a_stranger"),
@@ -37,11 +38,28 @@ const ELSEWHERE: [(&str, &str, &str); 23] = [
     ("MUX-1.9", "crates/noise/src/tests/liars.rs", "a_dialer_cannot_have_a_second_node_id_for_the_same_key"),
     ("MUX-2.2", "crates/mux/src/hello.rs", "a_hello_out_of_bounds_is_refused"),
     (
+        "MUX-2.2",
+        "crates/driver/tests/foreign/hellos.rs",
+        "each_wrong_field_of_a_hello_is_named_and_the_link_ends_without_a_frame",
+    ),
+    (
+        "MUX-4.11",
+        "crates/driver/tests/foreign/endings.rs",
+        "what_follows_a_close_of_the_session_is_not_looked_at",
+    ),
+    (
         "MUX-5.2",
         "crates/mux/src/session/tests.rs",
         "ids_that_are_used_up_are_an_error_and_not_a_second_stream",
     ),
+    (
+        "MUX-9.6",
+        "crates/driver/tests/foreign/slow.rs",
+        "a_link_of_two_kilobytes_per_second_carries_the_longest_record_and_stays",
+    ),
+    ("MUX-9.6", "crates/driver/tests/foreign/slow.rs", "a_link_that_trickles_is_given_up_all_the_same"),
     ("MUX-10.3", "crates/mux/src/session/tests.rs", "the_worst_case_is_what_the_limits_say"),
+    ("MUX-12.6", "crates/driver/tests/foreign/endings.rs", "an_end_that_closes_says_why_last_and_hangs_up"),
     ("MUX-13.1", "crates/noise/src/tests/hostile.rs", "every_change_to_the_preamble_is_refused"),
 ];
 

@@ -262,7 +262,7 @@ fn a_name_is_no_longer_exclusive_when_the_set_is_replaced<S: Fresh>() {
     assert!(second(&mut pair).is_ok());
 }
 
-/// MadeYouReset, by name.
+/// CVE-2025-8671, by name.
 ///
 /// MUX-5.13, MUX-11.3.
 fn ten_thousand_duplicates_take_a_slot_no_more_and_end_in_the_budget_of_resets<S: Fresh>() {
