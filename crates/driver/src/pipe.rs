@@ -103,7 +103,11 @@ impl PipeEnd {
             return Poll::Pending;
         }
         let taken = take(direction.bytes.as_slices().0);
-        direction.bytes.drain(..taken);
+        if taken == direction.bytes.len() {
+            direction.bytes.clear();
+        } else {
+            direction.bytes.drain(..taken);
+        }
         let writer = direction.parked_writer.take();
         drop(direction);
         wake(writer);

@@ -18,9 +18,10 @@ pub trait Output {
 
 /// Where DATA of [supplied](super::Session::supply) streams comes from.
 pub trait Source {
-    /// What `stream` has to send next, as far as it is at hand. With none, the stream leaves the schedule until it is
-    /// supplied again.
-    fn lend(&mut self, stream: StreamId) -> &[u8];
+    /// What `stream` has to send next, as far as it is at hand, in up to two pieces: the end of one thing and the
+    /// beginning of the next make one frame, and a ring is lent as it lies. With nothing, the stream leaves the
+    /// schedule until it is supplied again.
+    fn lend(&mut self, stream: StreamId) -> (&[u8], &[u8]);
 
     /// The first `bytes` of what was lent are sent. Returns whether there are more to send; they may be lent later.
     fn sent(&mut self, stream: StreamId, bytes: usize) -> bool;
@@ -38,8 +39,8 @@ pub trait Sink {
 pub(super) struct Rings;
 
 impl Source for Rings {
-    fn lend(&mut self, _: StreamId) -> &[u8] {
-        &[]
+    fn lend(&mut self, _: StreamId) -> (&[u8], &[u8]) {
+        (&[], &[])
     }
 
     fn sent(&mut self, _: StreamId, _: usize) -> bool {

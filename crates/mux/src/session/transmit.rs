@@ -192,7 +192,7 @@ impl<S: Storage> Session<S> {
             return false;
         }
         let lends = stream.send.is_empty();
-        let (front, back) = if lends { (source.lend(id), &[][..]) } else { stream.send.slices() };
+        let (front, back) = if lends { source.lend(id) } else { stream.send.slices() };
         let at_hand = front.len() + back.len();
         let ready = at_hand.min(stream.send_credit as usize).min(MAX_DATA_BYTES);
         let length = ready.min(batch.output.room().saturating_sub(HEADER_BYTES));

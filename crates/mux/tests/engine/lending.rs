@@ -26,10 +26,11 @@ impl Lender {
 }
 
 impl Source for Lender {
-    fn lend(&mut self, stream: StreamId) -> &[u8] {
+    fn lend(&mut self, stream: StreamId) -> (&[u8], &[u8]) {
         self.asked += 1;
         let left = self.left.get(&stream).map_or(&[][..], Vec::as_slice);
-        &left[..left.len().min(self.piece)]
+        let (front, rest) = left.split_at(left.len().min(self.piece));
+        (front, &rest[..rest.len().min(self.piece / 2)])
     }
 
     fn sent(&mut self, stream: StreamId, bytes: usize) -> bool {
@@ -95,6 +96,7 @@ on_every_storage!(
     a_supplied_stream_takes_no_writes,
     a_dry_source_holds_up_nobody,
     a_source_that_ran_dry_can_be_supplied_again,
+    two_pieces_make_one_frame,
     a_source_is_asked_for_no_more_than_the_credit,
     a_reset_stream_is_not_lent_for,
     a_released_stream_still_sends_what_its_source_lends,
@@ -171,6 +173,17 @@ fn a_source_that_ran_dry_can_be_supplied_again<S: Fresh>() {
         pair.acceptor.receive(&bytes, pair.now).expect("two honest ends");
         assert_eq!(read(&mut pair.acceptor, stream), Ok(vec![round; 10]));
     }
+}
+
+fn two_pieces_make_one_frame<S: Fresh>() {
+    let mut pair = Pair::<S>::new(LIMITS);
+    let stream = pair.stream(4);
+    pair.dialer.supply(stream).expect("an open stream");
+    let bytes = transmit(&mut pair.dialer, &mut Lender::new([(stream, b"abcdefgh".to_vec())], 4));
+    assert_eq!(
+        frames(&bytes),
+        [Frame::Data { stream, payload: b"abcdef" }, Frame::Data { stream, payload: b"gh" }]
+    );
 }
 
 fn a_source_is_asked_for_no_more_than_the_credit<S: Fresh>() {

@@ -50,8 +50,8 @@ trait Application {
     fn react(&mut self, engine: &mut Engine) -> Result<bool>;
 
     /// The bytes that the stream sends, as a [`Source`] lends them.
-    fn lend(&mut self, _: StreamId) -> &[u8] {
-        &[]
+    fn lend(&mut self, _: StreamId) -> (&[u8], &[u8]) {
+        (&[], &[])
     }
 
     /// They were sent; whether there are more.
@@ -68,7 +68,7 @@ trait Application {
 struct Lent<'a, A>(&'a mut A);
 
 impl<A: Application> Source for Lent<'_, A> {
-    fn lend(&mut self, id: StreamId) -> &[u8] {
+    fn lend(&mut self, id: StreamId) -> (&[u8], &[u8]) {
         self.0.lend(id)
     }
 
@@ -183,7 +183,7 @@ impl Sender {
     /// Writes on the stream until it must wait.
     fn write(&mut self, engine: &mut Engine, id: StreamId) -> Result<()> {
         loop {
-            let bytes = self.lend(id);
+            let (bytes, _) = self.lend(id);
             if bytes.is_empty() {
                 return Ok(engine.finish(id)?);
             }
@@ -217,9 +217,12 @@ impl Application for Sender {
         Ok(false)
     }
 
-    fn lend(&mut self, id: StreamId) -> &[u8] {
+    fn lend(&mut self, id: StreamId) -> (&[u8], &[u8]) {
         let written = self.written.get(nth(id)).copied().unwrap_or(self.bytes);
-        if written < self.bytes { &self.block[written % WRITE..] } else { &[] }
+        let blocks = (self.bytes - written).div_ceil(WRITE);
+        let front = if blocks > 0 { &self.block[written % WRITE..] } else { &[] };
+        let back = if blocks > 1 { &self.block[..] } else { &[] };
+        (front, back)
     }
 
     fn sent(&mut self, id: StreamId, bytes: usize) -> bool {
