@@ -81,7 +81,6 @@ pub(crate) mod event {
 }
 
 /// The place of one stream in a [`Storage`](crate::Storage). Opaque: streams are used through their session.
-#[repr(align(64))]
 pub struct Slot<R> {
     /// 0 when vacant.
     pub(crate) id: u32,
