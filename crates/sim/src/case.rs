@@ -1,16 +1,18 @@
-//! What happens in one run. All chance is spent here: a case runs the same each time, and so does any part of it.
+//! What happens in one run. All choices are made here: a case runs the same each time, and so does any part of it.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use vatmux_mux::{Limits, Role, Ticks};
 
 use crate::fresh::{RING_BYTES, STREAMS};
-use crate::random::Random;
+use crate::random::{Bytes, Choices, Random};
 
-/// Steps of a run, before everything is let go.
-const STEPS: u32 = 260;
+/// Steps of a run that its seed gives, before everything is let go.
+const STEPS: usize = 260;
+/// The most steps of a run that bytes give.
+const MOST_STEPS: usize = 2 * STEPS;
 
-/// One run, as its seed gives it.
+/// One run, as its seed or somebody's bytes give it.
 #[derive(Clone, Debug)]
 pub enum Case {
     /// Two engines and a link between them.
@@ -171,34 +173,54 @@ impl Case {
     /// The run that `seed` gives.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let mut random = Random::new(seed);
-        let hostile = random.one_in(4);
-        let link_bytes = random.pick(&[1, 2, 8, 9, 100, 5000, u32::MAX, u32::MAX]);
-        let limits = [limits(&mut random), limits(&mut random)];
-        let victim = random.pick(&[Role::Dialer, Role::Acceptor]);
-        let clock = random.pick(&[Clock::Ticks, Clock::Deadlines]);
-        let setting = Setting { limits, link_bytes, victim, clock };
+        let mut left = STEPS;
+        Self::chosen(&mut Random::new(seed), |_| {
+            left = left.wrapping_sub(1);
+            left < STEPS
+        })
+    }
+
+    /// The run that `bytes` give: any bytes give one, and its steps end with them, or at the 520th. Runs like those
+    /// of seeds, but where a seed spends its chance, a fuzzer decides.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut left = MOST_STEPS;
+        Self::chosen(&mut Bytes::new(bytes), |bytes| {
+            left = left.wrapping_sub(1);
+            left < MOST_STEPS && !bytes.is_empty()
+        })
+    }
+
+    /// The run that `choices` make, with steps for as long as it `goes_on`.
+    fn chosen<C: Choices>(choices: &mut C, mut goes_on: impl FnMut(&C) -> bool) -> Self {
+        let hostile = choices.one_in(4);
+        let link_bytes = choices.pick(&[1, 2, 8, 9, 100, 5000, u32::MAX, u32::MAX]);
+        let limits = [limits(choices), limits(choices)];
+        let victim = choices.pick(&[Role::Dialer, Role::Acceptor]);
+        let clock = choices.pick(&[Clock::Ticks, Clock::Deadlines]);
+        let mut setting = Setting { limits, link_bytes, victim, clock };
         if hostile {
-            let scarce = random.one_in(6);
-            let mut setting = setting;
-            if scarce {
+            if choices.one_in(6) {
                 for limits in &mut setting.limits {
                     (limits.small_data_budget, limits.reset_budget, limits.ping_budget) = (20, 5, 5);
                     (limits.window_update_budget, limits.stray_frame_budget) = (20, 20);
                 }
             }
-            Self::Hostile(setting, (0..STEPS).map(|_| attack(&mut random)).collect())
+            let attacks = iter::from_fn(|| goes_on(choices).then(|| attack(choices)));
+            Self::Hostile(setting, attacks.collect())
         } else {
             let most = if link_bytes < 100 { 40 } else { 3000 };
             // Most sessions live long; in some the link stalls for longer than an end has patience.
-            let mortal = random.one_in(8);
+            let mortal = choices.one_in(8);
             // In some the link takes a little at a time of much that waits.
-            let busy = random.one_in(4).then(|| random.pick(&[9, 12, 40, 300]));
-            let mut next = || match busy {
-                Some(room) if random.below(100) < 60 => busy_step(&mut random, room),
-                _ => step(&mut random, most, mortal),
-            };
-            Self::Honest(setting, (0..STEPS).map(|_| next()).collect())
+            let busy = choices.one_in(4).then(|| choices.pick(&[9, 12, 40, 300]));
+            let steps = iter::from_fn(|| {
+                goes_on(choices).then(|| match busy {
+                    Some(room) if choices.below(100) < 60 => busy_step(choices, room),
+                    _ => step(choices, most, mortal),
+                })
+            });
+            Self::Honest(setting, steps.collect())
         }
     }
 
@@ -218,7 +240,7 @@ impl Case {
     }
 }
 
-fn limits(random: &mut Random) -> Limits {
+fn limits(random: &mut impl Choices) -> Limits {
     let initial_window_bytes = random.pick(&[1, 2, 7, 100, 1000, RING_BYTES]);
     Limits {
         initial_window_bytes,
@@ -235,7 +257,7 @@ fn limits(random: &mut Random) -> Limits {
     }
 }
 
-fn step(random: &mut Random, most: u32, mortal: bool) -> Step {
+fn step(random: &mut impl Choices, most: u32, mortal: bool) -> Step {
     let end = random.pick(&[Role::Dialer, Role::Acceptor]);
     match random.below(200) {
         0..140 => Step::Use(end, act(random, most, mortal)),
@@ -248,7 +270,7 @@ fn step(random: &mut Random, most: u32, mortal: bool) -> Step {
 }
 
 /// Something waits to be sent all the time, and what is sent arrives and is read.
-fn busy_step(random: &mut Random, room: u32) -> Step {
+fn busy_step(random: &mut impl Choices, room: u32) -> Step {
     let end = random.pick(&[Role::Dialer, Role::Acceptor]);
     let nth = random.below(1 << 16);
     match random.below(20) {
@@ -261,7 +283,7 @@ fn busy_step(random: &mut Random, room: u32) -> Step {
     }
 }
 
-fn act(random: &mut Random, most: u32, mortal: bool) -> Act {
+fn act(random: &mut impl Choices, most: u32, mortal: bool) -> Act {
     let nth = random.below(1 << 16);
     let mut amount = || {
         let most = random.pick(&[1, 10, most]);
@@ -288,7 +310,7 @@ impl Act {
     }
 }
 
-fn attack(random: &mut Random) -> Attack {
+fn attack(random: &mut impl Choices) -> Attack {
     let nth = random.below(1 << 16);
     match random.below(400) {
         0..130 => Attack::Use(act(random, 3000, true)),

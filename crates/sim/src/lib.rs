@@ -1,8 +1,8 @@
 //! The simulator of the mux: whole sessions on virtual time, each a number that anyone can replay.
 //!
-//! A seed gives a [`Case`]: either two engines, two applications and a link that fragments, joins, stalls and has
-//! buffers down to one byte; or one engine and a peer that sends anything. The case is run over each storage, and both
-//! must do the same to the byte. After every step an oracle checks that
+//! A seed gives a [`Case`], and so do a fuzzer's bytes: either two engines, two applications and a link that fragments,
+//! joins, stalls and has buffers down to one byte; or one engine and a peer that sends anything. The case is run over
+//! each storage, and both must do the same to the byte. After every step an oracle checks that
 //!
 //! - bytes arrive in order and, in the end, complete;
 //! - credit is conserved to the byte: granted is in flight, buffered or free;
@@ -13,7 +13,7 @@
 //! - every wait ends: a silent peer is dead when it should be, and not before;
 //! - wrong use changes nothing, and a violation ends the session by name with one CLOSE, whatever follows.
 //!
-//! [`run`] gives a failure with a case that is as short as [`shrink`](Failure) could make it.
+//! [`run`] and [`replay`] give a failure with a case that is as short as [`shrink`](Failure) could make it.
 
 mod case;
 mod digest;
@@ -29,5 +29,5 @@ mod world;
 
 pub use case::{Act, Attack, Case, Clock, Setting, Step};
 pub use exhaustive::{Explored, Range, explore};
-pub use random::Random;
-pub use run::{Failure, run, run_all};
+pub use random::{Bytes, Choices, Random};
+pub use run::{Failure, replay, run, run_all};

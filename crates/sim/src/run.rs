@@ -23,8 +23,8 @@ const CHUNK: u64 = 64;
 /// A promise that was broken.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The run that broke it.
-    pub seed: u64,
+    /// The run that broke it, where a seed gave it.
+    pub seed: Option<u64>,
     /// What the oracle said.
     pub complaint: String,
     /// Where in the source it was said.
@@ -43,8 +43,14 @@ impl fmt::Display for Failure {
             Case::Honest(setting, steps) => trace(f, setting, steps)?,
             Case::Hostile(setting, steps) => trace(f, setting, steps)?,
         }
-        writeln!(f, "seed {} failed at {}: {}", self.seed, self.place, self.complaint)?;
-        write!(f, "replay it with: cargo xtask sim --seed {}", self.seed)
+        let Self { place, complaint, .. } = self;
+        match self.seed {
+            Some(seed) => {
+                writeln!(f, "seed {seed} failed at {place}: {complaint}")?;
+                write!(f, "replay it with: cargo xtask sim --seed {seed}")
+            }
+            None => write!(f, "these steps failed at {place}: {complaint}"),
+        }
     }
 }
 
@@ -60,7 +66,18 @@ pub(crate) struct Complaint {
 /// # Errors
 /// The promise that was broken, with a shortened case.
 pub fn run(seed: u64) -> Result<(), Box<Failure>> {
-    let case = Case::new(seed);
+    judge(Case::new(seed), Some(seed))
+}
+
+/// Runs `case`, which anybody may have made, over each storage.
+///
+/// # Errors
+/// The promise that was broken, with a shortened case.
+pub fn replay(case: Case) -> Result<(), Box<Failure>> {
+    judge(case, None)
+}
+
+fn judge(case: Case, seed: Option<u64>) -> Result<(), Box<Failure>> {
     run_case(&case).map_err(|complaint| {
         let (case, complaint) = shrink(case, complaint);
         Box::new(Failure { seed, complaint: complaint.text, place: complaint.place, case })
@@ -194,6 +211,7 @@ fn shorten<T: Clone>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{Choices, Random};
 
     #[test]
     fn a_failure_is_shown_by_the_steps_that_cause_it() {
@@ -220,5 +238,19 @@ mod tests {
     fn a_seed_gives_the_same_case_each_time() {
         assert_eq!(format!("{:?}", Case::new(7)), format!("{:?}", Case::new(7)));
         assert_ne!(format!("{:?}", Case::new(7)), format!("{:?}", Case::new(8)));
+    }
+
+    #[test]
+    fn any_bytes_give_a_case_that_ends_with_them() {
+        let mut random = Random::new(11);
+        for length in (0..80).chain([4000, 100_000]) {
+            let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+            let case = Case::from_bytes(&bytes);
+            assert!(case.len() <= length.min(520), "{length} bytes gave {} steps", case.len());
+            assert!(length < 100_000 || case.len() == 520);
+            if let Err(failure) = replay(case) {
+                panic!("{length} bytes: {failure}");
+            }
+        }
     }
 }
