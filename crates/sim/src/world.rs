@@ -728,6 +728,7 @@ impl<S: Fresh> World<S> {
                 party.session.release(*stream);
             }
             party.streams.clear();
+            assert_eq!(party.session.statistics().streams, 0, "nothing is left behind");
         }
     }
 }

@@ -169,10 +169,17 @@ impl<S: Storage> Session<S> {
     }
 
     fn end_with(&mut self, end: End, close: Option<CloseCode>) {
-        if self.end.is_none() {
-            self.end = Some(end);
-            self.end_untold = true;
-            self.close = close;
+        if self.end.is_some() {
+            return;
+        }
+        self.end = Some(end);
+        self.end_untold = true;
+        self.close = close;
+        // What was still to be delivered of streams that the application has let go of never will be.
+        for slot in 0..self.storage.slots().len() as u16 {
+            if self.slot(slot).handle == Handle::Released {
+                self.forget(slot);
+            }
         }
     }
 

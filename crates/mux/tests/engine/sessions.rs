@@ -16,6 +16,7 @@ on_every_storage! {
     what_arrived_before_the_end_can_still_be_read,
     a_closed_session_sends_its_close_and_nothing_else,
     a_violation_is_answered_by_one_close_and_repeated_to_every_receive,
+    a_session_that_has_ended_keeps_nothing_of_streams_that_were_let_go,
     only_whole_frames_are_transmitted_into_any_room,
     the_smallest_promised_room_always_makes_progress,
     a_record_is_filled_to_the_brim,
@@ -86,6 +87,38 @@ fn a_violation_is_answered_by_one_close_and_repeated_to_every_receive<S: Fresh>(
     let bytes = transmitted(&mut victim.session);
     assert_eq!(frames(&bytes), [Frame::CloseSession(CloseCode::UNKNOWN_STREAM)]);
     assert!(events(&mut victim.session).contains(&Event::Ended));
+}
+
+/// Found by the fuzz target `mux_engine`: what was still to be delivered of a released stream outlived the session.
+fn a_session_that_has_ended_keeps_nothing_of_streams_that_were_let_go<S: Fresh>() {
+    let ends: [fn(&mut Pair<S>); 4] = [
+        |pair| pair.dialer.close(CloseCode::DONE),
+        |pair| {
+            pair.acceptor.close(CloseCode::DONE);
+            pair.settle();
+        },
+        |pair| {
+            pair.dialer.receive(&[0; 8], pair.now).expect_err("no such kind");
+        },
+        |pair| {
+            for tick in [3, 12] {
+                pair.dialer.handle_timeout(Ticks(tick));
+            }
+        },
+    ];
+    for end in ends {
+        let mut pair = Pair::<S>::new(Limits { initial_window_bytes: 10, max_window_bytes: 10, ..LIMITS });
+        let stream = pair.stream(0);
+        write(&mut pair.dialer, stream, &[7; 20]);
+        pair.dialer.finish(stream).expect("it was open");
+        pair.dialer.release(stream);
+        pair.settle();
+        assert!(!pair.dialer.is_idle(), "half of it waits for credit");
+        end(&mut pair);
+        assert!(pair.dialer.end().is_some());
+        assert!(pair.dialer.is_idle(), "after {:?}", pair.dialer.end());
+        assert_eq!(pair.dialer.statistics().streams, 0);
+    }
 }
 
 fn only_whole_frames_are_transmitted_into_any_room<S: Fresh>() {
