@@ -155,16 +155,22 @@ fn choose(has_target: bool, compilers: Vec<Compiler>) -> Result<Route, String> {
 fn compilers() -> Vec<Compiler> {
     let mut compilers = Vec::new();
     compilers.extend(Compiler::inspect(Origin::Active, rustc().get_program().into()));
-    let list = output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
-    for name in toolchain_names(&String::from_utf8_lossy(&list)) {
-        let path = output(Command::new("rustup").args(["which", "--toolchain", name, "rustc"]));
-        compilers.extend(path.ok().and_then(|path| {
-            let path = PathBuf::from(String::from_utf8_lossy(&path).trim_end());
-            Compiler::inspect(Origin::Toolchain(name.to_owned()), path)
-        }));
+    for (name, path) in toolchains() {
+        compilers.extend(Compiler::inspect(Origin::Toolchain(name), path));
     }
     compilers.extend(Compiler::inspect(Origin::Distribution, DISTRIBUTION_RUSTC.into()));
     compilers
+}
+
+/// The compilers of rustup's toolchains, with their names; none where there is no rustup.
+pub(crate) fn toolchains() -> Vec<(String, PathBuf)> {
+    let list = output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
+    let list = String::from_utf8_lossy(&list);
+    let compilers = toolchain_names(&list).filter_map(|name| {
+        let path = output(Command::new("rustup").args(["which", "--toolchain", name, "rustc"])).ok()?;
+        Some((name.to_owned(), PathBuf::from(String::from_utf8_lossy(&path).trim_end())))
+    });
+    compilers.collect()
 }
 
 /// The names in what `rustup toolchain list` prints; behind a name it says whether the toolchain is the active one.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{links, marks, portable, retries, schema, sim};
+use crate::{fuzz, links, marks, portable, retries, schema, sim};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(crate) enum Check {
     Quiet,
     Test,
     Sim,
+    Fuzz,
     Doc,
     NoStd,
 }
@@ -29,7 +30,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 11] = [
+    pub(crate) const ALL: [Check; 12] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -39,6 +40,7 @@ impl Check {
         Check::Quiet,
         Check::Test,
         Check::Sim,
+        Check::Fuzz,
         Check::Doc,
         Check::NoStd,
     ];
@@ -55,6 +57,7 @@ impl Check {
             Check::Quiet => "quiet",
             Check::Test => "test",
             Check::Sim => "sim",
+            Check::Fuzz => "fuzz",
             Check::Doc => "doc",
             Check::NoStd => "no-std",
         }
@@ -74,6 +77,9 @@ impl Check {
                 "every test passes: units, documentation examples, processes that talk to each other"
             }
             Check::Sim => "100,000 simulated sessions of the mux keep every promise",
+            Check::Fuzz => {
+                "under the address sanitizer no fuzz target finds anything in its corpus, or in a few seconds"
+            }
             Check::Doc => "the documentation builds without a warning",
             Check::NoStd => "the protocol cores build where there is no standard library",
         }
@@ -86,6 +92,7 @@ impl Check {
             // The tests of the schema check compile schemas.
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
+            Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
             Check::Marks | Check::Links | Check::Retries | Check::Sim | Check::Doc => &[],
         }
@@ -94,7 +101,10 @@ impl Check {
     fn run(self, repository: &Repository) -> Result<Skipped, String> {
         let cargo = |arguments: &[&str]| succeed(&mut repository.cargo(arguments)).map(|()| Skipped::new());
         match self {
-            Check::Format => cargo(&["fmt", "--all", "--check"]),
+            Check::Format => {
+                cargo(&["fmt", "--all", "--check"])?;
+                cargo(&["fmt", "--manifest-path", fuzz::MANIFEST, "--check"])
+            }
             Check::Marks => marks::check(repository),
             Check::Links => links::check(repository),
             Check::Retries => retries::check(repository),
@@ -107,6 +117,7 @@ impl Check {
             }
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
             Check::Sim => sim::check(repository).map(|()| Skipped::new()),
+            Check::Fuzz => fuzz::check(repository),
             Check::Doc => {
                 // Only libraries: the command `vatmux` has the library's name, and its pages would overwrite the library's.
                 let mut doc = repository.cargo(&["doc", "--workspace", "--no-deps", "--lib"]);

@@ -7,6 +7,7 @@
 mod bare;
 mod bench;
 mod check;
+mod fuzz;
 mod links;
 mod marks;
 mod portable;
@@ -53,6 +54,7 @@ fn run(command: Command) -> Result<(), String> {
         }
         Command::Schema => schema::rewrite(&Repository::locate()?),
         Command::Sim { arguments } => sim::run(&Repository::locate()?, &arguments),
+        Command::Fuzz(fuzz) => fuzz.run(&Repository::locate()?),
         Command::Bench { arguments } => bench::run(&Repository::locate()?, &arguments),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Need {
     StandardSchemas,
     Rustfmt,
     Clippy,
+    /// What libFuzzer, which the fuzz targets link, is compiled with.
+    CppCompiler,
     /// Any of the compilers that can build for [`bare::TARGET`].
     BareCompiler,
 }
@@ -47,6 +49,7 @@ impl Need {
             Need::StandardSchemas => "the standard schemas, `capnp/stream.capnp` among them",
             Need::Rustfmt => "`cargo fmt`",
             Need::Clippy => "`cargo clippy`",
+            Need::CppCompiler => "the C++ compiler `c++`",
             Need::BareCompiler => "a compiler for riscv64gc-unknown-none-elf, or one with its library source",
         }
     }
@@ -57,6 +60,7 @@ impl Need {
             Need::StandardSchemas => Source::Packages(&["libcapnp-dev"]),
             Need::Rustfmt => Source::Component { name: "rustfmt", package: "rustfmt" },
             Need::Clippy => Source::Component { name: "clippy", package: "rust-clippy" },
+            Need::CppCompiler => Source::Packages(&["g++"]),
             // The compiler for the distribution's browser, far newer than the one for its other packages.
             Need::BareCompiler => Source::Packages(&["rustc-web", "rust-web-src"]),
         }
@@ -66,7 +70,11 @@ impl Need {
     fn is_optional(self) -> bool {
         match self {
             Need::BareCompiler => true,
-            Need::SchemaCompiler | Need::StandardSchemas | Need::Rustfmt | Need::Clippy => false,
+            Need::SchemaCompiler
+            | Need::StandardSchemas
+            | Need::Rustfmt
+            | Need::Clippy
+            | Need::CppCompiler => false,
         }
     }
 
@@ -78,6 +86,7 @@ impl Need {
             }
             Need::Rustfmt => answers("cargo", &["fmt", "--version"]),
             Need::Clippy => answers("cargo", &["clippy", "--version"]),
+            Need::CppCompiler => env::var_os("CXX").is_some() || find_program("c++").is_some(),
             Need::BareCompiler => bare::Route::find().is_ok(),
         }
     }

@@ -1,10 +1,12 @@
 //! The command line: what can be asked, and how it is told.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::check::Check;
+use crate::fuzz::Fuzz;
 use crate::setup::Install;
 
 /// What the command line asks for.
@@ -18,6 +20,8 @@ pub(crate) enum Command {
     Schema,
     /// Run the simulator, which reads the arguments itself.
     Sim { arguments: Vec<OsString> },
+    /// Run a fuzz target, or say which there are.
+    Fuzz(Fuzz),
     /// Run a suite of the bench, which reads the arguments itself. There is at least one: its name.
     Bench { arguments: Vec<OsString> },
 }
@@ -32,6 +36,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Some("test") => parse_test(parser),
             Some("schema") => parse_schema(parser),
             Some("sim") => parse_sim(parser),
+            Some("fuzz") => parse_fuzz(parser),
             Some("bench") => parse_bench(parser),
             _ => Err(format!("there is no command {}", name.display())),
         },
@@ -72,6 +77,35 @@ fn parse_sim(mut parser: Parser) -> Result<Command, String> {
     Ok(Command::Sim { arguments: parser.raw_args().map_err(text_of)?.collect() })
 }
 
+fn parse_fuzz(mut parser: Parser) -> Result<Command, String> {
+    let (mut target, mut seconds, mut merges, mut lists) = (None, None, false, false);
+    while let Some(argument) = parser.next().map_err(text_of)? {
+        match argument {
+            Arg::Long("list") => lists = true,
+            Arg::Long("merge") => merges = true,
+            Arg::Long("seconds") => {
+                let value: NonZero<u32> = parser.value().and_then(|value| value.parse()).map_err(text_of)?;
+                seconds = Some(value);
+            }
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Value(name) if target.is_none() => target = Some(name.string().map_err(text_of)?),
+            other => return Err(text_of(other.unexpected())),
+        }
+    }
+    Ok(Command::Fuzz(match (target, seconds, merges, lists) {
+        (None, None, false, true) => Fuzz::List,
+        (Some(target), None, true, false) => Fuzz::Merge { target },
+        (Some(target), seconds, false, false) => {
+            Fuzz::Run { target, seconds: seconds.unwrap_or(Fuzz::DEFAULT_SECONDS) }
+        }
+        (None, _, _, false) => {
+            return Err("fuzz which target? `cargo xtask fuzz --list` names them".to_owned());
+        }
+        (_, _, true, false) => return Err("--merge takes no --seconds".to_owned()),
+        (_, _, _, true) => return Err("--list stands alone".to_owned()),
+    }))
+}
+
 fn parse_bench(mut parser: Parser) -> Result<Command, String> {
     let arguments: Vec<OsString> = parser.raw_args().map_err(text_of)?.collect();
     if arguments.is_empty() { Err("bench which suite?".to_owned()) } else { Ok(Command::Bench { arguments }) }
@@ -98,6 +132,12 @@ Usage:
       Compiles the schemas with the capnp tool and rewrites the committed requests that are stale.
   cargo xtask sim [--seed N] [--seeds K]
       Simulates K sessions of the mux, 100,000 when not told; --seed N replays one that failed, or begins there.
+  cargo xtask fuzz TARGET [--seconds N]
+      Fuzzes under the address sanitizer, for a minute when not told how long.
+  cargo xtask fuzz TARGET --merge
+      Makes the committed corpus anew, from itself and what fuzzing has found, as small as covers the same.
+  cargo xtask fuzz --list
+      Says which targets there are.
   cargo xtask bench NAME [--json FILE] [--runs N]
       Builds the bench for release and runs the suite NAME.
 ";
@@ -138,6 +178,42 @@ mod tests {
         let expected = Command::Sim { arguments: arguments.map(OsString::from).to_vec() };
         assert_eq!(parsed(&[&["sim"][..], &arguments].concat()), Ok(expected));
         assert_eq!(parsed(&["sim"]), Ok(Command::Sim { arguments: Vec::new() }));
+    }
+
+    #[test]
+    fn a_fuzz_target_runs_for_a_minute_or_as_long_as_told() {
+        let run = |seconds| {
+            let seconds = NonZero::new(seconds).unwrap();
+            Ok(Command::Fuzz(Fuzz::Run { target: "mux_engine".to_owned(), seconds }))
+        };
+        assert_eq!(parsed(&["fuzz", "mux_engine"]), run(60));
+        assert_eq!(parsed(&["fuzz", "--seconds", "7", "mux_engine"]), run(7));
+        assert_eq!(parsed(&["fuzz", "mux_engine", "--seconds=600"]), run(600));
+    }
+
+    #[test]
+    fn a_corpus_is_merged_and_targets_are_listed_without_a_time() {
+        let merge = Fuzz::Merge { target: "mux_engine".to_owned() };
+        assert_eq!(parsed(&["fuzz", "mux_engine", "--merge"]), Ok(Command::Fuzz(merge)));
+        assert_eq!(parsed(&["fuzz", "--list"]), Ok(Command::Fuzz(Fuzz::List)));
+    }
+
+    #[test]
+    fn a_fuzz_run_that_makes_no_sense_is_refused() {
+        for (arguments, named) in [
+            (&["fuzz"][..], "--list"),
+            (&["fuzz", "--seconds", "5"], "which target"),
+            (&["fuzz", "mux_engine", "--seconds", "0"], "0"),
+            (&["fuzz", "mux_engine", "--seconds", "soon"], "soon"),
+            (&["fuzz", "mux_engine", "--seconds"], "--seconds"),
+            (&["fuzz", "mux_engine", "noise_records"], "noise_records"),
+            (&["fuzz", "mux_engine", "--merge", "--seconds", "5"], "--merge"),
+            (&["fuzz", "mux_engine", "--list"], "--list"),
+            (&["fuzz", "--dance"], "--dance"),
+        ] {
+            let complaint = parsed(arguments).expect_err("the arguments make no sense");
+            assert!(complaint.contains(named), "{arguments:?} gave {complaint:?}");
+        }
     }
 
     #[test]
