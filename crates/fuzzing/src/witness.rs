@@ -208,3 +208,101 @@ impl Witness {
         self.streams.get(&stream).map_or(0, |carried| carried.sent_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vatmux_mux::{Priority, ResetCode};
+    use vatmux_sim::{Choices, Random};
+
+    use super::*;
+
+    fn id(raw: u32) -> StreamId {
+        StreamId::new(raw).unwrap()
+    }
+
+    fn open(raw: u32) -> Frame<'static> {
+        Frame::Open { stream: id(raw), priority: Priority::default(), name: "witnessed".parse().unwrap() }
+    }
+
+    fn encoded(frames: &[Frame<'_>]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for frame in frames {
+            let mut bytes = vec![0; frame.bytes()];
+            frame.emit(&mut bytes).unwrap();
+            all.extend(bytes);
+        }
+        all
+    }
+
+    /// Why a dialer whose peer grants 4 bytes may not send `sent`, when `arrived` has arrived; `None` when it may.
+    fn objection(arrived: &[Frame<'_>], sent: &[Frame<'_>]) -> Option<String> {
+        let mut witness = Witness::new(Role::Dialer, 4);
+        witness.arrives(&encoded(arrived));
+        let sent = encoded(sent);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| witness.leaves(&sent)));
+        outcome.err().map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default())
+    }
+
+    fn data(raw: u32, payload: &[u8]) -> Frame<'_> {
+        Frame::Data { stream: id(raw), payload }
+    }
+
+    #[test]
+    fn what_an_honest_end_sends_is_taken() {
+        let payload: Vec<u8> = (0..6).map(|offset| written(id(1), offset)).collect();
+        let arrived = [Frame::Ping(7), Frame::WindowUpdate { stream: id(1), increment: 2 }, open(2)];
+        let close = Frame::CloseSession(CloseCode::DONE);
+        let taken = Frame::OpenAck { stream: id(2) };
+        let finish = Frame::Close { stream: id(1) };
+        let sent = [Frame::Pong(7), open(1), taken, data(1, &payload), finish, close];
+        assert_eq!(objection(&arrived, &sent), None);
+    }
+
+    #[test]
+    fn what_no_honest_peer_would_take_is_noticed() {
+        let payload: Vec<u8> = (0..6).map(|offset| written(id(1), offset)).collect();
+        let (four, two) = payload.split_at(4);
+        let finish = || Frame::Close { stream: id(1) };
+        let reset = || Frame::Reset { stream: id(1), code: ResetCode::CANCELLED };
+        let taken = || Frame::OpenAck { stream: id(2) };
+        let more = || Frame::WindowUpdate { stream: id(2), increment: 1 };
+        for (arrived, sent, expected) in [
+            (vec![], vec![open(1), data(1, &payload)], "more than it has credit for"),
+            (vec![], vec![open(1), data(1, &four[1..])], "stream 1 at 0"),
+            (vec![], vec![data(1, four)], "nobody opened stream 1"),
+            (vec![], vec![open(1), finish(), data(1, two)], "DATA follows CLOSE"),
+            (vec![], vec![open(1), finish(), finish()], "finished once"),
+            (vec![], vec![open(1), reset(), finish()], "was reset"),
+            (vec![reset()], vec![open(1), reset()], "was reset"),
+            (vec![open(2)], vec![more()], "was not taken"),
+            (vec![open(2)], vec![taken(), taken()], "taken once"),
+            (vec![Frame::Ping(1)], vec![Frame::Pong(2)], "nobody asked"),
+            (vec![Frame::Ping(1)], vec![Frame::Pong(1), Frame::Pong(1)], "nobody asked"),
+            (vec![], vec![Frame::CloseSession(CloseCode::DONE), open(1)], "nothing follows"),
+        ] {
+            let objection = objection(&arrived, &sent).unwrap_or_else(|| panic!("{sent:?} was taken"));
+            assert!(objection.contains(expected), "{sent:?}: {objection}");
+        }
+    }
+
+    #[test]
+    fn where_the_bytes_are_cut_makes_no_difference() {
+        let frames = [open(2), data(2, b"some bytes"), Frame::Ping(3), data(2, b"and more")];
+        let bytes = [&encoded(&frames)[..], &encoded(&[Frame::Close { stream: id(2) }]), &[9; 8]].concat();
+        for seed in 0..50 {
+            let mut random = Random::new(seed);
+            let mut witness = Witness::new(Role::Dialer, 4);
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(rest.len().min(1 + random.below(30) as usize));
+                witness.arrives(piece);
+                rest = after;
+            }
+            let carried = &witness.streams[&id(2)];
+            assert_eq!(carried.arrived, b"some bytesand more", "seed {seed}");
+            assert_eq!(carried.complete, Some(carried.arrived.len()), "seed {seed}");
+            assert_eq!(witness.stop, Some(Stop::Wrong(Violation::UnknownKind { kind: 9 })), "seed {seed}");
+            assert_eq!(witness.frames_arrived, 5, "seed {seed}");
+        }
+    }
+}
