@@ -266,30 +266,36 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// Replaces the corpus by inputs of its own and of what was found, which together reach as much code. How often they
-    /// reach it does not count: a corpus is to stay small.
+    /// Replaces what fuzzers found for the corpus by inputs of its own and of what was found since, which together reach
+    /// as much code. How often they reach it does not count: a corpus is to stay small. Inputs with a name of their own
+    /// were made by hand, and stay.
     fn merge(&self, target: &str) -> Result<(), String> {
         let merged = self.directory("merged", target)?;
         let committed = self.repository.root().join("fuzz/corpus").join(target);
-        remove_files(&merged)?;
+        remove_found(&merged)?;
         let mut call = self.call(target);
         call.args(["-set_cover_merge=1", "-use_counters=0"]);
         succeed(call.arg(&merged).arg(&committed).arg(self.directory("corpus", target)?))?;
-        remove_files(&committed)?;
-        let inputs = files(&merged)?;
-        for input in &inputs {
+        remove_found(&committed)?;
+        for input in files(&merged)? {
             let name = input.file_name().unwrap_or_default();
-            fs::copy(input, committed.join(name))
+            fs::copy(&input, committed.join(name))
                 .map_err(|error| format!("cannot copy {}: {error}", input.display()))?;
         }
-        println!("{target}: {} inputs", inputs.len());
+        println!("{target}: {} inputs", files(&committed)?.len());
         Ok(())
     }
 }
 
-fn remove_files(directory: &Path) -> Result<(), String> {
-    for file in files(directory)? {
-        fs::remove_file(&file).map_err(|error| format!("cannot remove {}: {error}", file.display()))?;
+/// Whether a fuzzer named the file: by the SHA-1 of what is in it.
+fn is_found(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn remove_found(directory: &Path) -> Result<(), String> {
+    for file in files(directory)?.iter().filter(|file| is_found(file)) {
+        fs::remove_file(file).map_err(|error| format!("cannot remove {}: {error}", file.display()))?;
     }
     Ok(())
 }
@@ -368,6 +374,17 @@ mod tests {
         let run = |target: &str| Fuzz::Run { target: target.to_owned(), seconds: Fuzz::DEFAULT_SECONDS };
         let complaint = run("mux_dance").run(&Repository::locate().unwrap()).unwrap_err();
         assert!(complaint.contains("mux_dance") && complaint.contains("mux_engine"), "{complaint}");
+    }
+
+    #[test]
+    fn what_a_fuzzer_found_is_removed_and_what_has_a_name_stays() {
+        let corpus = tempfile::tempdir().unwrap();
+        let found = "0123456789abcdef0123456789abcdef01234567";
+        for name in [found, "honest", "0123"] {
+            fs::write(corpus.path().join(name), "").unwrap();
+        }
+        remove_found(corpus.path()).unwrap();
+        assert_eq!(files(corpus.path()).unwrap(), ["0123", "honest"].map(|name| corpus.path().join(name)));
     }
 
     #[test]
