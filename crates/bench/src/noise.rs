@@ -1,4 +1,4 @@
-//! The Noise session that the contestants without one of their own run over: the pattern, suite and record format of
+//! The Noise session that the contestants without one of their own run over: the pattern, suites and record format of
 //! vatmux, over blocking sockets, with nothing around it.
 
 use std::io::{Read, Write};
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use snow::resolvers::{DefaultResolver, FallbackResolver, RingResolver};
 use snow::{Builder, HandshakeState, TransportState};
+use vatmux_noise::Suite;
 
 use crate::payload::RECORD_PLAINTEXT;
 
@@ -24,6 +25,28 @@ pub(crate) const RECORD: usize = PREFIX + RECORD_PLAINTEXT + TAG;
 /// How long a side waits for the other's bytes.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// The cipher of a session; both ends are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cipher {
+    ChaChaPoly,
+    AesGcm,
+}
+
+impl Cipher {
+    /// vatmux's name for it.
+    pub(crate) fn suite(self) -> Suite {
+        match self {
+            Self::ChaChaPoly => Suite::ChaChaPoly,
+            Self::AesGcm => Suite::AesGcm,
+        }
+    }
+
+    fn builder(self) -> Result<Builder<'static>> {
+        let resolver = FallbackResolver::new(Box::new(RingResolver), Box::new(DefaultResolver));
+        Ok(Builder::with_resolver(self.suite().name().parse()?, Box::new(resolver)))
+    }
+}
+
 /// Where a server is, and who: what a client needs to know.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Contact {
@@ -35,13 +58,14 @@ pub(crate) struct Contact {
 /// A server that has a fresh key and waits for its client.
 pub(crate) struct Server {
     listener: TcpListener,
+    cipher: Cipher,
     key: snow::Keypair,
 }
 
 impl Server {
-    pub(crate) fn bind() -> Result<Self> {
+    pub(crate) fn bind(cipher: Cipher) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
-        Ok(Self { listener, key: builder()?.generate_keypair()? })
+        Ok(Self { listener, cipher, key: cipher.builder()?.generate_keypair()? })
     }
 
     pub(crate) fn contact(&self) -> Result<Contact> {
@@ -52,24 +76,19 @@ impl Server {
     /// Takes the first client.
     pub(crate) fn accept(&self) -> Result<(TcpStream, TransportState)> {
         let (stream, _) = self.listener.accept().context("cannot accept the client")?;
-        let handshake = builder()?.local_private_key(&self.key.private)?.build_responder()?;
+        let handshake = self.cipher.builder()?.local_private_key(&self.key.private)?.build_responder()?;
         shake_hands(stream, handshake)
     }
 }
 
 /// Connects to `server` with a fresh key.
-pub(crate) fn dial(server: &Contact) -> Result<(TcpStream, TransportState)> {
+pub(crate) fn dial(server: &Contact, cipher: Cipher) -> Result<(TcpStream, TransportState)> {
     let stream = TcpStream::connect(server.address)
         .with_context(|| format!("cannot connect to {}", server.address))?;
-    let key = builder()?.generate_keypair()?;
-    let handshake =
-        builder()?.local_private_key(&key.private)?.remote_public_key(&server.key)?.build_initiator()?;
+    let key = cipher.builder()?.generate_keypair()?;
+    let builder = cipher.builder()?.local_private_key(&key.private)?;
+    let handshake = builder.remote_public_key(&server.key)?.build_initiator()?;
     shake_hands(stream, handshake)
-}
-
-fn builder() -> Result<Builder<'static>> {
-    let resolver = FallbackResolver::new(Box::new(RingResolver), Box::new(DefaultResolver));
-    Ok(Builder::with_resolver("Noise_XK_25519_ChaChaPoly_BLAKE2s".parse()?, Box::new(resolver)))
 }
 
 fn shake_hands(mut stream: TcpStream, mut handshake: HandshakeState) -> Result<(TcpStream, TransportState)> {
@@ -151,10 +170,10 @@ mod tests {
 
     #[test]
     fn records_arrive_whole_however_they_are_cut() {
-        let server = Server::bind().unwrap();
+        let server = Server::bind(Cipher::AesGcm).unwrap();
         let contact = server.contact().unwrap();
         let accepting = thread::spawn(move || server.accept().unwrap());
-        let (_, mut client) = dial(&contact).unwrap();
+        let (_, mut client) = dial(&contact, Cipher::AesGcm).unwrap();
         let (_, mut server) = accepting.join().unwrap();
         let mut wire = Vec::new();
         let mut sealed = vec![0; RECORD];

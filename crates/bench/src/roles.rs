@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::contestants::{memory, raw, vatmux, yamux};
+use crate::contestants::{h2, memory, raw, stream, vatmux, yamux};
 use crate::relay::Relay;
 use crate::side::Bench;
 
@@ -14,6 +14,10 @@ pub(crate) enum Role {
     RawClient(raw::Client),
     YamuxServer(yamux::Server),
     YamuxClient(yamux::Client),
+    H2Server(h2::Server),
+    H2Client(h2::Client),
+    StreamServer(stream::Server),
+    StreamClient(stream::Client),
     VatmuxServer(vatmux::Server),
     VatmuxReader(vatmux::Reader),
     VatmuxFetcher(vatmux::Fetcher),
@@ -30,6 +34,10 @@ impl Role {
             Self::RawClient(_) => "the client of Noise-framed bytes",
             Self::YamuxServer(_) => "the yamux server",
             Self::YamuxClient(_) => "the yamux client",
+            Self::H2Server(_) => "the h2 server",
+            Self::H2Client(_) => "the h2 client",
+            Self::StreamServer(_) => "the vatmux side that sends on a stream",
+            Self::StreamClient(_) => "the vatmux side that reads a stream",
             Self::VatmuxServer(_) => "the vatmux server",
             Self::VatmuxReader(_) => "the vatmux client that reads",
             Self::VatmuxFetcher(_) => "the vatmux client that fetches a tree",
@@ -45,6 +53,10 @@ impl Role {
             Self::RawClient(role) => role.play(bench),
             Self::YamuxServer(role) => role.play(bench),
             Self::YamuxClient(role) => role.play(bench),
+            Self::H2Server(role) => role.play(bench),
+            Self::H2Client(role) => role.play(bench),
+            Self::StreamServer(role) => role.play(bench),
+            Self::StreamClient(role) => role.play(bench),
             Self::VatmuxServer(role) => role.play(bench),
             Self::VatmuxReader(role) => role.play(bench),
             Self::VatmuxFetcher(role) => role.play(bench),

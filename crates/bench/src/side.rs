@@ -6,6 +6,7 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Stdout, Write};
+use std::path::PathBuf;
 use std::process::{self, Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use vatmux_instructions::Counter;
 
 use crate::roles::Role;
 use crate::usage::Usage;
@@ -45,8 +47,17 @@ pub(crate) struct Side {
 impl Side {
     /// Starts a process that plays `role`.
     pub(crate) fn start(role: &Role) -> Result<Self> {
+        Self::start_by(Command::new(own_program()?), role)
+    }
+
+    /// Starts it under callgrind.
+    pub(crate) fn start_counted(counter: &Counter, role: &Role) -> Result<Self> {
+        Self::start_by(counter.command(&own_program()?), role)
+    }
+
+    fn start_by(mut command: Command, role: &Role) -> Result<Self> {
         let name = role.name().to_owned();
-        let mut child = Command::new(env::current_exe().context("cannot find the bench's own program")?)
+        let mut child = command
             .arg(SIDE_ARGUMENT)
             .arg(serde_json::to_string(role)?)
             .stdin(Stdio::piped())
@@ -86,6 +97,10 @@ impl Drop for Side {
         drop(self.input.take());
         end(&mut self.child);
     }
+}
+
+fn own_program() -> Result<PathBuf> {
+    env::current_exe().context("cannot find the bench's own program")
 }
 
 /// Waits for a process that was told to end, and kills it when it does not.

@@ -81,7 +81,7 @@ fn a_contestant_that_nobody_has_is_refused() {
 
 #[test]
 fn a_side_ends_with_the_bench() {
-    let role = r#"{"RawServer":{"source":{"Memory":{"bytes":1}}}}"#;
+    let role = r#"{"RawServer":{"source":{"Memory":{"bytes":1}},"cipher":"ChaChaPoly"}}"#;
     let output = Command::new(env!("CARGO_BIN_EXE_vatmux-bench"))
         .args(["--side", role])
         .stdin(Stdio::null())

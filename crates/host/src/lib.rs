@@ -24,5 +24,5 @@ pub use dial::DialError;
 pub use listen::{ListenError, Listener};
 pub use local::{Dialer, Local};
 pub use node::{Bound, Node, NodeBuilder, NodeCounters, NodeEvent, StartError};
-pub use reactor::Reactor;
+pub use reactor::{Reactor, ReactorPark};
 pub use socket::{SocketLink, StreamSocket};

@@ -149,14 +149,16 @@ impl<S: AsSource> Drop for Socket<S> {
     }
 }
 
-/// The reactor as a driver's park.
-pub(crate) struct ReactorPark {
+/// A [`Reactor`] as a driver's [`Park`]; see [`Reactor::into_park`].
+pub struct ReactorPark {
     reactor: Reactor,
     events: Events,
 }
 
 impl Reactor {
-    pub(crate) fn into_park(self) -> ReactorPark {
+    /// What a driver parks on, so that sockets which other clones of this reactor watch wake it.
+    #[must_use]
+    pub fn into_park(self) -> ReactorPark {
         ReactorPark { reactor: self, events: Events::new() }
     }
 }

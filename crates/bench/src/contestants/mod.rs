@@ -1,7 +1,9 @@
 //! The contestants, one file each: what their sides do.
 
+pub(crate) mod h2;
 pub(crate) mod memory;
 pub(crate) mod raw;
 pub(crate) mod sftp;
+pub(crate) mod stream;
 pub(crate) mod vatmux;
 pub(crate) mod yamux;

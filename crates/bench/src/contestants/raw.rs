@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::noise::{self, Contact, RECORD, Records};
+use crate::noise::{self, Cipher, Contact, RECORD, Records};
 use crate::payload::{RECORD_PLAINTEXT, Sink, Source};
 use crate::side::Bench;
 use crate::transfer::{Connected, Order, Transfer};
@@ -18,11 +18,12 @@ use crate::transfer::{Connected, Order, Transfer};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) source: Source,
+    pub(crate) cipher: Cipher,
 }
 
 impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
-        let server = noise::Server::bind()?;
+        let server = noise::Server::bind(self.cipher)?;
         bench.say(&server.contact()?)?;
         let (mut stream, mut noise) = server.accept()?;
         let mut block = vec![0; RECORD_PLAINTEXT];
@@ -46,13 +47,14 @@ impl Server {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Client {
     pub(crate) server: Contact,
+    pub(crate) cipher: Cipher,
     pub(crate) order: Order,
 }
 
 impl Client {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let dialed = Instant::now();
-        let (mut stream, mut noise) = noise::dial(&self.server)?;
+        let (mut stream, mut noise) = noise::dial(&self.server, self.cipher)?;
         bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
         let mut records = Records::new();
         let mut plaintext = vec![0; RECORD];

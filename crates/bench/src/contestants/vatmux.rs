@@ -203,11 +203,11 @@ impl Pinger {
     }
 }
 
-fn fresh_key() -> Result<SecretKey> {
+pub(super) fn fresh_key() -> Result<SecretKey> {
     Ok(SecretKey::generate(Entropy::from_system()?))
 }
 
-fn address(contact: &Contact) -> Result<NodeAddress> {
+pub(super) fn address(contact: &Contact) -> Result<NodeAddress> {
     let Contact { address, key } = contact;
     Ok(NodeAddress {
         node: NodeId::from_bytes(*key)?,

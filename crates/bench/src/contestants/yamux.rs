@@ -12,7 +12,7 @@ use futures::io::{AsyncReadExt, AsyncWriteExt};
 use serde::{Deserialize, Serialize};
 use yamux::{Config, Connection, ConnectionError, Mode};
 
-use crate::noise::{self, Contact};
+use crate::noise::{self, Cipher, Contact};
 use crate::noise_stream::NoiseStream;
 use crate::payload::{Sink, Source};
 use crate::side::Bench;
@@ -25,11 +25,12 @@ pub(crate) const WRITE: usize = 32 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) source: Source,
+    pub(crate) cipher: Cipher,
 }
 
 impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
-        let server = noise::Server::bind()?;
+        let server = noise::Server::bind(self.cipher)?;
         bench.say(&server.contact()?)?;
         let (stream, transport) = server.accept()?;
         runtime()?.block_on(async {
@@ -59,13 +60,14 @@ impl Server {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Client {
     pub(crate) server: Contact,
+    pub(crate) cipher: Cipher,
     pub(crate) order: Order,
 }
 
 impl Client {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let dialed = Instant::now();
-        let (stream, transport) = noise::dial(&self.server)?;
+        let (stream, transport) = noise::dial(&self.server, self.cipher)?;
         bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
         let mut sink = Sink::new(self.order.checks);
         runtime()?.block_on(async {
@@ -88,7 +90,8 @@ impl Client {
     }
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
+/// One thread, that waits for sockets.
+pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().build()
 }
 

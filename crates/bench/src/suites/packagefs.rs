@@ -14,7 +14,7 @@ use crate::contestants::{raw, yamux};
 use crate::figures::{self, Contestant, Figures};
 use crate::files::Files;
 use crate::machine::Machine;
-use crate::noise::Contact;
+use crate::noise::{Cipher, Contact};
 use crate::payload::{RECORD_PLAINTEXT, Source};
 use crate::relay::Relay;
 use crate::report::{Column, Goal, Ratio, Report, Table};
@@ -28,6 +28,9 @@ const SMALL_BYTES: usize = 2048;
 
 /// What the path to the small files adds, each way.
 const PATH_DELAY: Duration = Duration::from_millis(5);
+
+/// The cipher of everybody but sftp: the default of vatmux.
+const CIPHER: Cipher = Cipher::ChaChaPoly;
 
 /// Resident memory that a side may need for the large file.
 const RSS_GOAL: Goal = Goal::AtMost(64.0);
@@ -88,8 +91,8 @@ fn read_large(arguments: &Arguments, files: &Files) -> Result<Table> {
 
     let raw = |name, source: Source, checksum| {
         Contestant::new(name, move |purpose| {
-            let server = Role::RawServer(raw::Server { source: source.clone() });
-            let client = |server, order| Role::RawClient(raw::Client { server, order });
+            let server = Role::RawServer(raw::Server { source: source.clone(), cipher: CIPHER });
+            let client = |server, order| Role::RawClient(raw::Client { server, cipher: CIPHER, order });
             transfer::run(&server, client, bytes, checksum, purpose)
         })
     };
@@ -98,8 +101,8 @@ fn read_large(arguments: &Arguments, files: &Files) -> Result<Table> {
         raw("noise_raw", memory(), records_checksum),
         raw("noise_file", file(), file_checksum),
         Contestant::new("yamux", |purpose| {
-            let server = Role::YamuxServer(yamux::Server { source: memory() });
-            let client = |server, order| Role::YamuxClient(yamux::Client { server, order });
+            let server = Role::YamuxServer(yamux::Server { source: memory(), cipher: CIPHER });
+            let client = |server, order| Role::YamuxClient(yamux::Client { server, cipher: CIPHER, order });
             transfer::run(&server, client, bytes, writes_checksum, purpose)
         }),
         match &sftp {

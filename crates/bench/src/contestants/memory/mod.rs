@@ -39,6 +39,8 @@ pub(crate) enum Runner {
     RawLent,
     Yamux13,
     Yamux14,
+    /// yamux with windows that stay at 256 KiB, the least that it knows.
+    Yamux14Fixed,
     /// h2 with its default window of 65,535 bytes.
     H2,
     /// h2 with windows of 1 MiB for streams and connection, and frames as long as the writes.
@@ -91,8 +93,9 @@ impl Run {
             Runner::RawTokio => tokio()?.block_on(bytes::on_tokio(work)),
             Runner::RawDriver => bytes::on_driver(work),
             Runner::RawLent => bytes::lent(work),
-            Runner::Yamux13 => tokio()?.block_on(yamux::v13::measure(work)),
-            Runner::Yamux14 => tokio()?.block_on(yamux::v14::measure(work)),
+            Runner::Yamux13 => tokio()?.block_on(yamux::v13::measure(work, yamux::Windows::Growing)),
+            Runner::Yamux14 => tokio()?.block_on(yamux::v14::measure(work, yamux::Windows::Growing)),
+            Runner::Yamux14Fixed => tokio()?.block_on(yamux::v14::measure(work, yamux::Windows::Least)),
             Runner::H2 => tokio()?.block_on(h2::measure(work, h2::Windows::Default)),
             Runner::H2OneMib => tokio()?.block_on(h2::measure(work, h2::Windows::OneMib)),
             Runner::VatmuxFixed => engine::measure(

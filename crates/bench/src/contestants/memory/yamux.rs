@@ -1,4 +1,19 @@
-//! rust-yamux, two of its versions: its windows tune themselves, and its frames are as long as the writes.
+//! rust-yamux, two of its versions. Its frames are as long as the writes.
+
+/// How far a sender may be ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Windows {
+    /// They tune themselves, as they do by default.
+    Growing,
+    /// They stay at 256 KiB, the least that yamux knows.
+    Least,
+}
+
+/// The least window of a stream, in bytes.
+const LEAST_WINDOW: usize = 256 * 1024;
+
+/// How many streams there may be where windows stay: more than any work opens.
+const STREAMS: usize = 128;
 
 macro_rules! yamux {
     ($version:ident, $yamux:ident) => {
@@ -18,6 +33,7 @@ macro_rules! yamux {
             use super::super::bytes::{self, Rate};
             use super::super::meter::Lane;
             use super::super::{PIPE_BYTES, WRITE, Work, not_done};
+            use super::{LEAST_WINDOW, STREAMS, Windows};
             use crate::HEAP;
 
             type Pipe = Compat<DuplexStream>;
@@ -29,11 +45,11 @@ macro_rules! yamux {
                 task: Option<Waker>,
             }
 
-            pub(crate) async fn measure(work: Work) -> Result<f64> {
+            pub(crate) async fn measure(work: Work, windows: Windows) -> Result<f64> {
                 if let Work::IdleSessions { sessions } = work {
-                    return idle_sessions(sessions).await;
+                    return idle_sessions(sessions, windows).await;
                 }
-                let (near, mut incoming) = connect(tokio::io::duplex(PIPE_BYTES));
+                let (near, mut incoming) = connect(tokio::io::duplex(PIPE_BYTES), windows);
                 if let Some(meter) = work.meter()?.map(Arc::new) {
                     for _ in 0..meter.streams {
                         let (mut stream, blocks) = (open(&near).await?, meter.blocks);
@@ -68,8 +84,16 @@ macro_rules! yamux {
             }
 
             /// Both ends of a session, moved by a task each, and the streams that arrive at the far one.
-            fn connect((near, far): (DuplexStream, DuplexStream)) -> (Shared, UnboundedReceiver<Stream>) {
+            fn connect(
+                (near, far): (DuplexStream, DuplexStream),
+                windows: Windows,
+            ) -> (Shared, UnboundedReceiver<Stream>) {
                 let mut config = Config::default();
+                if windows == Windows::Least {
+                    // No more in all than every stream has from the start.
+                    config.set_max_num_streams(STREAMS);
+                    config.set_max_connection_receive_window(Some(STREAMS * LEAST_WINDOW));
+                }
                 config.set_split_send_size(WRITE);
                 let end = |pipe: DuplexStream, mode| {
                     let connection = Connection::new(pipe.compat(), config.clone(), mode);
@@ -158,12 +182,12 @@ macro_rules! yamux {
                 Ok((HEAP.live_bytes() - before) as f64 / streams as f64)
             }
 
-            async fn idle_sessions(sessions: usize) -> Result<f64> {
+            async fn idle_sessions(sessions: usize, windows: Windows) -> Result<f64> {
                 let mut open_sessions = Vec::with_capacity(sessions);
                 let pipes: Vec<_> = (0..sessions).map(|_| tokio::io::duplex(PIPE_BYTES)).collect();
                 HEAP.count();
                 for pipe in pipes {
-                    open_sessions.push(connect(pipe));
+                    open_sessions.push(connect(pipe, windows));
                 }
                 for _ in 0..8 {
                     tokio::task::yield_now().await;

@@ -1,21 +1,21 @@
-//! `bench mux`: multiplexers in memory, both ends on one core.
+//! The multiplexers in memory, both ends on one core.
 
 use anyhow::{Context as _, Result};
 
 use crate::arguments::Arguments;
 use crate::contestants::memory::{ECHO, PIPE_BYTES, Run, Runner, WRITE, Work};
 use crate::figures::{self, Contestant, Figures, Purpose};
-use crate::machine::Machine;
-use crate::report::{Column, Goal, Ratio, Report, Table};
+use crate::report::{Column, Goal, Ratio, Table};
 use crate::roles::Role;
 use crate::side::{DONE_WITHIN, Side};
 
-const RUNNERS: [(&str, Runner); 10] = [
+const RUNNERS: [(&str, Runner); 11] = [
     ("raw_tokio", Runner::RawTokio),
     ("raw_driver", Runner::RawDriver),
     ("raw_lent", Runner::RawLent),
     ("yamux_0.13", Runner::Yamux13),
     ("yamux_0.14", Runner::Yamux14),
+    ("yamux_0.14_256k", Runner::Yamux14Fixed),
     ("h2_64k", Runner::H2),
     ("h2_1m", Runner::H2OneMib),
     ("vatmux_64k", Runner::VatmuxFixed),
@@ -23,22 +23,14 @@ const RUNNERS: [(&str, Runner); 10] = [
     ("vatmux_rings", Runner::VatmuxRings),
 ];
 
-/// Who takes part, by name.
-pub(super) const CONTESTANTS: &[&str] = &[
-    "raw_tokio",
-    "raw_driver",
-    "raw_lent",
-    "yamux_0.13",
-    "yamux_0.14",
-    "h2_64k",
-    "h2_1m",
-    "vatmux_64k",
-    "vatmux",
-    "vatmux_rings",
-];
+/// Bytes without a multiplexer, over the pipes that the others run on: nobody is to win by the pipe.
+const RAW: &[&str] = &["raw_tokio", "raw_driver", "raw_lent"];
 
 /// Those that `vatmux` is compared with: windows grow, or are 1 MiB from the start.
-const PEERS: &[&str] = &["yamux_0.13", "yamux_0.14", "h2_64k", "h2_1m"];
+const PEERS: &[&str] = &["yamux_0.13", "yamux_0.14", "h2_1m"];
+
+/// Those that `vatmux_64k` is compared with: windows are 64 KiB, or the 256 KiB below which yamux does not go.
+const SMALL_PEERS: &[&str] = &["yamux_0.14_256k", "h2_64k"];
 
 /// The streams of the second transfer.
 const STREAMS: usize = 100;
@@ -64,43 +56,45 @@ const COLUMNS: &[Column] = &[
     Column { figure: "idle_secure_session_bytes", heading: "… with Noise", decimals: 0 },
 ];
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
-    let before = Machine::now();
+pub(super) fn run(arguments: &Arguments) -> Result<(Vec<Table>, Vec<Ratio>)> {
     let bytes = arguments.bytes;
     let contestants = RUNNERS
         .into_iter()
         .map(|(name, runner)| Contestant::new(name, move |purpose| round(runner, bytes, purpose)))
         .collect();
-    let table = Table {
+    let rows = figures::interleave(contestants, arguments.runs, &arguments.only)?;
+    let table = |windows: &str, names: [&[&str]; 3]| Table {
         title: format!(
-            "in memory, both ends on one thread, pipes of {PIPE_BYTES} bytes: {bytes} bytes in writes of {WRITE}, on one \
-             stream and on {STREAMS}; echoes of {ECHO} bytes; heap of both ends: medians (least–greatest). Peers on tokio \
-             over its duplex; vatmux is its engine on vatmux's driver over its pipe, without Noise and without the \
-             driver's streams, except in the last column. It lends what it sends and takes what arrives where it lies in the \
-             pipe, as raw_lent does; vatmux_rings copies through the rings of its streams"
+            "in memory, both ends on one thread, pipes of {PIPE_BYTES} bytes, {windows}: {bytes} bytes in writes of \
+             {WRITE}, on one stream and on {STREAMS}; echoes of {ECHO} bytes; heap of both ends: medians \
+             (least–greatest). Peers on tokio over its duplex; vatmux is its engine on vatmux's driver over its pipe, \
+             without Noise and without the driver's streams, except in the last column. It lends what it sends and takes \
+             what arrives where it lies in the pipe, as raw_lent does; vatmux_rings copies through the rings of its streams"
         ),
         columns: COLUMNS,
-        rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
+        rows: rows
+            .iter()
+            .filter(|row| names.iter().any(|names| names.contains(&row.name)))
+            .cloned()
+            .collect(),
     };
-    let ratios = ratios(&table);
-    Ok(Report {
-        suite: "mux",
-        runs: arguments.runs,
-        before,
-        after: Machine::now(),
-        ratios: ratios.into_iter().flatten().collect(),
-        tables: vec![table],
-    })
+    let growing = table("windows that grow or have 1 MiB", [RAW, PEERS, &["vatmux", "vatmux_rings"]]);
+    let small = table("windows of 64 KiB, of 256 KiB with yamux", [RAW, SMALL_PEERS, &["vatmux_64k"]]);
+    let ratios = ratios(&growing, &small);
+    Ok((vec![growing, small], ratios))
 }
 
-fn ratios(table: &Table) -> [Option<Ratio>; 10] {
-    let ours = |figure| table.median("vatmux", figure);
-    let peers = |figure| PEERS.iter().filter_map(move |name| table.median(name, figure));
+fn ratios(growing: &Table, small: &Table) -> Vec<Ratio> {
+    let ours = |figure| growing.median("vatmux", figure);
+    let peers = |figure| PEERS.iter().filter_map(move |name| growing.median(name, figure));
     let versus_most = |figure| Some(ours(figure)? / peers(figure).reduce(f64::max)?);
     let versus_least = |figure| Some(ours(figure)? / peers(figure).reduce(f64::min)?);
-    let at_64k = |figure| Some(table.median("vatmux_64k", figure)? / table.median("h2_64k", figure)?);
+    let at_64k = |figure| {
+        let best = SMALL_PEERS.iter().filter_map(|name| small.median(name, figure)).reduce(f64::max)?;
+        Some(small.median("vatmux_64k", figure)? / best)
+    };
     let secure = ours("idle_secure_session_bytes");
-    [
+    let ratios = [
         Ratio::new("mux.duplex1.vs_best_peer", versus_most("duplex1_gb_per_s"), Some(Goal::AtLeast(2.0))),
         Ratio::new("mux.duplex1.at_64k", at_64k("duplex1_gb_per_s"), None),
         Ratio::new("mux.duplex100.vs_best_peer", versus_most("duplex100_gb_per_s"), Some(Goal::AtLeast(3.0))),
@@ -115,7 +109,8 @@ fn ratios(table: &Table) -> [Option<Ratio>; 10] {
         Ratio::new("mux.idle_stream_bytes", ours("idle_stream_bytes"), Some(Goal::AtMost(512.0))),
         Ratio::new("mux.idle_session_bytes", secure, Some(Goal::AtMost(16_384.0))),
         Ratio::new("mux.idle_engine_bytes", ours("idle_session_bytes"), None),
-    ]
+    ];
+    ratios.into_iter().flatten().collect()
 }
 
 /// Everything that a contestant does, each in a process of its own.

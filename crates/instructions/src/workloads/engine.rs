@@ -1,0 +1,184 @@
+//! Two engines, connected by a buffer.
+
+use anyhow::{Context as _, Result, ensure};
+use vatmux_mux::{
+    Event, HeapStorage, Limits, Priority, ReadError, Role, Session, StaticStorage, Storage, StreamId,
+    StreamName, Ticks,
+};
+
+use super::{SMALL, WRITE};
+
+/// What one record carries, in bytes: how much is sent at once.
+const RECORD_PLAINTEXT: usize = 65_519;
+
+/// Streams where there are many.
+const STREAMS: usize = 100;
+
+/// Limits that static storage with four streams has room for.
+const SMALL_LIMITS: Limits =
+    Limits { max_incoming_streams: 2, max_outgoing_streams: 2, max_unaccepted_streams: 2, ..Limits::FIXED };
+
+pub(super) fn bulk_on_the_heap(writes: u64) -> Result<()> {
+    bulk(Pair::new(Limits::HOST, HeapStorage::new)?, writes)
+}
+
+pub(super) fn bulk_in_static_storage(writes: u64) -> Result<()> {
+    bulk(Pair::new(SMALL_LIMITS, StaticStorage::<4, 65_536>::new)?, writes)
+}
+
+fn bulk<S: Storage>(mut pair: Box<Pair<S>>, writes: u64) -> Result<()> {
+    let block = block();
+    let id = pair.open()?;
+    for _ in 0..writes {
+        pair.write(id, &block)?;
+        let moved = pair.carry()?;
+        ensure!(moved == WRITE, "{moved} bytes arrived");
+    }
+    Ok(())
+}
+
+pub(super) fn bulk_on_100_streams(rounds: u64) -> Result<()> {
+    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let block = block();
+    let streams = (0..STREAMS).map(|_| pair.open()).collect::<Result<Vec<_>>>()?;
+    for _ in 0..rounds {
+        for &id in &streams {
+            pair.write(id, &block)?;
+        }
+        let moved = pair.carry()?;
+        ensure!(moved == STREAMS * WRITE, "{moved} bytes arrived");
+    }
+    Ok(())
+}
+
+pub(super) fn small_writes(rounds: u64) -> Result<()> {
+    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let id = pair.open()?;
+    for _ in 0..rounds {
+        for _ in 0..64 {
+            pair.write(id, &[7; SMALL])?;
+        }
+        let moved = pair.carry()?;
+        ensure!(moved == 64 * SMALL, "{moved} bytes arrived");
+    }
+    Ok(())
+}
+
+pub(super) fn echo(rounds: u64) -> Result<()> {
+    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let id = pair.open()?;
+    for _ in 0..rounds {
+        pair.write(id, &[7; SMALL])?;
+        let there = pair.carry()?;
+        ensure!(pair.far.write(id, &[7; SMALL])? == SMALL, "an echo did not fit");
+        let back = pair.carry()?;
+        ensure!((there, back) == (SMALL, SMALL), "{there} and {back} bytes arrived");
+    }
+    Ok(())
+}
+
+pub(super) fn open_and_close(streams: u64) -> Result<()> {
+    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    for _ in 0..streams {
+        let id = pair.near.open(&pair.name, Priority::default())?;
+        pair.write(id, &[7])?;
+        pair.near.finish(id)?;
+        let moved = pair.carry()?;
+        ensure!(moved == 1, "{moved} bytes arrived");
+        pair.far.finish(id)?;
+        pair.far.release(id);
+        pair.carry()?;
+        pair.near.release(id);
+    }
+    Ok(())
+}
+
+pub(super) fn idle_ticks(ticks: u64) -> Result<()> {
+    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    for _ in 0..STREAMS {
+        pair.open()?;
+    }
+    for tick in 1..=ticks {
+        pair.now = Ticks(tick);
+        pair.near.handle_timeout(pair.now);
+        pair.far.handle_timeout(pair.now);
+        pair.carry()?;
+        ensure!(pair.near.end().is_none(), "the session ended in tick {tick}");
+    }
+    Ok(())
+}
+
+struct Pair<S: Storage> {
+    near: Session<S>,
+    far: Session<S>,
+    buffer: Box<[u8]>,
+    name: StreamName,
+    now: Ticks,
+}
+
+impl<S: Storage> Pair<S> {
+    fn new(limits: Limits, storage: impl Fn() -> S) -> Result<Box<Self>> {
+        let end = |role| Session::new(role, limits, limits.hello(), storage(), Ticks(0));
+        Ok(Box::new(Self {
+            near: end(Role::Dialer)?,
+            far: end(Role::Acceptor)?,
+            buffer: vec![0; RECORD_PLAINTEXT].into_boxed_slice(),
+            name: StreamName::new("count")?,
+            now: Ticks(0),
+        }))
+    }
+
+    /// A stream that the far end has accepted.
+    fn open(&mut self) -> Result<StreamId> {
+        let id = self.near.open(&self.name, Priority::default())?;
+        self.carry()?;
+        Ok(id)
+    }
+
+    fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<()> {
+        let written = self.near.write(id, bytes)?;
+        ensure!(written == bytes.len(), "{written} bytes fitted");
+        Ok(())
+    }
+
+    /// Carries frames until neither end has any, and reads what arrives. Says how many bytes were read.
+    fn carry(&mut self) -> Result<usize> {
+        let mut moved = 0;
+        loop {
+            let there = self.near.transmit(&mut self.buffer);
+            self.far.receive(&self.buffer[..there], self.now)?;
+            moved += take(&mut self.far)?;
+            let back = self.far.transmit(&mut self.buffer);
+            self.near.receive(&self.buffer[..back], self.now)?;
+            moved += take(&mut self.near)?;
+            if there + back == 0 {
+                return Ok(moved);
+            }
+        }
+    }
+}
+
+/// Accepts what was opened and reads what is there. Says how many bytes that was.
+fn take<S: Storage>(engine: &mut Session<S>) -> Result<usize> {
+    let mut taken = 0;
+    while let Some(event) = engine.poll_event() {
+        match event {
+            Event::Incoming { id, .. } => engine.accept(id)?,
+            Event::Readable(id) => loop {
+                let bytes = match engine.readable(id) {
+                    Ok((first, second)) => first.len() + second.len(),
+                    Err(ReadError::Blocked | ReadError::Finished) => break,
+                    Err(error) => return Err(error).context("a stream broke"),
+                };
+                engine.consume(id, bytes)?;
+                taken += bytes;
+            },
+            _ => {}
+        }
+    }
+    Ok(taken)
+}
+
+fn block() -> Vec<u8> {
+    vec![7; WRITE]
+}
