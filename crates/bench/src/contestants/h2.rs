@@ -112,7 +112,10 @@ impl Client {
                 body.flow_control().release_capacity(data.len())?;
                 sink.take(&data);
             }
-            bench.say(&Transfer::new(asked.elapsed(), &sink))
+            bench.say(&Transfer::new(asked.elapsed(), &sink))?;
+            // A server whose client hangs up ends as well, and is yet to be measured.
+            bench.wait_for_end();
+            Ok(())
         })
     }
 }

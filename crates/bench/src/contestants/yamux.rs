@@ -85,7 +85,10 @@ impl Client {
                 ensure!(read > 0, "the server hung up after {} bytes", sink.bytes);
                 sink.take(&buffer[..read]);
             }
-            bench.say(&Transfer::new(asked.elapsed(), &sink))
+            bench.say(&Transfer::new(asked.elapsed(), &sink))?;
+            // A server whose client hangs up ends as well, and is yet to be measured.
+            bench.wait_for_end();
+            Ok(())
         })
     }
 }
