@@ -1,12 +1,18 @@
-//! `cargo xtask bench`: builds the bench for release and runs one of its suites.
+//! `cargo xtask bench`: builds the bench for release and runs one of its suites, or counts instructions.
 
 use std::ffi::OsString;
 
+use crate::instructions;
 use crate::repository::{Repository, succeed};
 
 /// Builds quietly, then runs the bench in the caller's directory, so that `--json FILE` means what the caller means.
 /// The bench reads `arguments` itself and prints its table, and after it the `ratio` lines.
 pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<(), String> {
+    if let [suite, arguments @ ..] = arguments
+        && suite == instructions::SUITE
+    {
+        return instructions::run(repository, arguments);
+    }
     let mut cargo =
         repository.cargo(&["run", "--release", "--quiet", "--package", "vatmux-bench", "--manifest-path"]);
     cargo.arg(repository.root().join("Cargo.toml")).arg("--").args(arguments);

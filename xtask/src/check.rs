@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{fuzz, links, marks, portable, retries, schema, sim};
+use crate::{fuzz, instructions, links, marks, portable, retries, schema, sim};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) enum Check {
     Test,
     Sim,
     Fuzz,
+    Instructions,
     Doc,
     NoStd,
 }
@@ -30,7 +31,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 12] = [
+    pub(crate) const ALL: [Check; 13] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -41,6 +42,7 @@ impl Check {
         Check::Test,
         Check::Sim,
         Check::Fuzz,
+        Check::Instructions,
         Check::Doc,
         Check::NoStd,
     ];
@@ -58,6 +60,7 @@ impl Check {
             Check::Test => "test",
             Check::Sim => "sim",
             Check::Fuzz => "fuzz",
+            Check::Instructions => "instructions",
             Check::Doc => "doc",
             Check::NoStd => "no-std",
         }
@@ -80,6 +83,7 @@ impl Check {
             Check::Fuzz => {
                 "under the address sanitizer no fuzz target finds anything in its corpus, or in a few seconds"
             }
+            Check::Instructions => "no workload costs 2 % more instructions than in the committed baseline",
             Check::Doc => "the documentation builds without a warning",
             Check::NoStd => "the protocol cores build where there is no standard library",
         }
@@ -94,6 +98,7 @@ impl Check {
             Check::Lint | Check::Quiet => &[Need::Clippy],
             Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
+            Check::Instructions => &[Need::InstructionCounter],
             Check::Marks | Check::Links | Check::Retries | Check::Sim | Check::Doc => &[],
         }
     }
@@ -118,6 +123,7 @@ impl Check {
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
             Check::Sim => sim::check(repository).map(|()| Skipped::new()),
             Check::Fuzz => fuzz::check(repository),
+            Check::Instructions => instructions::check(repository),
             Check::Doc => {
                 // Only libraries: the command `vatmux` has the library's name, and its pages would overwrite the library's.
                 let mut doc = repository.cargo(&["doc", "--workspace", "--no-deps", "--lib"]);
@@ -177,7 +183,7 @@ impl Outcome {
             Ok(_) => "ok but for what was SKIPPED,",
             Err(_) => "FAILED",
         };
-        format!("{:<9} {word} in {:.1} s", self.check.name(), self.time.as_secs_f64())
+        format!("{:<12} {word} in {:.1} s", self.check.name(), self.time.as_secs_f64())
     }
 
     /// The headline, and below it what was skipped or what went wrong.
@@ -188,7 +194,7 @@ impl Outcome {
         };
         let mut report = self.headline();
         for line in remarks.iter().flat_map(|remark| remark.lines()) {
-            report.push_str("\n          ");
+            report.push_str("\n             ");
             report.push_str(line);
         }
         report
@@ -213,7 +219,7 @@ mod tests {
         let outcome = Outcome { check: Check::NoStd, result, time: Duration::from_millis(1_260) };
         assert_eq!(
             outcome.report(),
-            "no-std    ok but for what was SKIPPED, in 1.3 s\n          SKIPPED: no such target"
+            "no-std       ok but for what was SKIPPED, in 1.3 s\n             SKIPPED: no such target"
         );
     }
 
@@ -236,7 +242,10 @@ mod tests {
     fn a_failure_is_told_whole() {
         let result = Err("a.md: gone\nb.md: gone".to_owned());
         let outcome = Outcome { check: Check::Links, result, time: Duration::ZERO };
-        assert_eq!(outcome.report(), "links     FAILED in 0.0 s\n          a.md: gone\n          b.md: gone");
+        assert_eq!(
+            outcome.report(),
+            "links        FAILED in 0.0 s\n             a.md: gone\n             b.md: gone"
+        );
     }
 
     #[test]

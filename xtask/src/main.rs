@@ -8,6 +8,7 @@ mod bare;
 mod bench;
 mod check;
 mod fuzz;
+mod instructions;
 mod links;
 mod marks;
 mod portable;

@@ -30,6 +30,8 @@ pub(crate) enum Need {
     CppCompiler,
     /// Any of the compilers that can build for [`bare::TARGET`].
     BareCompiler,
+    /// The tool `valgrind`, which counts instructions.
+    InstructionCounter,
 }
 
 /// Where a need is met from.
@@ -51,6 +53,7 @@ impl Need {
             Need::Clippy => "`cargo clippy`",
             Need::CppCompiler => "the C++ compiler `c++`",
             Need::BareCompiler => "a compiler for riscv64gc-unknown-none-elf, or one with its library source",
+            Need::InstructionCounter => "the instruction counter `valgrind`",
         }
     }
 
@@ -63,13 +66,14 @@ impl Need {
             Need::CppCompiler => Source::Packages(&["g++"]),
             // The compiler for the distribution's browser, far newer than the one for its other packages.
             Need::BareCompiler => Source::Packages(&["rustc-web", "rust-web-src"]),
+            Need::InstructionCounter => Source::Packages(&["valgrind"]),
         }
     }
 
     /// Whether a check can do without it, and then says itself what it skipped. Not every distribution has it.
     fn is_optional(self) -> bool {
         match self {
-            Need::BareCompiler => true,
+            Need::BareCompiler | Need::InstructionCounter => true,
             Need::SchemaCompiler
             | Need::StandardSchemas
             | Need::Rustfmt
@@ -78,7 +82,7 @@ impl Need {
         }
     }
 
-    fn is_met(self) -> bool {
+    pub(crate) fn is_met(self) -> bool {
         match self {
             Need::SchemaCompiler => find_program("capnp").is_some(),
             Need::StandardSchemas => {
@@ -88,6 +92,7 @@ impl Need {
             Need::Clippy => answers("cargo", &["clippy", "--version"]),
             Need::CppCompiler => env::var_os("CXX").is_some() || find_program("c++").is_some(),
             Need::BareCompiler => bare::Route::find().is_ok(),
+            Need::InstructionCounter => answers("valgrind", &["--version"]),
         }
     }
 }

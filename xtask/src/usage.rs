@@ -119,7 +119,7 @@ fn text_of(error: lexopt::Error) -> String {
 
 /// The usage, whole lines.
 pub(crate) fn text() -> String {
-    let checks = Check::ALL.map(|check| format!("  {:<9} {}\n", check.name(), check.promise()));
+    let checks = Check::ALL.map(|check| format!("  {:<12} {}\n", check.name(), check.promise()));
     format!("{COMMANDS}\nChecks:\n{}", checks.concat())
 }
 
@@ -140,6 +140,8 @@ Usage:
       Says which targets there are.
   cargo xtask bench NAME [--json FILE] [--runs N]
       Builds the bench for release and runs the suite NAME.
+  cargo xtask bench instructions [--update]
+      Counts the instructions of the workloads, and compares them with the committed baseline or makes them it.
 ";
 
 #[cfg(test)]
