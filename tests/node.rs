@@ -1,7 +1,7 @@
 //! Nodes that meet over real sockets: who gets in, who does not, and what each is told.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use vatmux::{
     NodeEvent, NodeId, Peer, Priority, Remote, SecretKey, SessionEnd, SessionOptions,
 };
 use vatmux_mux::CloseCode;
+use vatmux_noise::Suite;
 use vatmux_rpc::VatEnd;
 
 /// Nothing here takes this long; a test that hangs should say so.
@@ -84,6 +85,31 @@ fn a_peer_is_served_over_tcp() {
     local.drive_until(handle.sleep(Duration::ZERO)).unwrap();
     drop(local);
     assert!(matches!(next(&events), NodeEvent::Ended(peer, _) if peer == us));
+}
+
+#[test]
+fn a_dialer_chooses_the_suite_and_the_node_takes_either() {
+    let (node, _events) = on_tcp(AllowList::Anyone);
+    for (suite, code) in [(Suite::ChaChaPoly, 1), (Suite::AesGcm, 2)] {
+        let mut local = Local::new(key()).unwrap();
+        let dialer = local.dialer().suite(suite);
+        let peer = local.drive_until(dialer.dial(&address(&node))).unwrap().unwrap();
+        ping_once(&mut local, &peer).unwrap();
+
+        // The same dialer, seen from the other side: its preamble names the suite.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint =
+            Endpoint::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let eavesdropped = std::thread::spawn(move || {
+            let mut preamble = [0; 8];
+            listener.accept().unwrap().0.read_exact(&mut preamble).unwrap();
+            preamble
+        });
+        let address = NodeAddress { endpoint, ..address(&node) };
+        let dialed = local.drive_until(dialer.dial(&address)).unwrap();
+        assert!(matches!(dialed, Err(DialError::Handshake { .. })), "nobody shook hands");
+        assert_eq!(eavesdropped.join().unwrap()[6..], [1, code], "{suite}");
+    }
 }
 
 #[cfg(unix)]
@@ -334,7 +360,7 @@ fn shake_hands_and_fall_silent(node: &Node, key: &SecretKey) -> TcpStream {
     let mut stream = tcp_stream(node);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (hello, entropy) = (vatmux::Limits::HOST.hello().encode(), Entropy::from_system().unwrap());
-    let suite = vatmux_noise::Suite::default();
+    let suite = Suite::default();
     let mut handshake = vatmux_noise::Handshake::dial(key, node.node_id(), suite, &hello, entropy).unwrap();
     let mut buffer = [0; 512];
     while !handshake.is_complete() {

@@ -75,7 +75,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "ring"))]
 extern crate std;
 
 mod allow;

@@ -94,12 +94,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let mut local = Local::new(fresh_key()?)?;
-        let options = SessionOptions {
-            suite: self.cipher.suite(),
-            limits: self.windows.limits(),
-            ..SessionOptions::default()
-        };
-        let dialer = local.dialer().session_options(options);
+        let options = SessionOptions { limits: self.windows.limits(), ..SessionOptions::default() };
+        let dialer = local.dialer().session_options(options).suite(self.cipher.suite());
         let address = address(&self.server)?;
         local.drive_until(async {
             let dialed = Instant::now();

@@ -225,3 +225,18 @@ fn the_system_gives_fresh_entropy() {
     let [one, other] = [(), ()].map(|()| SecretKey::generate(Entropy::from_system().unwrap()));
     assert_ne!(one.expose(), other.expose());
 }
+
+#[test]
+fn the_fastest_suite_is_one_that_this_build_has() {
+    assert!(Suite::fastest().is_available());
+}
+
+#[cfg(all(feature = "ring", target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn the_fastest_suite_is_aes_where_linux_lists_the_instructions() {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let flags = text.lines().find(|line| line.starts_with("flags")).unwrap();
+    let has = |name| flags.split_whitespace().any(|flag| flag == name);
+    let expected = if has("aes") && has("pclmulqdq") { Suite::AesGcm } else { Suite::ChaChaPoly };
+    assert_eq!(Suite::fastest(), expected);
+}
