@@ -48,10 +48,19 @@ fn the_link_suite_compares_loaded_with_idle_pings() {
 }
 
 #[test]
-fn the_mux_suite_compares_with_every_peer_in_memory() {
+fn the_mux_suite_compares_with_every_peer_in_memory_and_over_tcp() {
     let output = bench(&["mux", "--runs", "1", "--bytes", "1048576"]);
     let ratios = ratios(&output);
-    for name in ["duplex1.vs_best_peer", "duplex100.at_64k", "echo.vs_best_peer", "open_close.vs_best_peer"] {
+    for name in [
+        "duplex1.vs_best_peer",
+        "duplex100.at_64k",
+        "echo.vs_best_peer",
+        "open_close.vs_best_peer",
+        "tcp_noise.vs_noise_raw",
+        "tcp_noise.vs_best_peer",
+        "tcp_noise_aes.vs_noise_raw",
+        "tcp_noise_aes.at_64k_vs_noise_raw",
+    ] {
         let name = format!("mux.{name}");
         assert!(ratios.iter().any(|(ratio, value)| *ratio == name && *value > 0.0), "{name} is missing");
     }

@@ -40,7 +40,7 @@ impl Suite {
 
     /// The faster suite of this build on this machine: AES-GCM where the processor has the instructions for it.
     ///
-    /// For a dialer that knows that its peer has both. The specification asks for ChaChaPoly only (MUX-1.1), and a
+    /// For a dialer that knows that its peer has both. The specification asks for `ChaChaPoly` only (MUX-1.1), and a
     /// refusal is not authenticated: nothing tries the other suite after it, or anyone on the way could choose.
     #[must_use]
     pub fn fastest() -> Self {

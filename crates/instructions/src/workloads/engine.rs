@@ -14,19 +14,25 @@ const RECORD_PLAINTEXT: usize = 65_519;
 /// Streams where there are many.
 const STREAMS: usize = 100;
 
-/// Limits that static storage with four streams has room for.
+/// Limits that static storage with two streams has room for.
 const SMALL_LIMITS: Limits =
-    Limits { max_incoming_streams: 2, max_outgoing_streams: 2, max_unaccepted_streams: 2, ..Limits::FIXED };
+    Limits { max_incoming_streams: 1, max_outgoing_streams: 1, max_unaccepted_streams: 1, ..Limits::FIXED };
 
 pub(super) fn bulk_on_the_heap(writes: u64) -> Result<()> {
-    bulk(Pair::new(Limits::HOST, HeapStorage::new)?, writes)
+    bulk(on_the_heap()?, writes)
 }
 
 pub(super) fn bulk_in_static_storage(writes: u64) -> Result<()> {
-    bulk(Pair::new(SMALL_LIMITS, StaticStorage::<4, 65_536>::new)?, writes)
+    // Far too large for the stack of a thread.
+    let [mut near, mut far] = [(); 2].map(|()| Box::new(StaticStorage::<2, 65_536>::new()));
+    bulk(Pair::new(SMALL_LIMITS, &mut *near, &mut *far)?, writes)
 }
 
-fn bulk<S: Storage>(mut pair: Box<Pair<S>>, writes: u64) -> Result<()> {
+fn on_the_heap() -> Result<Pair<HeapStorage>> {
+    Pair::new(Limits::HOST, HeapStorage::new(), HeapStorage::new())
+}
+
+fn bulk<S: Storage>(mut pair: Pair<S>, writes: u64) -> Result<()> {
     let block = block();
     let id = pair.open()?;
     for _ in 0..writes {
@@ -38,7 +44,7 @@ fn bulk<S: Storage>(mut pair: Box<Pair<S>>, writes: u64) -> Result<()> {
 }
 
 pub(super) fn bulk_on_100_streams(rounds: u64) -> Result<()> {
-    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let mut pair = on_the_heap()?;
     let block = block();
     let streams = (0..STREAMS).map(|_| pair.open()).collect::<Result<Vec<_>>>()?;
     for _ in 0..rounds {
@@ -52,7 +58,7 @@ pub(super) fn bulk_on_100_streams(rounds: u64) -> Result<()> {
 }
 
 pub(super) fn small_writes(rounds: u64) -> Result<()> {
-    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let mut pair = on_the_heap()?;
     let id = pair.open()?;
     for _ in 0..rounds {
         for _ in 0..64 {
@@ -65,7 +71,7 @@ pub(super) fn small_writes(rounds: u64) -> Result<()> {
 }
 
 pub(super) fn echo(rounds: u64) -> Result<()> {
-    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let mut pair = on_the_heap()?;
     let id = pair.open()?;
     for _ in 0..rounds {
         pair.write(id, &[7; SMALL])?;
@@ -78,7 +84,7 @@ pub(super) fn echo(rounds: u64) -> Result<()> {
 }
 
 pub(super) fn open_and_close(streams: u64) -> Result<()> {
-    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let mut pair = on_the_heap()?;
     for _ in 0..streams {
         let id = pair.near.open(&pair.name, Priority::default())?;
         pair.write(id, &[7])?;
@@ -94,7 +100,7 @@ pub(super) fn open_and_close(streams: u64) -> Result<()> {
 }
 
 pub(super) fn idle_ticks(ticks: u64) -> Result<()> {
-    let mut pair = Pair::new(Limits::HOST, HeapStorage::new)?;
+    let mut pair = on_the_heap()?;
     for _ in 0..STREAMS {
         pair.open()?;
     }
@@ -117,15 +123,15 @@ struct Pair<S: Storage> {
 }
 
 impl<S: Storage> Pair<S> {
-    fn new(limits: Limits, storage: impl Fn() -> S) -> Result<Box<Self>> {
-        let end = |role| Session::new(role, limits, limits.hello(), storage(), Ticks(0));
-        Ok(Box::new(Self {
-            near: end(Role::Dialer)?,
-            far: end(Role::Acceptor)?,
+    fn new(limits: Limits, near: S, far: S) -> Result<Self> {
+        let end = |role, storage| Session::new(role, limits, limits.hello(), storage, Ticks(0));
+        Ok(Self {
+            near: end(Role::Dialer, near)?,
+            far: end(Role::Acceptor, far)?,
             buffer: vec![0; RECORD_PLAINTEXT].into_boxed_slice(),
             name: StreamName::new("count")?,
             now: Ticks(0),
-        }))
+        })
     }
 
     /// A stream that the far end has accepted.

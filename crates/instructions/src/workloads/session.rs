@@ -15,7 +15,7 @@ const PIPE_BYTES: usize = 64 * 1024;
 pub(super) fn bulk(writes: u64) -> Result<()> {
     let (mut driver, _) = virtual_time::driver();
     let (near, far) = connect(&mut driver)?;
-    send(&driver.handle(), near, writes)?;
+    send(&driver.handle(), &near, writes)?;
     driver.drive_until(async {
         let mut stream = far.incoming().next().await.context("the stream did not come")?.accept();
         let mut buffer = vec![0; 2 * WRITE];
@@ -30,7 +30,7 @@ pub(super) fn bulk(writes: u64) -> Result<()> {
 }
 
 /// Has a task write, and close the stream behind it.
-fn send(handle: &Handle, session: Session, writes: u64) -> Result<()> {
+fn send(handle: &Handle, session: &Session, writes: u64) -> Result<()> {
     let mut stream = session.open(&StreamName::new("count")?, Priority::default())?;
     handle.spawn(async move {
         let block = vec![7; WRITE];
