@@ -32,12 +32,16 @@ pub struct Setting {
     pub victim: Role,
     /// When the engines are told the time.
     pub clock: Clock,
+    /// How many bytes of each piece of DATA an application takes where it arrives, at either end; 0 where all of it goes
+    /// through the rings.
+    pub appetite: [u32; 2],
 }
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limits, link_bytes, victim, clock } = self;
+        let Self { limits, link_bytes, victim, clock, appetite } = self;
         writeln!(f, "link of {link_bytes} bytes, clock told at {clock:?}, victim if any {victim:?}")?;
+        writeln!(f, "takes {appetite:?} bytes of each piece where it arrives")?;
         for (limits, end) in limits.iter().zip([Role::Dialer, Role::Acceptor]) {
             let grown = limits.max_window_bytes;
             writeln!(f, "{end:?}: windows {} to {grown}", limits.initial_window_bytes)?;
@@ -94,6 +98,13 @@ pub enum Act {
         /// The stream.
         nth: u32,
         /// How many bytes it offers.
+        bytes: u32,
+    },
+    /// Lends `bytes`, whenever they are asked for.
+    Supply {
+        /// The stream.
+        nth: u32,
+        /// How many bytes it has.
         bytes: u32,
     },
     /// Reads up to `bytes`.
@@ -198,7 +209,8 @@ impl Case {
         let limits = [limits(choices), limits(choices)];
         let victim = choices.pick(&[Role::Dialer, Role::Acceptor]);
         let clock = choices.pick(&[Clock::Ticks, Clock::Deadlines]);
-        let mut setting = Setting { limits, link_bytes, victim, clock };
+        let appetite = [0; 2].map(|_: u32| choices.pick(&[0, 0, 1, 50, u32::MAX]));
+        let mut setting = Setting { limits, link_bytes, victim, clock, appetite };
         if hostile {
             if choices.one_in(6) {
                 for limits in &mut setting.limits {
@@ -274,7 +286,8 @@ fn busy_step(random: &mut impl Choices, room: u32) -> Step {
     let end = random.pick(&[Role::Dialer, Role::Acceptor]);
     let nth = random.below(1 << 16);
     match random.below(20) {
-        0..2 => Step::Use(end, Act::Write { nth, bytes: random.pick(&[3, 300]) }),
+        0 => Step::Use(end, Act::Write { nth, bytes: random.pick(&[3, 300]) }),
+        1 => Step::Use(end, Act::Supply { nth, bytes: random.pick(&[3, 300]) }),
         2 => Step::Use(end, Act::Read { nth, bytes: 3000 }),
         3 => Step::Use(end, Act::Poll),
         4 => Step::Transmit(end, 100),
@@ -294,7 +307,8 @@ fn act(random: &mut impl Choices, most: u32, mortal: bool) -> Act {
         12..30 => Act::Poll,
         30..44 => Act::Accept(nth / 137),
         44..46 => Act::Refuse(nth / 137),
-        46..84 => Act::Write { nth: nth / 137, bytes: amount() },
+        46..72 => Act::Write { nth: nth / 137, bytes: amount() },
+        72..84 => Act::Supply { nth: nth / 137, bytes: amount() },
         84..122 => Act::Read { nth: nth / 137, bytes: amount() },
         122..128 => Act::Finish(nth / 137),
         128..130 => Act::Reset(nth / 137),

@@ -169,7 +169,8 @@ fn replay(range: Range, path: &[Move]) -> Small {
         send_buffer_bytes: 1,
         ..Limits::FIXED
     });
-    let setting = Setting { limits, link_bytes, victim: Role::Acceptor, clock: Clock::Ticks };
+    let setting =
+        Setting { limits, link_bytes, victim: Role::Acceptor, clock: Clock::Ticks, appetite: [0; 2] };
     let mut world = Small::new(&setting);
     if range == Range::OneWay {
         for level in [0, 7] {

@@ -260,6 +260,12 @@ impl<S: Fresh> Siege<S> {
                     let _ = self.victim.write(stream, &vec![0x5a; bytes as usize]);
                 }
             }
+            Act::Supply { nth: chosen, .. } => {
+                // Without a source: it is dry when its turn comes.
+                if let Some(stream) = nth(chosen) {
+                    let _ = self.victim.supply(stream);
+                }
+            }
             Act::Read { nth: chosen, bytes } => {
                 if let Some(stream) = nth(chosen) {
                     self.read(stream, bytes);

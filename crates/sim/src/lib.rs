@@ -21,6 +21,7 @@ mod exhaustive;
 mod frames;
 mod fresh;
 mod hostile;
+mod lending;
 mod oracle;
 mod random;
 mod run;

@@ -27,7 +27,8 @@ impl<S: Fresh> World<S> {
                 assert!(statistics.window_bytes <= limits.max_window_bytes);
                 assert!(statistics.unsent_bytes <= limits.send_buffer_bytes);
                 grown += statistics.window_bytes - limits.initial_window_bytes;
-                could_send |= statistics.unsent_bytes > 0 && statistics.send_credit_bytes > 0;
+                could_send |=
+                    (statistics.supplied || statistics.unsent_bytes > 0) && statistics.send_credit_bytes > 0;
                 let truth = &self.truth[stream];
                 if over || truth.cut[0] || truth.cut[1] || !sender.streams.contains_key(stream) {
                     continue;
@@ -105,7 +106,7 @@ impl<S: Fresh> World<S> {
             let receiver = &self.parties[1 - from];
             for stream in sender.streams.keys() {
                 let Some(sent) = sender.session.stream_statistics(*stream) else { continue };
-                if sent.unsent_bytes == 0 {
+                if sent.unsent_bytes == 0 && !sent.supplied {
                     continue;
                 }
                 let received = receiver.session.stream_statistics(*stream);

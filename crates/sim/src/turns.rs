@@ -3,6 +3,8 @@
 
 use vatmux_mux::{Limits, Priority, Session, Storage, StreamId};
 
+use crate::lending::Lender;
+
 /// A stream that this end may have to send from.
 struct Turn {
     stream: StreamId,
@@ -67,13 +69,14 @@ impl Turns {
     }
 
     /// The engine is about to transmit: who is ready?
-    pub(crate) fn before<S: Storage>(&mut self, session: &Session<S>) {
+    pub(crate) fn before<S: Storage>(&mut self, session: &Session<S>, lender: &Lender) {
         let mut ready = [0; Priority::LEVELS];
         let frames = self.frames;
         self.turns.retain_mut(|turn| {
             let Some(statistics) = session.stream_statistics(turn.stream) else { return !turn.seen };
             turn.seen = true;
-            turn.ready_bytes = statistics.unsent_bytes.min(statistics.send_credit_bytes);
+            let lent = if statistics.supplied { lender.left(turn.stream) as u32 } else { 0 };
+            turn.ready_bytes = (statistics.unsent_bytes + lent).min(statistics.send_credit_bytes);
             if turn.ready_bytes == 0 || !turn.announced {
                 turn.waiting = None;
             } else {

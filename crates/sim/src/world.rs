@@ -12,6 +12,7 @@ use crate::case::{Act, Clock, Setting, Step};
 use crate::digest::Digest;
 use crate::frames::frames;
 use crate::fresh::Fresh;
+use crate::lending::{Lender, Taker};
 use crate::turns::Turns;
 
 /// The plaintext of the largest Noise record.
@@ -81,6 +82,8 @@ pub(crate) struct Party<S: Storage> {
     transmitted: u64,
     pub(crate) delivered: u64,
     pub(crate) turns: Turns,
+    lender: Lender,
+    appetite: u32,
     /// When this end last received a byte.
     pub(crate) heard: Ticks,
     /// The code that its application closed the session with.
@@ -152,6 +155,8 @@ impl<S: Fresh> World<S> {
                 transmitted: 0,
                 delivered: 0,
                 turns: Turns::new(&limits[mine]),
+                lender: Lender::new(mine),
+                appetite: setting.appetite[mine],
                 heard: Ticks::ZERO,
                 closed: None,
                 told_of_end: false,
@@ -198,6 +203,7 @@ impl<S: Fresh> World<S> {
             Act::Refuse(nth) => self.answer(end, nth, true),
             Act::Misuse(nth) => self.misuse(end, nth),
             Act::Write { nth, .. }
+            | Act::Supply { nth, .. }
             | Act::Read { nth, .. }
             | Act::Finish(nth)
             | Act::Reset(nth)
@@ -205,6 +211,7 @@ impl<S: Fresh> World<S> {
                 let Some(stream) = self.parties[end].nth(nth) else { return };
                 match act {
                     Act::Write { bytes, .. } => self.write(end, stream, bytes),
+                    Act::Supply { bytes, .. } => self.supply(end, stream, bytes),
                     Act::Read { bytes, .. } => self.read(end, stream, bytes),
                     Act::Finish(_) => self.finish(end, stream),
                     Act::Reset(_) => self.reset(end, stream),
@@ -307,7 +314,31 @@ impl<S: Fresh> World<S> {
                 truth.written[end] += written as u64;
             }
             Err(WriteError::Blocked) => application.writer_parked = true,
+            Err(WriteError::Supplied) => assert!(party.lender.left(stream) > 0, "its source has run dry"),
             Err(WriteError::Reset(code)) => truth.assert_reset(end, code),
+            Err(WriteError::Ended(ended)) => assert_eq!(party.session.end(), Some(ended)),
+            Err(error) => panic!("stream {stream}: {error}"),
+        }
+    }
+
+    fn supply(&mut self, end: usize, stream: StreamId, bytes: u32) {
+        let party = &mut self.parties[end];
+        let application = party.streams.get_mut(&stream).expect("a known stream");
+        let truth = self.truth.get_mut(&stream).expect("an opened stream");
+        if !application.held || truth.finished[end] {
+            return;
+        }
+        match party.session.supply(stream) {
+            Ok(()) => {
+                party.lender.promise(stream, truth.written[end], bytes);
+                truth.written[end] += u64::from(bytes);
+                // A write that was turned away is not waited for any more.
+                application.writer_parked = false;
+            }
+            Err(WriteError::Reset(code)) => {
+                truth.assert_reset(end, code);
+                party.lender.withdraw(stream);
+            }
             Err(WriteError::Ended(ended)) => assert_eq!(party.session.end(), Some(ended)),
             Err(error) => panic!("stream {stream}: {error}"),
         }
@@ -405,6 +436,7 @@ impl<S: Fresh> World<S> {
         let session = &mut party.session;
         let stranger = StreamId::new(1_000_000 + nth).expect("not 0");
         assert_eq!(session.write(stranger, b"x"), Err(WriteError::Unknown));
+        assert_eq!(session.supply(stranger), Err(WriteError::Unknown));
         assert_eq!(session.readable(stranger), Err(ReadError::Unknown));
         assert_eq!(session.finish(stranger), Err(FinishError::Unknown));
         session.release(stranger);
@@ -423,6 +455,7 @@ impl<S: Fresh> World<S> {
             }
         } else {
             assert_eq!(session.write(stream, b"x"), Err(WriteError::NotAccepted));
+            assert_eq!(session.supply(stream), Err(WriteError::NotAccepted));
             assert_eq!(session.readable(stream), Err(ReadError::NotAccepted));
             assert_eq!(session.finish(stream), Err(FinishError::NotAccepted));
         }
@@ -487,9 +520,9 @@ impl<S: Fresh> World<S> {
             return 0;
         }
         let party = &mut self.parties[end];
-        party.turns.before(&party.session);
+        party.turns.before(&party.session, &party.lender);
         let record = &mut self.record[..room as usize];
-        let bytes = party.session.transmit(record);
+        let bytes = party.session.transmit_to(&mut &mut *record, &mut party.lender);
         if room as usize >= MIN_TRANSMIT_BYTES && bytes == 0 {
             assert!(!party.session.wants_transmit(), "there is room and something to send");
         }
@@ -532,7 +565,9 @@ impl<S: Fresh> World<S> {
             return 0;
         }
         let bytes = &from.link[from.link_start..from.link_start + count];
-        if let Err(violation) = to.session.receive(bytes, now) {
+        let (appetite, streams) = (to.appetite, &mut to.streams);
+        let mut taker = Taker { end: 1 - end, appetite, streams, truth: &self.truth };
+        if let Err(violation) = to.session.receive_into(bytes, now, &mut taker) {
             panic!("an honest peer was accused: {violation}");
         }
         if to.session.end().is_none() {

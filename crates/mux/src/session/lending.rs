@@ -55,17 +55,15 @@ impl Sink for Rings {
 }
 
 /// The part of a buffer that is not written yet.
-pub(super) struct Buffer<'a>(pub(super) &'a mut [u8]);
-
-impl Output for Buffer<'_> {
+impl Output for &mut [u8] {
     fn room(&self) -> usize {
-        self.0.len()
+        self.len()
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        if let Some((front, rest)) = core::mem::take(&mut self.0).split_at_mut_checked(bytes.len()) {
+        if let Some((front, rest)) = core::mem::take(self).split_at_mut_checked(bytes.len()) {
             front.copy_from_slice(bytes);
-            self.0 = rest;
+            *self = rest;
         }
     }
 }

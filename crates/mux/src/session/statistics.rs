@@ -4,6 +4,7 @@ use super::Session;
 use crate::id::StreamId;
 use crate::ring::Ring;
 use crate::storage::Storage;
+use crate::stream::Writer;
 
 /// What a session has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct StreamStatistics {
     pub unsent_bytes: u32,
     /// Bytes received and not consumed.
     pub unread_bytes: u32,
+    /// Whether a source has more to send, besides what is unsent here.
+    pub supplied: bool,
     /// Bytes that we may still transmit.
     pub send_credit_bytes: u32,
     /// Bytes that we have granted to the peer and that have not arrived.
@@ -77,6 +80,7 @@ impl<S: Storage> Session<S> {
             received_bytes: stream.received_bytes,
             unsent_bytes: stream.send.len() as u32,
             unread_bytes: stream.receive.len() as u32,
+            supplied: stream.writer == Writer::Supplied,
             send_credit_bytes: stream.send_credit,
             granted_bytes: stream.outstanding,
             owed_bytes: stream.owed,

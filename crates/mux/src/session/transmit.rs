@@ -1,7 +1,7 @@
 //! Bytes for the link: control first, then DATA by the scheduler, pulled from the rings as late as possible.
 
 use super::Session;
-use super::lending::{Buffer, Output, Rings, Source};
+use super::lending::{Output, Rings, Source};
 use crate::code::ResetCode;
 use crate::id::StreamId;
 use crate::ring::Ring;
@@ -60,8 +60,8 @@ impl<S: Storage> Session<S> {
     /// Everything but DATA goes first. Give it as much room as the link takes at once, such as a whole record: DATA is
     /// chosen when it leaves, so what waits in front of it is only what the caller has taken. One output carries DATA of
     /// one priority: an urgent answer is not held up by the sealing, sending and opening of bulk that shares its record.
-    pub fn transmit(&mut self, output: &mut [u8]) -> usize {
-        self.transmit_to(&mut Buffer(output), &mut Rings)
+    pub fn transmit(&mut self, mut output: &mut [u8]) -> usize {
+        self.transmit_to(&mut output, &mut Rings)
     }
 
     /// [`transmit`](Self::transmit) into whatever `output` is, with the DATA of [supplied](Self::supply) streams from

@@ -3,6 +3,7 @@
 use vatmux_mux::{HeapStorage, Limits, Role, StreamId, Ticks};
 
 use crate::case::{Clock, Setting};
+use crate::lending::Lender;
 use crate::world::World;
 
 const SETTING: Setting = Setting {
@@ -10,6 +11,7 @@ const SETTING: Setting = Setting {
     link_bytes: u32::MAX,
     victim: Role::Acceptor,
     clock: Clock::Ticks,
+    appetite: [0; 2],
 };
 
 /// Two streams of the dialer's, each with a byte on its way, which the acceptor knows.
@@ -53,9 +55,9 @@ fn credit_out_of_nowhere_is_found() {
 fn a_stolen_turn_is_found() {
     let (mut world, [stream, _]) = world();
     let dialer = &mut world.parties[0];
-    dialer.turns.before(&dialer.session);
+    dialer.turns.before(&dialer.session, &Lender::new(0));
     dialer.turns.served(stream, 1);
-    dialer.turns.before(&dialer.session);
+    dialer.turns.before(&dialer.session, &Lender::new(0));
     dialer.turns.served(stream, 1);
 }
 
