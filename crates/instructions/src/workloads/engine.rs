@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use vatmux_mux::{
-    Event, HeapStorage, Limits, Priority, ReadError, Role, Session, StaticStorage, Storage, StreamId,
-    StreamName, Ticks,
+    Event, HeapStorage, Limits, Priority, ReadError, Role, Session, Sink, Source, StaticStorage, Storage,
+    StreamId, StreamName, Ticks,
 };
 
 use super::{SMALL, WRITE};
@@ -55,6 +55,58 @@ pub(super) fn bulk_on_100_streams(rounds: u64) -> Result<()> {
         ensure!(moved == STREAMS * WRITE, "{moved} bytes arrived");
     }
     Ok(())
+}
+
+pub(super) fn lent_bulk_on_100_streams(rounds: u64) -> Result<()> {
+    let mut pair = on_the_heap()?;
+    let streams = (0..STREAMS).map(|_| pair.open()).collect::<Result<Vec<_>>>()?;
+    let mut lender = Lender { block: block(), left: vec![0; STREAMS] };
+    let mut taker = Taker(0);
+    for _ in 0..rounds {
+        for &id in &streams {
+            pair.near.supply(id)?;
+        }
+        lender.left.fill(WRITE);
+        pair.lend(&mut lender, &mut taker)?;
+        let moved = std::mem::take(&mut taker.0);
+        ensure!(moved == STREAMS * WRITE, "{moved} bytes arrived");
+    }
+    Ok(())
+}
+
+/// Has a block to send on each of the dialer's streams.
+struct Lender {
+    block: Vec<u8>,
+    left: Vec<usize>,
+}
+
+/// Which of the dialer's streams it is.
+fn nth(stream: StreamId) -> usize {
+    stream.get() as usize / 2
+}
+
+impl Source for Lender {
+    fn lend(&mut self, stream: StreamId) -> (&[u8], &[u8]) {
+        let left = self.left.get(nth(stream)).copied().unwrap_or(0);
+        (&self.block[WRITE - left..], &[])
+    }
+
+    fn sent(&mut self, stream: StreamId, bytes: usize) -> bool {
+        self.left.get_mut(nth(stream)).is_some_and(|left| {
+            *left -= bytes;
+            *left > 0
+        })
+    }
+}
+
+/// Counts what it takes, which is all that it is shown.
+struct Taker(usize);
+
+impl Sink for Taker {
+    fn take(&mut self, _: StreamId, payload: &[u8]) -> usize {
+        self.0 += payload.len();
+        payload.len()
+    }
 }
 
 pub(super) fn small_writes(rounds: u64) -> Result<()> {
@@ -145,6 +197,19 @@ impl<S: Storage> Pair<S> {
         let written = self.near.write(id, bytes)?;
         ensure!(written == bytes.len(), "{written} bytes fitted");
         Ok(())
+    }
+
+    /// Carries what is lent until neither end has anything to send.
+    fn lend(&mut self, lender: &mut Lender, taker: &mut Taker) -> Result<()> {
+        loop {
+            let there = self.near.transmit_to(&mut &mut *self.buffer, lender);
+            self.far.receive_into(&self.buffer[..there], self.now, taker)?;
+            let back = self.far.transmit(&mut self.buffer);
+            self.near.receive(&self.buffer[..back], self.now)?;
+            if there + back == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Carries frames until neither end has any, and reads what arrives. Says how many bytes were read.

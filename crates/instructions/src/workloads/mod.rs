@@ -23,7 +23,7 @@ pub(crate) struct Workload {
 }
 
 /// Everything that is counted.
-pub(crate) const WORKLOADS: [Workload; 10] = [
+pub(crate) const WORKLOADS: [Workload; 11] = [
     Workload {
         name: "engine_bulk",
         unit: "write of 32 KiB on one stream, storage on the heap",
@@ -41,6 +41,12 @@ pub(crate) const WORKLOADS: [Workload; 10] = [
         unit: "write of 32 KiB on each of 100 streams",
         operations: 10,
         run: engine::bulk_on_100_streams,
+    },
+    Workload {
+        name: "engine_bulk_lent",
+        unit: "32 KiB that are lent on each of 100 streams, and taken where they arrive",
+        operations: 10,
+        run: engine::lent_bulk_on_100_streams,
     },
     Workload {
         name: "engine_small_writes",
