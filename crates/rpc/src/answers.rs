@@ -105,6 +105,11 @@ impl Answers {
         Ok(answer)
     }
 
+    /// True while the peer has a call with this id that is not over.
+    pub(crate) fn is_open(&self, peer: PeerId) -> bool {
+        self.calls.contains_key(&peer)
+    }
+
     /// The id under which capnp-rpc knows what the peer calls by this one.
     pub(crate) fn answer_id(&self, peer: PeerId) -> AnswerId {
         self.calls.get(&peer).map_or(NO_ANSWER, |call| call.answer)

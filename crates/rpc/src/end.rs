@@ -6,6 +6,7 @@ use capnp::{Error, ErrorKind};
 use vatmux_driver::{SessionEnd, StreamEnd};
 use vatmux_mux::ResetCode;
 
+use crate::guard::{Exceeded, Violation};
 use crate::read::FrameError;
 
 /// A peer's reason is repeated to every caller: a long one would be long many times.
@@ -46,6 +47,12 @@ pub enum VatEnd {
     /// The peer sent a message that breaks the RPC protocol.
     #[error("the peer broke the RPC protocol: {0}")]
     Protocol(String),
+    /// The peer sent what no correct peer sends.
+    #[error("the peer sent {0}")]
+    Violation(#[from] Violation),
+    /// The peer used more of this side than it may.
+    #[error("the peer went too far: {0}")]
+    Exceeded(#[from] Exceeded),
     /// The peer does not read, and too much waits to be sent to it.
     #[error("{queued_bytes} bytes wait for the peer, which does not read; the limit is {limit}")]
     SendQueueFull {
@@ -89,7 +96,12 @@ impl VatEnd {
             | Self::SendQueueFull { .. }
             | Self::TooManyExpired { .. }
             | Self::TooManyCanceled { .. } => ErrorKind::Disconnected,
-            Self::NoSuchService | Self::NameInUse | Self::Frame(_) | Self::Protocol(_) => ErrorKind::Failed,
+            Self::NoSuchService
+            | Self::NameInUse
+            | Self::Frame(_)
+            | Self::Protocol(_)
+            | Self::Violation(_)
+            | Self::Exceeded(_) => ErrorKind::Failed,
         };
         let extra = match self {
             Self::NoSuchService => format!("the peer offers no service named {service:?}"),
@@ -131,6 +143,8 @@ impl VatEnd {
             | Self::Stream(_) => false,
             Self::Frame(_)
             | Self::Protocol(_)
+            | Self::Violation(_)
+            | Self::Exceeded(_)
             | Self::SendQueueFull { .. }
             | Self::SendStalled(_)
             | Self::TooManyExpired { .. }

@@ -27,6 +27,7 @@ mod bootstrap;
 pub mod deadline;
 mod end;
 mod flow;
+mod guard;
 mod incoming;
 mod network;
 mod options;
@@ -42,6 +43,7 @@ mod shared;
 mod vat;
 
 pub use end::VatEnd;
+pub use guard::{Exceeded, Limits, Malformed, Violation};
 pub use options::Options;
 pub use peer::{ConnectError, Peer};
 pub use read::FrameError;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use crate::Limits;
+
 /// Bounds of one vat, the same for every stream of a session.
 ///
 /// The worst case of one vat that a hostile peer can force is about `max_message_bytes` (the message being
 /// read) + `max_message_bytes` (a call held back while replies wait) + `send_queue_hard_bytes` (what the peer
-/// does not read).
+/// does not read) + what [`limits`](Self::limits) come to + 300 bytes × `max_canceled_calls`: by default 119 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The largest message in either direction, without its segment table. A larger incoming message ends the
@@ -41,6 +43,8 @@ pub struct Options {
     /// How many vats one peer may have this side serve at once, over all services; what it opens beyond is reset as
     /// `OVERLOADED`. The worst case of a peer is this many times that of a vat. Default: 32.
     pub max_served_vats: usize,
+    /// What the peer may have under way: calls, capabilities, and what they hold.
+    pub limits: Limits,
     /// How long a vat that ended tries to get its last bytes out and to hear the peer's end of the stream.
     /// Default: 5 s.
     pub linger: Duration,
@@ -59,6 +63,7 @@ impl Default for Options {
             max_expired_calls: 1_024,
             max_canceled_calls: 65_536,
             max_served_vats: 32,
+            limits: Limits::default(),
             linger: Duration::from_secs(5),
         }
     }

@@ -10,7 +10,7 @@ use capnp_rpc::rpc_capnp::{
 };
 
 use crate::answers::{AnswerId, PeerId};
-use crate::outbox::Weight;
+use crate::guard::sent;
 use crate::questions::{Asked, QuestionId, Questions, WireId};
 use crate::shared::Shared;
 
@@ -69,8 +69,14 @@ pub(crate) enum Kind {
     Return { answer: AnswerId, needs_finish: bool },
     /// It says why the vat ends.
     Abort,
-    /// It makes no sense by itself, only to somebody who reads its fields.
-    Other(Weight),
+    /// It says what a promise of ours became.
+    Resolve { promise: u32, resolution: Option<sent::Cap> },
+    /// It gives capabilities of the peer's back.
+    Release { id: u32, count: u32 },
+    /// It has the peer lift an embargo.
+    Embargo(u32),
+    /// It answers a message of the peer's that is no call.
+    Reply,
 }
 
 /// Reads what a message is.
@@ -94,14 +100,24 @@ pub(crate) fn kind_of(message: &Builder<HeapAllocator>) -> capnp::Result<Kind> {
             }
         }
         message::Abort(_) => Kind::Abort,
-        message::Resolve(_) | message::Release(_) => Kind::Other(Weight::Own),
+        message::Resolve(resolve) => {
+            let resolve = resolve?;
+            Kind::Resolve { promise: resolve.get_promise_id(), resolution: sent::resolution(resolve)? }
+        }
+        message::Release(release) => {
+            let release = release?;
+            Kind::Release { id: release.get_id(), count: release.get_reference_count() }
+        }
+        message::Disembargo(disembargo) => match sent::embargo(disembargo?)? {
+            Some(id) => Kind::Embargo(id),
+            None => Kind::Reply,
+        },
         message::Unimplemented(_)
-        | message::Disembargo(_)
         | message::Provide(_)
         | message::Accept(_)
         | message::Join(_)
         | message::ObsoleteSave(_)
-        | message::ObsoleteDelete(_) => Kind::Other(Weight::Reply),
+        | message::ObsoleteDelete(_) => Kind::Reply,
     })
 }
 
@@ -142,6 +158,36 @@ pub(crate) fn canceled_return(call: PeerId) -> Builder<HeapAllocator> {
 
 /// The Return that stands in for one that cannot be sent.
 pub(crate) fn failed_return(answer_id: u32, reason: &str) -> Builder<HeapAllocator> {
+    exception_return(answer_id, exception::Type::Failed, reason)
+}
+
+/// The Return to a call that capnp-rpc never sees. The peer need not finish it, and gets what the call carried
+/// back in Releases, because not every implementation heeds `releaseParamCaps`.
+pub(crate) fn refusal(call: PeerId, kind: exception::Type, reason: &str) -> Builder<HeapAllocator> {
+    let mut builder = exception_return(call.0, kind, reason);
+    if let Ok(root) = builder.get_root::<message::Builder<'_>>()
+        && let Ok(message::Return(Ok(mut answer))) = root.which()
+    {
+        answer.set_no_finish_needed(true);
+    }
+    builder
+}
+
+/// Gives back references to a capability of the peer's.
+pub(crate) fn release(id: u32, count: u32) -> Builder<HeapAllocator> {
+    let mut builder = Builder::new(HeapAllocator::new().first_segment_words(8));
+    let mut release = builder.init_root::<message::Builder<'_>>().init_release();
+    release.set_id(id);
+    release.set_reference_count(count);
+    builder
+}
+
+/// A Return that says that the call failed.
+pub(crate) fn exception_return(
+    answer_id: u32,
+    kind: exception::Type,
+    reason: &str,
+) -> Builder<HeapAllocator> {
     let words = 16 + reason.len() as u32 / 8;
     let mut builder = Builder::new(HeapAllocator::new().first_segment_words(words));
     let mut answer = builder.init_root::<message::Builder<'_>>().init_return();
@@ -149,7 +195,7 @@ pub(crate) fn failed_return(answer_id: u32, reason: &str) -> Builder<HeapAllocat
     // What the call carried is released one by one, as capnp-rpc does it.
     answer.set_release_param_caps(false);
     let mut exception = answer.init_exception();
-    exception.set_type(exception::Type::Failed);
+    exception.set_type(kind);
     exception.set_reason(reason);
     builder
 }

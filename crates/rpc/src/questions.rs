@@ -93,6 +93,8 @@ pub(crate) enum FinishOrder {
 pub(crate) enum Answer {
     /// capnp-rpc waits for it under this id.
     Deliver(QuestionId),
+    /// Its caller gave up, and the peer was told to release what the answer carries. capnp-rpc keeps the id until it comes.
+    Canceled(QuestionId),
     /// It comes too late: everybody was told that it would not come.
     TooLate,
     /// Nobody asked.
@@ -220,7 +222,7 @@ impl Questions {
             }
             Slot::Canceled { .. } => {
                 self.free(id);
-                Answer::Deliver(id)
+                Answer::Canceled(id)
             }
             Slot::Expired { answered: false, .. } => {
                 self.set(id, Slot::Expired { wire, answered: true });

@@ -11,18 +11,32 @@ use capnp_rpc::rpc_capnp::{
 
 use crate::segments::{Place, Segments};
 
-/// A field that gets another id.
+/// A field that gets another value.
 pub(crate) struct Patch {
     /// None where the message is too short to have the field, and so says zero.
     place: Option<Place>,
-    id: u32,
+    value: Value,
+}
+
+enum Value {
+    Id(u32),
+    /// Which member of a union it is.
+    Kind(u16),
 }
 
 impl Patch {
+    /// Makes a union another member of its, where the union itself is at `place`.
+    pub(crate) fn new_kind(place: Option<Place>, kind: u16) -> Self {
+        Self { place, value: Value::Kind(kind) }
+    }
+
     /// False where there is no such field.
     #[must_use]
     pub(crate) fn apply(self, segments: &mut Segments) -> bool {
-        self.place.is_some_and(|place| segments.overwrite_u32(place, self.id))
+        self.place.is_some_and(|place| match self.value {
+            Value::Id(id) => segments.overwrite(place, id.to_le_bytes()),
+            Value::Kind(kind) => segments.overwrite(place, kind.to_le_bytes()),
+        })
     }
 }
 
@@ -33,7 +47,8 @@ pub(crate) fn own_id(message: &Reader<Segments>, id: u32) -> Patch {
         Ok(message::Return(answer)) => answer.ok().map(get_struct_data_section),
         _ => None,
     });
-    Patch { place: section.and_then(|section| message.get_segments().locate_u32(section, 0)), id }
+    let place = section.and_then(|section| message.get_segments().locate::<4>(section, 0));
+    Patch { place, value: Value::Id(id) }
 }
 
 /// Every reference to a call of the peer's, replaced by what `answer_id` gives for it: the target of a Call or a
@@ -121,8 +136,8 @@ impl<F: Fn(u32) -> u32> References<'_, F> {
     fn add(&mut self, section: &[u8], offset: usize, id: u32) {
         let translated = (self.answer_id)(id);
         if translated != id {
-            let place = self.segments.locate_u32(section, offset);
-            self.patches.push(Patch { place, id: translated });
+            let place = self.segments.locate::<4>(section, offset);
+            self.patches.push(Patch { place, value: Value::Id(translated) });
         }
     }
 }

@@ -28,22 +28,46 @@ impl Segments {
         Self { words, table }
     }
 
+    /// Words of all segments together.
+    pub(crate) fn total_words(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Bytes of all segments together.
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.words.len() * WORD_BYTES
+    }
+
+    /// Where a segment lies, in words. None where there is no such segment.
+    pub(crate) fn range(&self, segment: u32) -> Option<Range<usize>> {
+        match &self.table {
+            SegmentTable::One => (segment == 0).then_some(0..self.words.len()),
+            SegmentTable::Many(table) => table.get(segment as usize).cloned(),
+        }
+    }
+
+    /// One word as a number; zero where there is none.
+    pub(crate) fn word(&self, at: usize) -> u64 {
+        let word = self.words.get(at..=at).map(Word::words_to_bytes);
+        word.and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// Overwrites one field. False where `place` is no place of this message.
-    pub(crate) fn overwrite_u32(&mut self, place: Place, value: u32) -> bool {
+    pub(crate) fn overwrite<const N: usize>(&mut self, place: Place, value: [u8; N]) -> bool {
         let bytes = Word::words_to_bytes_mut(&mut self.words);
         match bytes.get_mut(place.0..).and_then(<[u8]>::first_chunk_mut) {
             Some(field) => {
-                *field = value.to_le_bytes();
+                *field = value;
                 true
             }
             None => false,
         }
     }
 
-    /// The place of the 32-bit field at `offset` in `section`, the data section of a struct of this message. None
-    /// where the section is too short to have the field, whose value is then its default.
-    pub(crate) fn locate_u32(&self, section: &[u8], offset: usize) -> Option<Place> {
-        section.get(offset..)?.first_chunk::<4>()?;
+    /// The place of the field of `N` bytes at `offset` in `section`, the data section of a struct of this message.
+    /// None where the section is too short to have the field, whose value is then its default.
+    pub(crate) fn locate<const N: usize>(&self, section: &[u8], offset: usize) -> Option<Place> {
+        section.get(offset..)?.first_chunk::<N>()?;
         let start = Word::words_to_bytes(&self.words).as_ptr().addr();
         Some(Place(section.as_ptr().addr().checked_sub(start)? + offset))
     }

@@ -10,7 +10,8 @@ use capnp::message::{Builder, HeapAllocator};
 use vatmux_driver::{Handle, Instant};
 
 use crate::answers::{Answers, ReturnOrder};
-use crate::incoming::{self, Incoming, Verdict};
+use crate::guard::{Exceeded, Guard, Orders, sent};
+use crate::incoming::Incoming;
 use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
 use crate::questions::{Asked, Expired, FinishOrder, QuarantineFull, Questions};
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     handle: Handle,
     questions: RefCell<Questions>,
     answers: RefCell<Answers>,
+    guard: RefCell<Guard>,
     outbox: RefCell<Outbox>,
     /// For capnp-rpc, in order. One message from the stream at most, and answers that we gave.
     inbox: RefCell<VecDeque<Incoming>>,
@@ -38,10 +40,19 @@ pub(crate) struct Shared {
     shut_down: Cell<bool>,
 }
 
+/// What became of a received message.
+pub(crate) enum Received {
+    /// It makes us reply: it is for capnp-rpc as soon as there is room for that.
+    Call(Incoming),
+    /// All is done. `replied` where the peer is told something by ourselves.
+    Handled { replied: bool },
+}
+
 impl Shared {
     pub(crate) fn new(service: String, options: Options, handle: Handle) -> Rc<Self> {
         Rc::new(Self {
             questions: RefCell::new(Questions::new(options.max_expired_calls)),
+            guard: RefCell::new(Guard::new(options.limits.clone())),
             service,
             options,
             handle,
@@ -89,22 +100,30 @@ impl Shared {
     /// Registers what a message means for the table of questions and translates its ids. None where it must
     /// not be sent.
     fn admit(&self, message: &mut Builder<HeapAllocator>) -> capnp::Result<Option<Weight>> {
-        let mut weight = Weight::Own;
         let kind = outgoing::kind_of(message)?;
         if let Some(end) = &*self.end.borrow()
             && !(kind == Kind::Abort && end.worth_an_abort())
         {
             return Ok(None);
         }
-        match kind {
+        let mut weight = Weight::Own;
+        let mut guard = self.guard.borrow_mut();
+        let kept = match kind {
             Kind::Question(id, asked) => {
-                if let Some(reason) = self.too_large(message) {
+                let caps = sent::caps(message.get_root_as_reader()?)?;
+                if let Some(reason) = self.too_large(outbox::content_bytes(message)) {
                     self.questions.borrow_mut().refuse(id);
                     self.answer_locally(Incoming::failed_return(id, &reason));
+                    // What it carried was never given away.
+                    caps.iter().filter_map(sent::Cap::export).for_each(|id| {
+                        self.answer_locally(Incoming::release(id, 1));
+                    });
                     return Ok(None);
                 }
                 let patience = deadline::overridden().unwrap_or(self.options.call_deadline);
-                self.questions.borrow_mut().ask(id, asked, self.handle.now(), patience);
+                let mut questions = self.questions.borrow_mut();
+                questions.ask(id, asked, self.handle.now(), patience);
+                guard.asked(questions.wire_id(id), &caps)
             }
             Kind::Finish(id) => {
                 let order = self.questions.borrow_mut().finish(id);
@@ -122,19 +141,48 @@ impl Shared {
             }
             Kind::Return { answer, needs_finish } => {
                 weight = Weight::Reply;
-                let too_large = self.too_large(message);
-                let replaced = too_large.is_some();
-                match self.answers.borrow_mut().returned(answer, needs_finish, replaced) {
-                    ReturnOrder::Drop => return Ok(None),
-                    ReturnOrder::Send(call) if !replaced && call.0 == answer.0 => {}
+                let bytes = outbox::content_bytes(message);
+                let held_bytes = needs_finish.then_some(bytes);
+                let too_large = self.too_large(bytes);
+                match self.answers.borrow_mut().returned(answer, needs_finish, too_large.is_some()) {
+                    ReturnOrder::Drop => {
+                        guard.not_answered(answer);
+                        return Ok(None);
+                    }
                     ReturnOrder::Send(call) => match too_large {
-                        Some(reason) => *message = outgoing::failed_return(call.0, &reason),
-                        None => outgoing::address_return(message, call)?,
+                        Some(reason) => {
+                            *message = outgoing::failed_return(call.0, &reason);
+                            guard.answered(answer, held_bytes, &[])
+                        }
+                        None => {
+                            let caps = sent::caps(message.get_root_as_reader()?)?;
+                            if call.0 != answer.0 {
+                                outgoing::address_return(message, call)?;
+                            }
+                            guard.answered(answer, held_bytes, &caps)
+                        }
                     },
                 }
             }
-            Kind::Abort => {}
-            Kind::Other(other) => weight = other,
+            Kind::Resolve { promise, resolution } => guard.resolved(promise, resolution),
+            Kind::Release { id, count } => {
+                guard.released(id, count);
+                Ok(())
+            }
+            Kind::Embargo(id) => {
+                weight = Weight::Reply;
+                guard.embargoed(id, self.handle.now() + self.options.call_deadline)
+            }
+            Kind::Reply => {
+                weight = Weight::Reply;
+                Ok(())
+            }
+            Kind::Abort => Ok(()),
+        };
+        drop(guard);
+        if let Err(end) = kept {
+            self.end(end);
+            return Ok(None);
         }
         let questions = self.questions.borrow();
         if !questions.untranslated() {
@@ -143,38 +191,41 @@ impl Shared {
         Ok(Some(weight))
     }
 
-    fn too_large(&self, message: &Builder<HeapAllocator>) -> Option<String> {
+    fn too_large(&self, bytes: usize) -> Option<String> {
         let limit = self.options.max_message_bytes;
-        let bytes = outbox::content_bytes(message);
         (bytes > limit)
             .then(|| format!("a message of {bytes} bytes is over the limit of {limit} and was not sent"))
     }
 
-    /// A message came from the stream. Gives it back where capnp-rpc should have it, with whether it makes us
-    /// reply.
-    pub(crate) fn received(&self, segments: Segments) -> Option<(Incoming, bool)> {
-        let verdict = incoming::inspect(
+    /// A message came from the stream.
+    pub(crate) fn received(&self, segments: Segments) -> Received {
+        let orders = self.guard.borrow_mut().received(
             segments,
-            self.options.max_message_bytes,
             &mut self.questions.borrow_mut(),
             &mut self.answers.borrow_mut(),
         );
-        match verdict {
-            Verdict::Deliver { message, makes_reply } => Some((message, makes_reply)),
-            Verdict::Cancel { message, call } => {
-                self.queue(Rc::new(outgoing::canceled_return(call)), Weight::Reply);
-                let limit = self.options.max_canceled_calls;
-                if self.answers.borrow().spent() > limit {
-                    self.end(VatEnd::TooManyCanceled { limit });
-                }
-                Some((message, false))
-            }
-            Verdict::Discard => None,
-            Verdict::End(end) => {
+        let Orders { deliver, makes_reply, then, replies } = match orders {
+            Ok(orders) => orders,
+            Err(end) => {
                 self.end(end);
-                None
+                return Received::Handled { replied: false };
             }
+        };
+        let replied = !replies.is_empty();
+        for reply in replies {
+            self.queue(Rc::new(reply), Weight::Reply);
         }
+        let limit = self.options.max_canceled_calls;
+        if self.answers.borrow().spent() > limit {
+            self.end(VatEnd::TooManyCanceled { limit });
+        }
+        match deliver {
+            Some(message) if makes_reply => return Received::Call(message),
+            Some(message) => self.deliver(message),
+            None => {}
+        }
+        then.into_iter().for_each(|message| self.deliver(message));
+        Received::Handled { replied }
     }
 
     /// Hands a message to capnp-rpc.
@@ -188,9 +239,13 @@ impl Shared {
         self.inbox.borrow().is_empty()
     }
 
-    /// Answers every question whose deadline has come.
+    /// Answers every question whose deadline has come, and ends the vat where an embargo's has.
     pub(crate) fn expire(&self) {
         let now = self.handle.now();
+        let embargo = self.guard.borrow().next_deadline();
+        if embargo.is_some_and(|until| until <= now) {
+            self.end(Exceeded::EmbargoStalled(self.options.call_deadline).into());
+        }
         loop {
             let expired = self.questions.borrow_mut().take_expired(now);
             let Some(Expired { id, asked, patience }) = expired else { return };
@@ -206,7 +261,9 @@ impl Shared {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.questions.borrow().next_deadline()
+        let question = self.questions.borrow().next_deadline();
+        let embargo = self.guard.borrow().next_deadline();
+        question.into_iter().chain(embargo).min()
     }
 
     fn answer_locally(&self, message: Incoming) {

@@ -21,7 +21,7 @@ use crate::incoming::Incoming;
 use crate::network::{Network, Side};
 use crate::outbox::MessageWriter;
 use crate::read::{MessageReader, ReadError};
-use crate::shared::Shared;
+use crate::shared::{Received, Shared};
 use crate::{Options, VatEnd};
 
 /// Turns of the task, a message each, before it writes and lets others run.
@@ -127,6 +127,8 @@ struct VatTask<T> {
     system_waker: Arc<SystemWaker>,
     /// A message that makes us reply, read while too many replies wait.
     held_back: Option<Incoming>,
+    /// The last message was answered by ourselves, while too many replies wait: nothing is read.
+    waits_for_room: bool,
     timer: Option<Sleep>,
     /// When the last byte left, or the queue was last empty.
     last_progress: Option<Instant>,
@@ -171,6 +173,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             system: Some(System { rpc, bootstrap }),
             system_waker: Arc::new(SystemWaker::new()),
             held_back: None,
+            waits_for_room: false,
             timer: None,
             last_progress: None,
             phase: Phase::Running,
@@ -191,7 +194,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
                 continue;
             }
             self.write(cx);
-            if self.held_back.is_some() && self.replies_have_room() {
+            if self.is_held_up() && self.replies_have_room() {
                 continue;
             }
             if !self.shared.is_shut_down() {
@@ -221,13 +224,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
     /// Hands capnp-rpc its next message where it has taken the last one.
     fn read(&mut self, cx: &mut Context<'_>) {
         while self.shared.ended().is_none() && self.shared.inbox_is_empty() {
-            if self.held_back.is_some() {
-                if self.replies_have_room()
-                    && let Some(message) = self.held_back.take()
-                {
-                    self.shared.deliver(message);
+            if self.is_held_up() {
+                if !self.replies_have_room() {
+                    return;
                 }
-                return;
+                self.waits_for_room = false;
+                if let Some(message) = self.held_back.take() {
+                    return self.shared.deliver(message);
+                }
             }
             let segments = match self.reader.poll_next(&mut self.stream, cx) {
                 Poll::Pending => return,
@@ -237,13 +241,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
                 Poll::Ready(Err(ReadError::Stream(error))) => return self.fail(&error),
             };
             match self.shared.received(segments) {
-                Some((message, true)) if !self.replies_have_room() => {
-                    self.held_back = Some(message);
-                }
-                Some((message, _)) => self.shared.deliver(message),
-                None => {}
+                Received::Call(message) if !self.replies_have_room() => self.held_back = Some(message),
+                Received::Call(message) => self.shared.deliver(message),
+                Received::Handled { replied } => self.waits_for_room = replied && !self.replies_have_room(),
             }
         }
+    }
+
+    /// True where the reading of messages waits for replies to leave.
+    fn is_held_up(&self) -> bool {
+        self.held_back.is_some() || self.waits_for_room
     }
 
     fn replies_have_room(&self) -> bool {

@@ -9,7 +9,7 @@ use capnp::traits::{HasTypeId, ImbueMut};
 use capnp_rpc::rpc_capnp::message;
 use common::wire::{Outcome, Told, Wire};
 use common::{Pair, Served, never, probe};
-use vatmux_rpc::{Options, VatEnd};
+use vatmux_rpc::{Options, VatEnd, Violation};
 
 const ECHO: u16 = 0;
 const NEVER: u16 = 1;
@@ -171,7 +171,7 @@ fn an_id_that_is_in_use_ends_the_vat_and_is_named() {
                 call(&mut wire, 1, method).await;
                 call(&mut wire, 1, ECHO).await;
                 let end = server.wait_for_end().await;
-                assert_eq!(end, VatEnd::Protocol("a call with id 1, which another call has".to_owned()));
+                assert_eq!(end, VatEnd::Violation(Violation::CallIdInUse(1)));
                 while let Some(told) = wire.told().await {
                     assert!(!matches!(told, Told::Return { id: 1, outcome: Outcome::Exception(_) }));
                 }

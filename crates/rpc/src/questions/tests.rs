@@ -48,7 +48,7 @@ fn a_canceled_question_waits_for_its_answer_without_a_deadline() {
     ask(&mut questions, 0);
     assert_eq!(questions.finish(id(0)), Ok(FinishOrder::Send(wire(0))));
     assert_eq!(questions.take_expired(at(100)), None);
-    assert_eq!(questions.answer(wire(0)), Answer::Deliver(id(0)));
+    assert_eq!(questions.answer(wire(0)), Answer::Canceled(id(0)));
     assert_eq!(questions.answer(wire(0)), Answer::Unasked);
 }
 
