@@ -60,8 +60,9 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
+    /// Calls, requests for the bootstrap capability not among them.
     pub(crate) fn count(&self) -> usize {
-        self.held.len()
+        self.held.len() - self.bootstraps
     }
 
     pub(crate) fn held_bytes(&self) -> usize {

@@ -106,6 +106,19 @@ impl Wire {
         self.say_bytes(&capnp::serialize::write_message_to_words(&builder)).await;
     }
 
+    /// Answers with a capability of the vat's own, in the only field of the results.
+    pub(crate) async fn answer_with_hosted(&mut self, id: u32, export: u32) {
+        self.say(|root| {
+            let mut answer = root.init_return();
+            answer.set_answer_id(id);
+            answer.set_release_param_caps(false);
+            let mut results = answer.init_results();
+            results.reborrow().init_cap_table(1).get(0).set_receiver_hosted(export);
+            point_to_first_cap(results.get_content());
+        })
+        .await;
+    }
+
     /// Answers with results of no fields.
     pub(crate) async fn answer_empty(&mut self, id: u32) {
         self.say(|root| {
@@ -126,6 +139,14 @@ impl Wire {
         })
         .await;
     }
+}
+
+/// Makes `content` a struct with one field: the first capability of the message's table.
+pub(crate) fn point_to_first_cap(mut content: capnp::any_pointer::Builder<'_>) {
+    // It lives as long as the message may, which in a test is for ever.
+    content.imbue_mut(Box::leak(Box::default()));
+    let stand_in = capnp_rpc::new_broken_cap(capnp::Error::failed("a stand-in".to_owned())).hook;
+    content.init_as::<counter_results::Builder<'_>>().set_counter(FromClientHook::new(stand_in));
 }
 
 fn told(reader: &Reader<OwnedSegments>) -> Told {

@@ -1,1 +1,184 @@
+use capnp::Word;
+use capnp::message::{Builder, HeapAllocator};
 
+use super::*;
+use crate::segments::SegmentTable;
+
+fn message(segments: &[&[u64]]) -> Segments {
+    let mut words = Word::allocate_zeroed_vec(segments.iter().map(|segment| segment.len()).sum());
+    let bytes = Word::words_to_bytes_mut(&mut words);
+    let all = segments.iter().flat_map(|segment| segment.iter());
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(all) {
+        *place = word.to_le_bytes();
+    }
+    let mut start = 0;
+    let mut table = Vec::new();
+    for segment in segments {
+        table.push(start..start + segment.len());
+        start += segment.len();
+    }
+    Segments::new(words, SegmentTable::Many(table))
+}
+
+fn check(segments: &[&[u64]]) -> Result<(), Malformed> {
+    TreeCheck::default().check(&message(segments))
+}
+
+/// A pointer to a struct.
+fn to_struct(offset: i32, data_words: u16, pointers: u16) -> u64 {
+    u64::from((offset << 2).cast_unsigned()) | u64::from(data_words) << 32 | u64::from(pointers) << 48
+}
+
+fn to_list(offset: i32, element: u64, count: u64) -> u64 {
+    u64::from((offset << 2).cast_unsigned()) | 1 | element << 32 | count << 35
+}
+
+fn to_far(segment: u64, word: u64, double: bool) -> u64 {
+    2 | u64::from(double) << 2 | word << 3 | segment << 32
+}
+
+const CAPABILITY: u64 = 3 | 9 << 32;
+
+#[test]
+fn what_a_builder_makes_passes() {
+    for first_segment in [1, 8, 1_000] {
+        let mut builder = Builder::new(HeapAllocator::new().first_segment_words(first_segment));
+        let mut list = builder.init_root::<capnp::any_pointer::Builder<'_>>().initn_as::<capnp::text_list::Builder<'_>>(40);
+        for at in 0..40 {
+            list.set(at, "text of some length");
+        }
+        let segments = builder.get_segments_for_output();
+        let words: Vec<Vec<u64>> = segments
+            .iter()
+            .map(|segment| segment.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect())
+            .collect();
+        let words: Vec<&[u64]> = words.iter().map(Vec::as_slice).collect();
+        assert_eq!(check(&words), Ok(()));
+    }
+}
+
+#[test]
+fn null_empty_structs_and_capabilities_need_no_words() {
+    assert_eq!(check(&[&[0]]), Ok(()));
+    assert_eq!(check(&[&[to_struct(-1, 0, 0)]]), Ok(()));
+    assert_eq!(check(&[&[CAPABILITY]]), Ok(()));
+}
+
+#[test]
+fn a_pointer_that_leads_out_of_its_segment_is_found() {
+    for pointer in [
+        to_struct(0, 1, 0),
+        to_struct(-3, 1, 0),
+        to_struct(1, 0, 0),
+        to_list(0, 2, 9),
+        to_list(0, 6, 1),
+        to_list(0, 7, 0),
+        to_far(0, 1, false),
+        to_far(4, 0, false),
+    ] {
+        assert_eq!(check(&[&[pointer], &[0, 0]]), Err(Malformed::OutOfBounds), "{pointer:#x}");
+    }
+    assert_eq!(check(&[&[]]), Err(Malformed::OutOfBounds));
+    assert_eq!(check(&[]), Err(Malformed::OutOfBounds));
+}
+
+#[test]
+fn two_pointers_to_the_same_words_are_found() {
+    // Two fields, one text.
+    assert_eq!(
+        check(&[&[to_struct(0, 0, 2), to_list(1, 2, 8), to_list(0, 2, 8), 0]]),
+        Err(Malformed::Overlap)
+    );
+    // A struct that contains itself.
+    assert_eq!(check(&[&[to_struct(0, 0, 1), to_struct(-1, 0, 1)]]), Err(Malformed::Overlap));
+    // Objects that overlap by a word.
+    assert_eq!(
+        check(&[&[to_struct(0, 0, 2), to_list(1, 2, 16), to_list(1, 2, 16), 0, 0, 0]]),
+        Err(Malformed::Overlap)
+    );
+    // Two far pointers to one landing pad.
+    assert_eq!(
+        check(&[&[to_struct(0, 0, 2), to_far(1, 0, false), to_far(1, 0, false)], &[to_struct(0, 1, 0), 7]]),
+        Err(Malformed::Overlap)
+    );
+}
+
+#[test]
+fn far_pointers_are_followed_to_the_end() {
+    assert_eq!(check(&[&[to_far(1, 1, false)], &[0, to_struct(-2, 1, 0)]]), Ok(()));
+    assert_eq!(check(&[&[to_far(1, 0, true)], &[to_far(2, 0, false), to_struct(0, 2, 0)], &[5, 5]]), Ok(()));
+    assert_eq!(check(&[&[to_far(1, 0, false)], &[CAPABILITY]]), Ok(()));
+    for (pad, error) in [
+        ([to_far(1, 0, false), 0], Malformed::UnknownPointer),
+        ([to_struct(1, 1, 0), 0], Malformed::OutOfBounds),
+    ] {
+        assert_eq!(check(&[&[to_far(1, 0, false)], &pad]), Err(error));
+    }
+    for (pad, error) in [
+        ([to_far(2, 0, true), to_struct(0, 1, 0)], Malformed::UnknownPointer),
+        ([to_struct(0, 0, 0), to_struct(0, 1, 0)], Malformed::UnknownPointer),
+        ([to_far(2, 0, false), CAPABILITY], Malformed::UnknownPointer),
+        ([to_far(2, 1, false), to_struct(0, 1, 0)], Malformed::OutOfBounds),
+    ] {
+        assert_eq!(check(&[&[to_far(1, 0, true)], &pad, &[0]]), Err(error), "{pad:x?}");
+    }
+}
+
+#[test]
+fn pointers_of_unknown_kinds_are_found() {
+    assert_eq!(check(&[&[7]]), Err(Malformed::UnknownPointer));
+    // A list of lists in place of structs.
+    assert_eq!(check(&[&[to_list(0, 7, 1), to_list(0, 2, 1), 0]]), Err(Malformed::UnknownPointer));
+}
+
+#[test]
+fn a_list_with_more_structs_than_words_is_found() {
+    assert_eq!(check(&[&[to_list(0, 7, 2), to_struct(3, 1, 0), 0, 0]]), Err(Malformed::Overrun));
+    assert_eq!(check(&[&[to_list(0, 7, 2), to_struct(2, 1, 0), 0, 0]]), Ok(()));
+}
+
+#[test]
+fn pointers_in_every_struct_of_a_list_are_followed() {
+    let bad = to_struct(100, 1, 0);
+    for place in 0..3 {
+        let mut words = [to_list(0, 7, 6), to_struct(3, 1, 1), 0, 0, 0, 0, 0, 0];
+        words[3 + 2 * place] = bad;
+        assert_eq!(check(&[&words]), Err(Malformed::OutOfBounds), "{place}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    // Structs of one pointer, one in the other.
+    let mut words = vec![to_struct(0, 0, 1); MAX_DEPTH as usize];
+    words.push(0);
+    assert_eq!(check(&[&words]), Ok(()));
+    words.insert(0, to_struct(0, 0, 1));
+    assert_eq!(check(&[&words]), Err(Malformed::TooDeep));
+}
+
+#[test]
+fn lists_of_nothing_are_bounded() {
+    let most = MAX_EMPTY_ELEMENTS;
+    assert_eq!(check(&[&[to_list(0, 0, most)]]), Ok(()));
+    assert_eq!(check(&[&[to_list(0, 0, most + 1)]]), Err(Malformed::TooManyEmptyElements));
+    let structs = |count: u64| [to_list(0, 7, 0), count << 2];
+    assert_eq!(check(&[&structs(most)]), Ok(()));
+    assert_eq!(check(&[&structs(most + 1)]), Err(Malformed::TooManyEmptyElements));
+    // Together.
+    let two = [to_struct(0, 0, 2), to_list(1, 0, most), to_list(0, 0, 1)];
+    assert_eq!(check(&[&two]), Err(Malformed::TooManyEmptyElements));
+}
+
+#[test]
+fn one_check_serves_message_after_message() {
+    let mut tree = TreeCheck::default();
+    let mut large = vec![to_list(0, 5, 20_000)];
+    large.resize(20_001, 0);
+    for _ in 0..3 {
+        assert_eq!(tree.check(&message(&[&large])), Ok(()));
+        assert!(tree.taken.capacity() <= KEPT_MARKS);
+        assert_eq!(tree.check(&message(&[&[to_struct(0, 0, 1), to_struct(-1, 0, 1)]])), Err(Malformed::Overlap));
+        assert_eq!(tree.check(&message(&[&[to_struct(0, 1, 0), 5]])), Ok(()));
+    }
+}
