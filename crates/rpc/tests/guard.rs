@@ -419,7 +419,7 @@ fn bytes_of_unanswered_calls_are_bounded() {
 #[test]
 fn canceling_what_others_wait_for_frees_no_budget() {
     on_a_small_stack(|| {
-        let limits = Limits { max_calls: 10, ..Limits::default() };
+        let limits = Limits { max_calls: 9, ..Limits::default() };
         let Served { mut driver, mut wire, server, seen, handle, .. } = Served::with(&with_limits(limits));
         driver
             .drive_until(async {

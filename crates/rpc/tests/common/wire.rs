@@ -54,14 +54,19 @@ impl Wire {
         Self { stream, buffered: Vec::new() }
     }
 
-    /// The next message; None where the vat closed the stream.
+    /// The next message, as far as the tests look at it; None where the vat closed the stream.
     pub(crate) async fn told(&mut self) -> Option<Told> {
+        self.read().await.map(|reader| told(&reader))
+    }
+
+    /// The next message as it is.
+    pub(crate) async fn read(&mut self) -> Option<Reader<OwnedSegments>> {
         loop {
             let mut rest = &self.buffered[..];
             if let Ok(Some(reader)) = capnp::serialize::try_read_message(&mut rest, ReaderOptions::new()) {
                 let used = self.buffered.len() - rest.len();
                 self.buffered.drain(..used);
-                return Some(told(&reader));
+                return Some(reader);
             }
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes).await.unwrap() {

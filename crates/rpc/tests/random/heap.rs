@@ -1,0 +1,40 @@
+//! Counts the heap that this thread has.
+
+#![allow(unsafe_code, reason = "an allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static USED: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Heap;
+
+fn count(bytes: isize) {
+    // The thread may be at its end.
+    let _ = USED.try_with(|used| used.set(used.get() + bytes));
+}
+
+// SAFETY: everything is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size().cast_signed());
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-layout.size().cast_signed());
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static HEAP: Heap = Heap;
+
+/// Bytes allocated by this thread and not freed.
+pub(crate) fn used() -> usize {
+    USED.get().max(0).cast_unsigned()
+}
