@@ -19,6 +19,10 @@ use futures::stream::{FuturesUnordered, Stream};
 /// way beside it. The first call that fails fails all later ones.
 pub(crate) struct FixedWindow(Rc<RefCell<Window>>);
 
+/// What a call takes of the window beside its message. A call costs the callee its entry as well, and the callee
+/// bounds how many there are: tiny calls must not fill its table before they fill the window.
+const CALL_BYTES: usize = 512;
+
 type Acknowledged = LocalBoxFuture<'static, (usize, Result<(), Error>)>;
 
 struct Window {
@@ -132,7 +136,7 @@ impl capnp_rpc::FlowController for FixedWindow {
         message: Box<dyn capnp_rpc::OutgoingMessage>,
         ack: Promise<(), Error>,
     ) -> Promise<(), Error> {
-        let bytes = message.size_in_words().saturating_mul(crate::segments::WORD_BYTES);
+        let bytes = message.size_in_words().saturating_mul(crate::segments::WORD_BYTES) + CALL_BYTES;
         // The order of calls is the order of their sending, whatever the window says.
         drop(message.send());
         let mut window = self.0.borrow_mut();

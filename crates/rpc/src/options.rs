@@ -22,7 +22,8 @@ pub struct Options {
     /// Default: 30 s.
     pub call_deadline: Duration,
     /// How many bytes of unacknowledged calls a caller of a `-> stream` method keeps in flight, beside the
-    /// largest single one of them. The callee may have to hold as much. Default: 512 KiB.
+    /// largest single one of them; each counts for 512 bytes more than it has. The callee may have to hold as much.
+    /// Default: 512 KiB.
     pub stream_window_bytes: usize,
     /// With more bytes of replies than this waiting for a peer that does not read, its next call is not served
     /// and nothing behind it is read, until some have left. Default: 1 MiB.

@@ -359,3 +359,40 @@ fn ten_thousand_duplicates_of_an_exclusive_service_make_nothing_and_end_in_a_bud
     assert!((1000..1500).contains(&opened), "{opened}");
     assert_eq!(made.get(), 1);
 }
+
+/// What one stream of a peer says ends that stream's vat, and no other, and not the session.
+#[test]
+fn a_stream_that_breaks_the_protocol_ends_alone() {
+    use futures::{AsyncReadExt, AsyncWriteExt};
+
+    let mut nodes = Nodes::new();
+    let (there, back) = (connect(&nodes.dialer), connect(&nodes.acceptor));
+    nodes.run(async { join(echo(&there, 1), echo(&back, 2)).await }).0.unwrap();
+    let waiting = never(&there);
+    let name = StreamName::new("probe").unwrap();
+    for round in 0..50_u8 {
+        let mut stream = nodes.dialer.session().open(&name, Priority::default()).unwrap();
+        let said = nodes.run(async {
+            let message = if round % 2 == 0 {
+                // A Release of a capability that it does not hold, or a pointer into nowhere.
+                let mut builder = capnp::message::Builder::new_default();
+                let root: capnp_rpc::rpc_capnp::message::Builder<'_> = builder.init_root();
+                root.init_release().set_id(7);
+                capnp::serialize::write_message_to_words(&builder)
+            } else {
+                [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9].to_vec()
+            };
+            stream.write_all(&message).await.unwrap();
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).await.unwrap();
+            said
+        });
+        assert!(!said.is_empty(), "it is told why");
+        drop(stream);
+    }
+    let answers = nodes.run(async { join(echo(&there, 3), echo(&back, 4)).await });
+    assert_eq!((answers.0.unwrap(), answers.1.unwrap()), (3, 4));
+    assert_eq!((there.vat().ended(), back.vat().ended()), (None, None));
+    assert_eq!(nodes.seen.running.get(), 1, "the call that waited waits on");
+    drop(waiting);
+}

@@ -236,6 +236,10 @@ impl Guard {
                 Ok(Orders::deliver(Incoming::release(id, 1)))
             }
             Message::Abort(end) => Err(end),
+            // It cannot be returned as it came: nobody knows where its capabilities are described.
+            Message::Unknown if self.tree.found_capabilities() => {
+                Err(Violation::UnknownWithCapabilities.into())
+            }
             Message::Unknown => Ok(Orders::deliver_for_reply(Incoming::Received(message))),
         }
     }

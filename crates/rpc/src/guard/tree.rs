@@ -54,6 +54,7 @@ pub(crate) struct TreeCheck {
     /// Where pointers are still to be followed; as deep as the message at most.
     rows: Vec<Row>,
     empty_elements: u64,
+    capabilities: bool,
 }
 
 /// Words of marks that are kept between messages: enough for 64 KiB of message.
@@ -100,6 +101,11 @@ fn struct_size(pointer: u64) -> (u32, u32) {
 }
 
 impl TreeCheck {
+    /// True where the message that was checked last points to a capability.
+    pub(crate) fn found_capabilities(&self) -> bool {
+        self.capabilities
+    }
+
     /// Follows every pointer of the message.
     pub(crate) fn check(&mut self, message: &Segments) -> Result<(), Malformed> {
         let result = self.follow_all(message);
@@ -114,6 +120,7 @@ impl TreeCheck {
         self.taken.resize(message.total_words().div_ceil(64), 0);
         self.rows.clear();
         self.empty_elements = 0;
+        self.capabilities = false;
         let root = message.range(0).ok_or(Malformed::OutOfBounds)?.start;
         self.take(message, 0, root, 1)?;
         self.follow(message, 0, root, 0)?;
@@ -145,7 +152,7 @@ impl TreeCheck {
         let (tag, segment, start) = match kind(pointer) {
             STRUCT | LIST => (pointer, segment, offset(at, pointer)?),
             FAR => self.landing(message, pointer)?,
-            _ => return capability(pointer),
+            _ => return self.capability(pointer),
         };
         if depth == MAX_DEPTH {
             return Err(Malformed::TooDeep);
@@ -168,7 +175,7 @@ impl TreeCheck {
             }
             LIST => self.list(message, tag, segment, start, depth + 1),
             // A capability behind a far pointer.
-            _ => capability(tag),
+            _ => self.capability(tag),
         }
     }
 
@@ -268,6 +275,11 @@ impl TreeCheck {
         Ok((tag, segment, start))
     }
 
+    fn capability(&mut self, pointer: u64) -> Result<(), Malformed> {
+        self.capabilities = true;
+        if low(pointer) == 3 { Ok(()) } else { Err(Malformed::UnknownPointer) }
+    }
+
     fn open(&mut self, row: Row) {
         if row.left > 0 {
             self.rows.push(row);
@@ -316,9 +328,6 @@ fn far_place(message: &Segments, pointer: u64) -> Result<(u32, usize), Malformed
     Ok((segment, start + (low(pointer) >> 3) as usize))
 }
 
-fn capability(pointer: u64) -> Result<(), Malformed> {
-    if low(pointer) == 3 { Ok(()) } else { Err(Malformed::UnknownPointer) }
-}
 
 #[cfg(test)]
 mod tests;

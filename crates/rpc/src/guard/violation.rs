@@ -36,6 +36,9 @@ pub enum Violation {
     /// It says that it does not implement a message that every peer has to.
     #[error("a message returned as unimplemented that every peer implements")]
     EssentialUnimplemented,
+    /// A message of no kind that we know, with capabilities in it.
+    #[error("a message of an unknown kind with capabilities in it")]
+    UnknownWithCapabilities,
     /// A part of the protocol that takes three parties, which nobody told it that we have.
     #[error("a message of the three-party protocol inside of one that we implement")]
     ThreeParties,

@@ -33,6 +33,9 @@ pub(crate) use probe_capnp::{counter, probe};
 /// Room in each direction of a pipe: as much as a mux stream starts with.
 pub(crate) const PIPE_BYTES: usize = 64 << 10;
 
+/// The largest blob that the server makes.
+const MAX_BLOB_BYTES: u64 = 8 << 20;
+
 /// What the test sees of its server.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -193,7 +196,7 @@ impl probe::Server for ProbeServer {
         params: probe::BlobParams,
         mut results: probe::BlobResults,
     ) -> Result<(), Error> {
-        results.get().init_blob(params.get()?.get_bytes() as u32);
+        results.get().init_blob(blob_bytes(params.get()?.get_bytes())?);
         Ok(())
     }
 
@@ -204,7 +207,7 @@ impl probe::Server for ProbeServer {
     ) -> Result<(), Error> {
         let counter = self.new_counter();
         let mut results = results.get();
-        results.reborrow().init_blob(params.get()?.get_bytes() as u32);
+        results.reborrow().init_blob(blob_bytes(params.get()?.get_bytes())?);
         results.set_counter(counter);
         Ok(())
     }
@@ -212,6 +215,14 @@ impl probe::Server for ProbeServer {
     async fn fail(self: Rc<Self>, params: probe::FailParams, _: probe::FailResults) -> Result<(), Error> {
         Err(Error::failed(params.get()?.get_reason()?.to_string()?))
     }
+}
+
+/// What is asked for comes from the peer, as anywhere.
+fn blob_bytes(asked: u64) -> Result<u32, Error> {
+    if asked > MAX_BLOB_BYTES {
+        return Err(Error::failed(format!("a blob of {asked} bytes")));
+    }
+    Ok(asked as u32)
 }
 
 struct CounterServer {

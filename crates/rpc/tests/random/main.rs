@@ -8,6 +8,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod corrupt;
 mod heap;
 mod peer;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use common::Served;
 use futures::FutureExt;
-use peer::Peer;
+use peer::{Peer, Random};
 use vatmux_rpc::{Limits, Options, VatEnd};
 
 /// Messages in one run of the test.
@@ -25,7 +26,7 @@ const MESSAGES: u64 = 1_000_000;
 const MESSAGES_PER_VAT: u64 = 2_000;
 
 /// What the vat, the peer and the driver of one session may take together, with the limits that are set here.
-const HEAP_BYTES: usize = 8 << 20;
+const HEAP_BYTES: usize = 2 << 20;
 
 fn options() -> Options {
     // Bounds that are reached within one session.
@@ -115,6 +116,39 @@ fn is_named(end: &VatEnd) -> bool {
         // What only capnp-rpc knows: whether a capability is the peer's.
         VatEnd::Protocol(reason) => reason.contains("'Disembargo' of type 'senderLoopback'"),
         _ => false,
+    }
+}
+
+/// As a fuzzer would, from valid conversations.
+fn corrupted(seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut peer = Peer::new(seed);
+    let mut bytes = peer.opening();
+    for _ in 0..=random.below(3) {
+        bytes.extend(peer.next_batch());
+    }
+    for _ in 0..random.below(6) {
+        let at = random.below(bytes.len() as u64) as usize;
+        match random.below(8) {
+            0..5 => bytes[at] ^= 1 << random.below(8),
+            5 => bytes[at] = random.below(256) as u8,
+            6 => bytes[at..].iter_mut().take(8).for_each(|byte| *byte = 0xff),
+            _ => bytes.truncate(at.max(8)),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_vat_withstands_corrupted_conversations() {
+    let first = setting("VATMUX_RPC_SEED").unwrap_or(1);
+    let seeds = setting("VATMUX_RPC_SEEDS").unwrap_or(50_000);
+    println!("first seed: {first}");
+    for seed in first..first + seeds {
+        let end = std::panic::catch_unwind(|| corrupt::feed(&corrupted(seed)));
+        let end = end.unwrap_or_else(|_| panic!("VATMUX_RPC_SEED={seed} VATMUX_RPC_SEEDS=1"));
+        let ended_by_itself = matches!(end, VatEnd::EndedByPeer | VatEnd::Frame(_));
+        assert!(ended_by_itself || is_named(&end), "seed {seed}: {end:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::common::wire::point_to_first_cap;
 use crate::common::{counter, probe};
 
 /// A generator of numbers that is the same on every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -25,7 +25,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
@@ -95,6 +95,13 @@ impl Peer {
         } else {
             Duration::from_nanos(1)
         }
+    }
+
+    /// How every conversation that comes to anything begins. What the vat answers is known without reading.
+    pub(crate) fn opening(&mut self) -> Vec<u8> {
+        self.calls.insert(0, Call::Answered);
+        self.held.insert(0, 1);
+        say(|root| root.init_bootstrap().set_question_id(0))
     }
 
     pub(crate) fn next_batch(&mut self) -> Vec<u8> {
