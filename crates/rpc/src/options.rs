@@ -8,7 +8,7 @@ use crate::Limits;
 ///
 /// The worst case of one vat that a hostile peer can force is about `max_message_bytes` (the message being
 /// read) + `max_message_bytes` (a call held back while replies wait) + `send_queue_hard_bytes` (what the peer
-/// does not read) + what [`limits`](Self::limits) come to + 300 bytes × `max_canceled_calls`: by default 119 MiB.
+/// does not read) + what [`limits`](Self::limits) come to + 300 bytes × `max_canceled_calls`: by default 145 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The largest message in either direction, without its segment table. A larger incoming message ends the

@@ -115,9 +115,9 @@ impl Shared {
                     self.questions.borrow_mut().refuse(id);
                     self.answer_locally(Incoming::failed_return(id, &reason));
                     // What it carried was never given away.
-                    caps.iter().filter_map(sent::Cap::export).for_each(|id| {
+                    for id in caps.into_iter().filter_map(sent::Cap::export) {
                         self.answer_locally(Incoming::release(id, 1));
-                    });
+                    }
                     return Ok(None);
                 }
                 let patience = deadline::overridden().unwrap_or(self.options.call_deadline);
@@ -149,19 +149,18 @@ impl Shared {
                         guard.not_answered(answer);
                         return Ok(None);
                     }
-                    ReturnOrder::Send(call) => match too_large {
-                        Some(reason) => {
+                    ReturnOrder::Send(call) => {
+                        let mut caps = Vec::new();
+                        if let Some(reason) = too_large {
                             *message = outgoing::failed_return(call.0, &reason);
-                            guard.answered(answer, held_bytes, &[])
-                        }
-                        None => {
-                            let caps = sent::caps(message.get_root_as_reader()?)?;
+                        } else {
+                            caps = sent::caps(message.get_root_as_reader()?)?;
                             if call.0 != answer.0 {
                                 outgoing::address_return(message, call)?;
                             }
-                            guard.answered(answer, held_bytes, &caps)
                         }
-                    },
+                        guard.answered(answer, held_bytes, &caps)
+                    }
                 }
             }
             Kind::Resolve { promise, resolution } => guard.resolved(promise, resolution),
@@ -224,7 +223,9 @@ impl Shared {
             Some(message) => self.deliver(message),
             None => {}
         }
-        then.into_iter().for_each(|message| self.deliver(message));
+        for message in then {
+            self.deliver(message);
+        }
         Received::Handled { replied }
     }
 

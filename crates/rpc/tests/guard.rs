@@ -302,7 +302,7 @@ fn a_call_whose_results_are_to_go_elsewhere_is_refused_and_its_id_is_free() {
                     let (id, reason) = exception(wire.told().await);
                     assert_eq!((id, reason.as_str()), (1, "results can be sent to the caller only"));
                     call(&mut wire, 1, ECHO, |call| {
-                        drop(call.get_send_results_to().init_third_party());
+                        call.get_send_results_to().init_third_party();
                     })
                     .await;
                     assert_eq!(exception(wire.told().await).0, 1);
@@ -498,7 +498,8 @@ fn capabilities_given_out_are_bounded_until_some_come_back() {
                 })
                 .await;
                 call(&mut wire, 20, COUNTER, |_| {}).await;
-                let Some(Told::Return { id: 20, outcome: Outcome::Results { .. } }) = wire.told().await else {
+                let Some(Told::Return { id: 20, outcome: Outcome::Results { .. } }) = wire.told().await
+                else {
                     panic!()
                 };
             })
@@ -529,7 +530,8 @@ fn capabilities_taken_in_are_bounded_and_those_of_refused_calls_are_given_back()
                 // One that is held already is no more.
                 call(&mut wire, 9, NEVER, |call| give(call, |mut cap| cap.set_sender_hosted(101))).await;
                 call(&mut wire, 10, ECHO, |_| {}).await;
-                let Some(Told::Return { id: 10, outcome: Outcome::Results { .. } }) = wire.told().await else {
+                let Some(Told::Return { id: 10, outcome: Outcome::Results { .. } }) = wire.told().await
+                else {
                     panic!()
                 };
             })
@@ -718,7 +720,9 @@ fn transforms_that_lead_nowhere_fail_the_call_alone() {
                 bootstrapped(&mut wire).await;
                 call(&mut wire, 1, COUNTER, |_| {}).await;
                 assert!(matches!(wire.told().await, Some(Told::Return { id: 1, .. })));
-                for (id, (of, steps)) in (2..).zip([(1, vec![65_535]), (1, vec![0, 7]), (0, vec![0]), (77, vec![0])]) {
+                for (id, (of, steps)) in
+                    (2..).zip([(1, vec![65_535]), (1, vec![0, 7]), (0, vec![0]), (77, vec![0])])
+                {
                     wire.say(|root| {
                         let mut call = root.init_call();
                         call.set_question_id(id);
@@ -765,7 +769,9 @@ fn answers_that_point_elsewhere_fail_their_call_alone() {
         |mut answer| answer.set_canceled(()),
         |mut answer| answer.set_results_sent_elsewhere(()),
         |mut answer| answer.set_take_from_other_question(0),
-        |answer| drop(answer.init_accept_from_third_party()),
+        |answer| {
+            answer.init_accept_from_third_party();
+        },
         |answer| {
             let mut results = answer.init_results();
             let cap = results.reborrow().init_cap_table(1).get(0);
@@ -780,7 +786,8 @@ fn answers_that_point_elsewhere_fail_their_call_alone() {
                 .drive_until(async {
                     bootstrapped(&mut wire).await;
                     call(&mut wire, 40, NEVER, |_| {}).await;
-                    call(&mut wire, 1, COUNT_TWICE, |call| give(call, |mut cap| cap.set_sender_hosted(5))).await;
+                    call(&mut wire, 1, COUNT_TWICE, |call| give(call, |mut cap| cap.set_sender_hosted(5)))
+                        .await;
                     let Some(Told::Call { id, .. }) = wire.told().await else { panic!("no call") };
                     wire.say(|root| {
                         let mut answer = root.init_return();

@@ -145,7 +145,7 @@ pub(crate) fn read(message: &Reader<Segments>, limits: &Limits) -> Result<Messag
                     Disembargo::Echo(target(disembargo.get_target()?, limits)?)
                 }
                 disembargo::context::ReceiverLoopback(id) => Disembargo::Lift(id),
-                disembargo::context::Accept(_) | disembargo::context::Provide(_) => {
+                disembargo::context::Accept(()) | disembargo::context::Provide(_) => {
                     return Err(Violation::ThreeParties);
                 }
             })
@@ -303,8 +303,8 @@ pub(crate) mod sent {
 
     impl Cap {
         /// The id of a capability of ours.
-        pub(crate) fn export(&self) -> Option<u32> {
-            match *self {
+        pub(crate) fn export(self) -> Option<u32> {
+            match self {
                 Self::Export(id) | Self::Promise(id) => Some(id),
                 Self::Question | Self::Other => None,
             }

@@ -4,18 +4,19 @@
 ///
 /// A call beyond a bound is answered with an exception of type `overloaded` and costs nothing; what cannot be
 /// answered ends the vat with an [`Exceeded`](crate::Exceeded). A peer that uses every bound to the full costs about
-/// `max_held_bytes` + `max_calls` × 2.3 KiB + `max_exports` × 0.4 KiB (without what the service keeps for each
-/// capability that it gives out) + `max_imports` × 0.5 KiB: by default 51 MiB.
+/// `max_held_bytes` × 2 + `max_exports` × 0.4 KiB (with a small server behind each; what larger ones keep comes on
+/// top) + `max_imports` × 0.4 KiB: by default 77 MiB. The entries of the calls count among the bytes held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Calls of the peer that are not over: those that were not answered, and those whose answer carried
     /// capabilities and that it has not finished. Each costs about 2.3 KiB beside its message. Default: 4,096, which is
     /// 9.2 MiB.
     pub max_calls: usize,
-    /// Bytes of the messages of those calls: of the call while it is unanswered, of its answer after that. With more
-    /// than this held, calls are refused; answers that take it past twice as much end the vat. Default: 32 MiB.
+    /// Bytes of those calls, 2.3 KiB for each and its message: that of the call while it is unanswered, that of its
+    /// answer after that. With more than this held, calls are refused; answers that take it past twice as much end the
+    /// vat. Default: 32 MiB.
     pub max_held_bytes: usize,
-    /// Answers to requests for the bootstrap capability that the peer has not finished; each costs about 0.5 KiB.
+    /// Answers to requests for the bootstrap capability that the peer has not finished; each costs about 0.8 KiB.
     /// Default: 64.
     pub max_bootstraps: usize,
     /// How many calls may wait for one another: a call on the result of a call on the result of a call… is this deep,
@@ -25,10 +26,10 @@ pub struct Limits {
     /// Capabilities in the tables of one message; more end the vat. Default: 1,024.
     pub max_capabilities_per_message: u32,
     /// Capabilities of this side's that the peer holds. With more than this calls are refused until it lets go of
-    /// some; it gets them by calling only. Default: 16,384, which is 6.4 MiB in capnp-rpc.
+    /// some; it gets them by calling only. Default: 16,384, which is 6.4 MiB.
     pub max_exports: usize,
     /// Capabilities of the peer's that this side holds. A call that brings more is refused; an answer that brings more
-    /// ends the vat. Default: 16,384, which is 8 MiB.
+    /// ends the vat. Default: 16,384, which is 6.4 MiB.
     pub max_imports: usize,
     /// Steps from the result of a call to a capability in it; a longer way ends the vat. Default: 64, as deep as a
     /// message may be.

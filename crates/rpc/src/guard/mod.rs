@@ -46,8 +46,8 @@ use crate::{VatEnd, outgoing};
 
 pub(crate) use self::envelope::sent;
 pub use self::limits::Limits;
-pub use self::tree::Malformed;
 pub(crate) use self::tree::MAX_DEPTH;
+pub use self::tree::Malformed;
 pub use self::violation::{Exceeded, Violation};
 
 /// Refused calls that are remembered, so that calls on their results are refused as well.

@@ -318,8 +318,8 @@ impl TreeCheck {
 
 /// The first word of the object that the pointer at the word `at` leads to.
 fn offset(at: usize, pointer: u64) -> Result<usize, Malformed> {
-    let offset = i64::from(low(pointer).cast_signed() >> 2);
-    usize::try_from(at as i64 + 1 + offset).map_err(|_| Malformed::OutOfBounds)
+    let offset = (low(pointer).cast_signed() >> 2) as isize;
+    (at + 1).checked_add_signed(offset).ok_or(Malformed::OutOfBounds)
 }
 
 fn far_place(message: &Segments, pointer: u64) -> Result<(u32, usize), Malformed> {
@@ -327,7 +327,6 @@ fn far_place(message: &Segments, pointer: u64) -> Result<(u32, usize), Malformed
     let start = message.range(segment).ok_or(Malformed::OutOfBounds)?.start;
     Ok((segment, start + (low(pointer) >> 3) as usize))
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod corrupt;
+mod costs;
 mod heap;
 mod peer;
 

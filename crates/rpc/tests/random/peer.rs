@@ -6,9 +6,7 @@ use std::time::Duration;
 use capnp::message::{Builder, Reader};
 use capnp::serialize::OwnedSegments;
 use capnp::traits::HasTypeId;
-use capnp_rpc::rpc_capnp::{
-    call, cap_descriptor, disembargo, message, message_target, payload, promised_answer, return_,
-};
+use capnp_rpc::rpc_capnp::{call, cap_descriptor, disembargo, message, payload, promised_answer, return_};
 
 use crate::common::wire::point_to_first_cap;
 use crate::common::{counter, probe};
@@ -44,7 +42,9 @@ impl Random {
 enum Call {
     Open,
     /// Given up, and still to be answered; what that carries goes back unseen, or does not.
-    Finished { release: bool },
+    Finished {
+        release: bool,
+    },
     Answered,
 }
 
@@ -214,16 +214,18 @@ impl Peer {
         say(|root| {
             let mut call = root.init_call();
             call.set_question_id(id);
-            let target = call.reborrow().init_target();
+            let mut target = call.reborrow().init_target();
             let of_probe = if self.random.one_in(2) {
                 let cap = self.held_cap();
-                self.target_export(target, cap);
+                target.set_imported_cap(cap);
                 cap == 0
             } else {
                 self.target_answer(target.init_promised_answer(), on);
                 false
             };
-            if of_probe != self.random.one_in(20) {
+            // Now and then the other interface.
+            let astray = self.random.one_in(20);
+            if of_probe && !astray || !of_probe && astray {
                 call.set_interface_id(probe::Client::TYPE_ID);
                 let method = self.random.below(11) as u16;
                 call.set_method_id(method);
@@ -235,13 +237,13 @@ impl Peer {
             }
             if self.random.one_in(200) {
                 let mut to: call::send_results_to::Builder<'_> = call.get_send_results_to();
-                if self.random.one_in(2) { to.set_yourself(()) } else { drop(to.init_third_party()) }
+                if self.random.one_in(2) {
+                    to.set_yourself(());
+                } else {
+                    to.init_third_party();
+                }
             }
         })
-    }
-
-    fn target_export(&mut self, mut target: message_target::Builder<'_>, cap: u32) {
-        target.set_imported_cap(cap);
     }
 
     fn target_answer(&mut self, mut answer: promised_answer::Builder<'_>, call: u32) {
@@ -279,7 +281,12 @@ impl Peer {
                 let bytes = self.random.below(most);
                 params.get_content().init_as::<probe::blob_params::Builder<'_>>().set_bytes(bytes);
             }
-            9 => params.get_content().init_as::<probe::fail_params::Builder<'_>>().set_reason("as it was told"),
+            9 => {
+                params
+                    .get_content()
+                    .init_as::<probe::fail_params::Builder<'_>>()
+                    .set_reason("as it was told");
+            }
             _ => self.caps(params.reborrow()),
         }
     }
@@ -306,7 +313,9 @@ impl Peer {
                 let call = self.some_call();
                 self.target_answer(cap.init_receiver_answer(), call);
             }
-            _ if self.nonsense() => drop(cap.init_third_party_hosted()),
+            _ if self.nonsense() => {
+                cap.init_third_party_hosted();
+            }
             _ => cap.set_sender_promise(self.own_cap()),
         }
     }
@@ -348,7 +357,9 @@ impl Peer {
                     let call = self.some_call();
                     answer.set_take_from_other_question(call);
                 }
-                4 if self.random.one_in(4) => drop(answer.init_accept_from_third_party()),
+                4 if self.random.one_in(4) => {
+                    answer.init_accept_from_third_party();
+                }
                 5..8 => self.caps(answer.init_results()),
                 _ => {
                     let results = answer.init_results().get_content();
@@ -404,10 +415,10 @@ impl Peer {
                 (None, 2) => context.set_provide(self.any_id()),
                 (None, _) => context.set_sender_loopback(self.any_id()),
             }
-            let target = disembargo.init_target();
+            let mut target = disembargo.init_target();
             if self.random.one_in(2) {
                 let cap = self.held_cap();
-                self.target_export(target, cap);
+                target.set_imported_cap(cap);
             } else {
                 let call = self.some_call();
                 self.target_answer(target.init_promised_answer(), call);
@@ -418,16 +429,28 @@ impl Peer {
     /// What hardly anybody says.
     fn other(&mut self) -> Vec<u8> {
         say(|root| match self.random.below(8) {
-            0 => drop(root.init_provide()),
-            1 => drop(root.init_accept()),
-            2 => drop(root.init_join()),
-            3 => drop(root.init_obsolete_save()),
-            4 => drop(root.init_obsolete_delete()),
+            0 => {
+                root.init_provide();
+            }
+            1 => {
+                root.init_accept();
+            }
+            2 => {
+                root.init_join();
+            }
+            3 => {
+                root.init_obsolete_save();
+            }
+            4 => {
+                root.init_obsolete_delete();
+            }
             5 => {
                 let resolve = root.init_unimplemented().init_resolve();
                 self.cap(resolve.init_cap());
             }
-            6 => drop(root.init_unimplemented().init_call()),
+            6 => {
+                root.init_unimplemented().init_call();
+            }
             _ => root.init_abort().set_reason("enough"),
         })
     }

@@ -43,7 +43,9 @@ const CAPABILITY: u64 = 3 | 9 << 32;
 fn what_a_builder_makes_passes() {
     for first_segment in [1, 8, 1_000] {
         let mut builder = Builder::new(HeapAllocator::new().first_segment_words(first_segment));
-        let mut list = builder.init_root::<capnp::any_pointer::Builder<'_>>().initn_as::<capnp::text_list::Builder<'_>>(40);
+        let mut list = builder
+            .init_root::<capnp::any_pointer::Builder<'_>>()
+            .initn_as::<capnp::text_list::Builder<'_>>(40);
         for at in 0..40 {
             list.set(at, "text of some length");
         }
@@ -178,7 +180,10 @@ fn one_check_serves_message_after_message() {
     for _ in 0..3 {
         assert_eq!(tree.check(&message(&[&large])), Ok(()));
         assert!(tree.taken.capacity() <= KEPT_MARKS);
-        assert_eq!(tree.check(&message(&[&[to_struct(0, 0, 1), to_struct(-1, 0, 1)]])), Err(Malformed::Overlap));
+        assert_eq!(
+            tree.check(&message(&[&[to_struct(0, 0, 1), to_struct(-1, 0, 1)]])),
+            Err(Malformed::Overlap)
+        );
         assert_eq!(tree.check(&message(&[&[to_struct(0, 1, 0), 5]])), Ok(()));
     }
 }
