@@ -10,13 +10,16 @@
 //!
 //! 1. **Every call ends.** Its [`deadline`] cancels it at both ends, and the error names the method. When a vat
 //!    is over, every call on it fails with the reason ([`VatEnd`]).
-//! 2. **Everything has a bound** ([`Options`]): a message, what waits for a peer that does not read, what a peer owes us.
-//!    Memory is taken as bytes arrive, never because a peer announces them.
+//! 2. **Everything has a bound** ([`Options`], [`Limits`]): a message, what waits for a peer that does not read, what a
+//!    peer owes us, the calls and capabilities that it has under way. Calls beyond a bound fail as overloaded. Memory is
+//!    taken as bytes arrive, never because a peer announces them.
 //! 3. **What leaves together leaves in one write**: sending only queues; the queue is written when nothing else
 //!    can run.
 //! 4. **A canceled call costs no id**: the peer that cancels gets its Return, and the ids of calls whose answers
 //!    are still owed are used for nothing else.
-//! 5. **Nothing is printed.**
+//! 5. **A peer ends its own vat, and nothing else.** Each message is judged before capnp-rpc gets it; one that no correct
+//!    peer sends ends the vat, and the end names it ([`Violation`], [`Exceeded`]).
+//! 6. **Nothing is printed.**
 //!
 //! It is `!Send` as capnp-rpc is: a vat lives on the thread of its driver.
 

@@ -154,7 +154,10 @@ impl Shared {
                         if let Some(reason) = too_large {
                             *message = outgoing::failed_return(call.0, &reason);
                         } else {
-                            caps = sent::caps(message.get_root_as_reader()?)?;
+                            // capnp-rpc wants no Finish for results without capabilities.
+                            if needs_finish {
+                                caps = sent::caps(message.get_root_as_reader()?)?;
+                            }
                             if call.0 != answer.0 {
                                 outgoing::address_return(message, call)?;
                             }

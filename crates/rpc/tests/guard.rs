@@ -451,7 +451,7 @@ fn canceling_what_others_wait_for_frees_no_budget() {
 }
 
 #[test]
-fn answers_that_are_never_finished_end_the_vat() {
+fn answers_that_are_never_finished_are_bounded() {
     on_a_small_stack(|| {
         let limits = Limits { max_held_bytes: 1 << 20, ..Limits::default() };
         let Served { mut driver, mut wire, server, .. } = Served::with(&with_limits(limits));
@@ -471,6 +471,68 @@ fn answers_that_are_never_finished_end_the_vat() {
                     }
                 }
                 assert_eq!(server.ended(), None);
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn answers_past_twice_the_bytes_end_the_vat() {
+    on_a_small_stack(|| {
+        let limits = Limits { max_held_bytes: 100_000, ..Limits::default() };
+        let Served { mut driver, mut wire, server, seen, handle, .. } = Served::with(&with_limits(limits));
+        driver
+            .drive_until(async {
+                bootstrapped(&mut wire).await;
+                // Together, so that none has its answer when the last one comes.
+                let mut calls = Vec::new();
+                for id in 1..10 {
+                    let mut builder = capnp::message::Builder::new_default();
+                    let mut call = builder.init_root::<message::Builder<'_>>().init_call();
+                    call.set_question_id(id);
+                    call.set_interface_id(probe::Client::TYPE_ID);
+                    call.set_method_id(BLOB_AND_COUNTER);
+                    call.reborrow().init_target().set_imported_cap(0);
+                    let params = call.init_params().get_content();
+                    params.init_as::<probe::blob_and_counter_params::Builder<'_>>().set_bytes(60_000);
+                    calls.extend(capnp::serialize::write_message_to_words(&builder));
+                }
+                wire.say_bytes(&calls).await;
+                let VatEnd::Exceeded(Exceeded::HeldBytes { held, limit: 100_000 }) =
+                    server.wait_for_end().await
+                else {
+                    panic!("{:?}", server.ended())
+                };
+                assert!((200_000..270_000).contains(&held), "{held}");
+                handle.sleep(Duration::from_secs(10)).await;
+            })
+            .unwrap();
+        assert_eq!(seen.counters.get(), 0);
+    });
+}
+
+#[test]
+fn answers_that_bring_too_many_capabilities_end_the_vat() {
+    on_a_small_stack(|| {
+        let limits = Limits { max_imports: 3, ..Limits::default() };
+        let Scripted { mut driver, probe, mut wire, .. } = Scripted::with(&with_limits(limits));
+        driver
+            .drive_until(async {
+                let answer = never(&probe).promise;
+                wire.answer_with_cap(0, 0, Place::Bootstrap).await;
+                wire.say(|root| {
+                    let mut answer = root.init_return();
+                    answer.set_answer_id(1);
+                    answer.set_release_param_caps(false);
+                    let mut table = answer.init_results().init_cap_table(3);
+                    for at in 0..3 {
+                        table.reborrow().get(at).set_sender_hosted(at + 1);
+                    }
+                })
+                .await;
+                let end = probe.vat().wait_for_end().await;
+                assert_eq!(end, Exceeded::Imports { limit: 3 }.into());
+                assert!(answer.await.is_err());
             })
             .unwrap();
     });
@@ -906,4 +968,34 @@ fn one_vat_that_ends_by_a_violation_leaves_the_others_alone() {
         })
         .unwrap();
     assert_eq!((pair.server.ended(), pair.probe.vat().ended()), (None, None));
+}
+
+#[test]
+fn the_page_has_the_defaults_of_the_code() {
+    let page = include_str!("../../../docs/spec/rpc-limits.md");
+    let options = Options::default();
+    let limits = &options.limits;
+    let defaults = [
+        ("max_message_bytes", options.max_message_bytes),
+        ("max_segments", options.max_segments),
+        ("max_calls", limits.max_calls),
+        ("max_held_bytes", limits.max_held_bytes),
+        ("max_bootstraps", limits.max_bootstraps),
+        ("max_pipeline_depth", limits.max_pipeline_depth.into()),
+        ("max_capabilities_per_message", limits.max_capabilities_per_message as usize),
+        ("max_exports", limits.max_exports),
+        ("max_imports", limits.max_imports),
+        ("max_transform", limits.max_transform as usize),
+        ("max_embargoes", limits.max_embargoes),
+        ("max_canceled_calls", options.max_canceled_calls),
+        ("max_expired_calls", options.max_expired_calls),
+        ("send_queue_soft_bytes", options.send_queue_soft_bytes),
+        ("send_queue_hard_bytes", options.send_queue_hard_bytes),
+    ];
+    for (name, default) in defaults {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` | ")));
+        let stated =
+            row.and_then(|row| row.split(" | ").nth(1)).unwrap_or_else(|| panic!("no row for {name}"));
+        assert_eq!(stated.replace(',', ""), default.to_string(), "{name}");
+    }
 }

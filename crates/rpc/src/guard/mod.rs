@@ -136,11 +136,11 @@ impl Guard {
             Message::Call { id, target, redirected, caps } => {
                 check_vacant(id, answers)?;
                 self.check_target(target)?;
-                if let Some(refusal) = self.refusal(bytes, target, redirected, &caps, answers) {
-                    return Ok(self.refuse(id, &refusal, &caps));
-                }
                 let on = results_used(target, &caps, answers);
                 let depth = self.depth(target, &caps, &on);
+                if let Some(refusal) = self.refusal(bytes, depth, target, redirected, &caps) {
+                    return Ok(self.refuse(id, &refusal, &caps));
+                }
                 self.imports.received(&caps.imports)?;
                 let answer = answers.call(id).map_err(|_| Violation::CallIdInUse(id.0))?;
                 self.refused.remove(&id);
@@ -292,10 +292,10 @@ impl Guard {
     fn refusal(
         &self,
         bytes: usize,
+        depth: u8,
         target: Target,
         redirected: bool,
         caps: &Caps,
-        answers: &Answers,
     ) -> Option<Refusal> {
         let limits = &self.limits;
         if redirected {
@@ -323,7 +323,6 @@ impl Guard {
         if over {
             return Some(Refusal::overloaded(format!("as many as {limit} {what}")));
         }
-        let depth = self.depth(target, caps, &results_used(target, caps, answers));
         let limit = limits.max_pipeline_depth;
         (depth > limit)
             .then(|| Refusal::overloaded(format!("more than {limit} calls wait for each other's results")))
