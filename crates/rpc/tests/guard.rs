@@ -484,26 +484,17 @@ fn answers_past_twice_the_bytes_end_the_vat() {
         driver
             .drive_until(async {
                 bootstrapped(&mut wire).await;
-                // Together, so that none has its answer when the last one comes.
-                let mut calls = Vec::new();
-                for id in 1..10 {
-                    let mut builder = capnp::message::Builder::new_default();
-                    let mut call = builder.init_root::<message::Builder<'_>>().init_call();
-                    call.set_question_id(id);
-                    call.set_interface_id(probe::Client::TYPE_ID);
-                    call.set_method_id(BLOB_AND_COUNTER);
-                    call.reborrow().init_target().set_imported_cap(0);
+                call(&mut wire, 1, BLOB_AND_COUNTER, |call| {
                     let params = call.init_params().get_content();
-                    params.init_as::<probe::blob_and_counter_params::Builder<'_>>().set_bytes(60_000);
-                    calls.extend(capnp::serialize::write_message_to_words(&builder));
-                }
-                wire.say_bytes(&calls).await;
+                    params.init_as::<probe::blob_and_counter_params::Builder<'_>>().set_bytes(250_000);
+                })
+                .await;
                 let VatEnd::Exceeded(Exceeded::HeldBytes { held, limit: 100_000 }) =
                     server.wait_for_end().await
                 else {
                     panic!("{:?}", server.ended())
                 };
-                assert!((200_000..270_000).contains(&held), "{held}");
+                assert!((250_000..260_000).contains(&held), "{held}");
                 handle.sleep(Duration::from_secs(10)).await;
             })
             .unwrap();
@@ -524,8 +515,8 @@ fn answers_that_bring_too_many_capabilities_end_the_vat() {
                     let mut answer = root.init_return();
                     answer.set_answer_id(1);
                     answer.set_release_param_caps(false);
-                    let mut table = answer.init_results().init_cap_table(3);
-                    for at in 0..3 {
+                    let mut table = answer.init_results().init_cap_table(4);
+                    for at in 0..4 {
                         table.reborrow().get(at).set_sender_hosted(at + 1);
                     }
                 })
