@@ -205,7 +205,7 @@ fn a_node_with_another_id_is_not_talked_to() {
 #[test]
 fn nobody_listening_is_said_plainly() {
     let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
     let mut local = Local::new(key()).unwrap();
