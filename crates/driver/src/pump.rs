@@ -209,17 +209,14 @@ impl Pump {
             if !engine.wants_transmit() {
                 return Ok(Step::Idle);
             }
-            let mut plaintext = inner.handle.buffers().take();
-            let length = engine.transmit(&mut plaintext[..MAX_PLAINTEXT]);
+            let mut window = Window::empty(inner.handle.buffers().take());
+            let length = engine.transmit(&mut window.buffer[PREFIX_LEN..][..MAX_PLAINTEXT]);
             drop(engine);
             if length == 0 {
-                inner.handle.buffers().give_back(plaintext);
+                inner.handle.buffers().give_back(window.buffer);
                 return Ok(Step::Idle);
             }
-            let mut window = Window::empty(inner.handle.buffers().take());
-            let sealed = self.records.seal(&plaintext[..length], &mut window.buffer);
-            inner.handle.buffers().give_back(plaintext);
-            window.end = sealed.map_err(SessionEnd::Record)?;
+            window.end = self.records.seal(&mut window.buffer, length).map_err(SessionEnd::Record)?;
             inner.traffic.sent(window.end);
             self.outgoing = Some(window);
         }
@@ -284,30 +281,23 @@ impl Pump {
         }
     }
 
-    /// Opens the complete records in the window and feeds them to the engine.
+    /// Opens the complete records in the window, where they lie, and feeds them to the engine.
     fn open_records(&mut self) -> Result<(), SessionEnd> {
         let Some(window) = self.incoming.as_mut() else { return Ok(()) };
-        let mut plaintext = self.inner.handle.buffers().take();
-        let outcome = loop {
-            match next_record(&mut self.records, window, &mut plaintext) {
-                Ok(None) => break Ok(()),
-                Ok(Some((length, record_bytes))) => {
-                    self.inner.traffic.received(record_bytes);
-                    let now = self.inner.ticks();
-                    // A violation shows as the session's end, like a close.
-                    let _ = self.inner.engine.borrow_mut().receive(&plaintext[..length], now);
-                    self.inner.check_end();
-                    if self.inner.end().is_some() {
-                        break Ok(());
-                    }
-                }
-                Err(error) => break Err(SessionEnd::Record(error)),
+        while let Some(record) = window.next_record().map_err(SessionEnd::Record)? {
+            self.inner.traffic.received(PREFIX_LEN + record.len());
+            let plaintext = self.records.open(record).map_err(SessionEnd::Record)?;
+            let now = self.inner.ticks();
+            // A violation shows as the session's end, like a close.
+            let _ = self.inner.engine.borrow_mut().receive(plaintext, now);
+            self.inner.check_end();
+            if self.inner.end().is_some() {
+                break;
             }
-        };
-        self.inner.handle.buffers().give_back(plaintext);
+        }
         window.make_room();
         self.release_if_empty();
-        outcome
+        Ok(())
     }
 
     fn release_if_empty(&mut self) {
@@ -361,21 +351,6 @@ impl Pump {
     }
 }
 
-/// Opens the first record of `window` into `plaintext`: its length there and its length on the link.
-fn next_record(
-    records: &mut Records,
-    window: &mut Window,
-    plaintext: &mut [u8],
-) -> Result<Option<(usize, usize)>, RecordError> {
-    let used = window.used();
-    let Some((prefix, rest)) = used.split_first_chunk::<PREFIX_LEN>() else { return Ok(None) };
-    let length = Records::record_len(*prefix)?;
-    let Some(record) = rest.get(..length) else { return Ok(None) };
-    let opened = records.open(record, plaintext)?;
-    window.start += PREFIX_LEN + length;
-    Ok(Some((opened, PREFIX_LEN + length)))
-}
-
 fn link_failed(error: &io::Error) -> SessionEnd {
     SessionEnd::Link { kind: error.kind(), reason: error.to_string() }
 }
@@ -387,6 +362,18 @@ impl Window {
 
     fn used(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// Takes the first record out of the window, without its prefix, if all of it is here.
+    fn next_record(&mut self) -> Result<Option<&mut [u8]>, RecordError> {
+        let Some((prefix, rest)) = self.used().split_first_chunk::<PREFIX_LEN>() else { return Ok(None) };
+        let length = Records::record_len(*prefix)?;
+        if rest.len() < length {
+            return Ok(None);
+        }
+        let start = self.start + PREFIX_LEN;
+        self.start = start + length;
+        Ok(Some(&mut self.buffer[start..self.start]))
     }
 
     /// Moves an unfinished record to the front where the rest of it might not fit behind it.

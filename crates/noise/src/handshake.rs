@@ -269,7 +269,7 @@ impl Handshake {
                 }
                 let hello = read(&mut noise, HandshakeMessage::Second, received)?;
                 write(&mut noise, HandshakeMessage::Third, &self.hello, &mut self.outbox)?;
-                State::Complete(Box::new(establish(*noise, suite, responder, hello)?))
+                State::Complete(Box::new(establish(*noise, suite, self.ciphers, responder, hello)?))
             }
             State::AwaitingThird { mut noise, suite } => {
                 let hello = read(&mut noise, HandshakeMessage::Third, received)?;
@@ -277,7 +277,7 @@ impl Handshake {
                     .get_remote_static()
                     .and_then(|key| NodeId::from_bytes(key.try_into().ok()?).ok())
                     .ok_or(HandshakeError::WeakKey(HandshakeMessage::Third))?;
-                State::Complete(Box::new(establish(*noise, suite, peer, hello)?))
+                State::Complete(Box::new(establish(*noise, suite, self.ciphers, peer, hello)?))
             }
             ended @ (State::Complete(_) | State::Failed(_)) => ended,
         };
@@ -350,13 +350,14 @@ fn read(
 fn establish(
     noise: HandshakeState,
     suite: Suite,
+    ciphers: Ciphers,
     peer: NodeId,
     hello: Vec<u8>,
 ) -> Result<Established, HandshakeError> {
     let engine = HandshakeError::Engine(HandshakeMessage::Third);
     let handshake_hash = noise.get_handshake_hash().try_into().map_err(|_| engine)?;
-    let transport = noise.into_transport_mode().map_err(|_| engine)?;
-    Ok(Established { records: Records::new(transport), peer, hello, suite, handshake_hash })
+    let records = Records::new(noise, suite, ciphers).ok_or(engine)?;
+    Ok(Established { records, peer, hello, suite, handshake_hash })
 }
 
 /// Whose fault an error of snow's is. While writing, a weak key is the one that came with the message before.

@@ -6,7 +6,12 @@
 
 use core::fmt;
 
-use snow::TransportState;
+use snow::HandshakeState;
+use zeroize::Zeroizing;
+
+use crate::Suite;
+use crate::cipher::{CipherError, CipherState};
+use crate::crypto::Ciphers;
 
 /// Length of the prefix before a record, in bytes.
 pub const PREFIX_LEN: usize = 2;
@@ -24,12 +29,13 @@ pub const MAX_PLAINTEXT: usize = MAX_RECORD - TAG_LEN;
 /// specification; both ends count, so nothing is said on the wire. Nonces go on counting.
 pub const REKEY_INTERVAL: u64 = 1 << 20;
 
-/// Both directions of an established session: seals what goes out, opens what comes in.
+/// Both directions of an established session: seals what goes out, opens what comes in, each where it lies.
 ///
 /// A record that does not open ends both directions: what the peer sends can no longer be told from what an attacker
 /// sends. Mistakes of the caller (a buffer too small, nothing to seal) change nothing.
 pub struct Records {
-    pub(crate) transport: TransportState,
+    pub(crate) outgoing: CipherState,
+    pub(crate) incoming: CipherState,
     rekey_interval: u64,
     /// Sealed with the present key.
     pub(crate) sealed: u64,
@@ -39,8 +45,23 @@ pub struct Records {
 }
 
 impl Records {
-    pub(crate) fn new(transport: TransportState) -> Self {
-        Self { transport, rekey_interval: REKEY_INTERVAL, sealed: 0, opened: 0, failed: None }
+    /// Takes over from a finished handshake. None when it is not finished, or without the suite's cipher.
+    pub(crate) fn new(mut noise: HandshakeState, suite: Suite, ciphers: Ciphers) -> Option<Self> {
+        if !noise.is_handshake_finished() {
+            return None;
+        }
+        let (dialer, acceptor) = noise.dangerously_get_raw_split();
+        let (dialer, acceptor) = (Zeroizing::new(dialer), Zeroizing::new(acceptor));
+        let (outgoing, incoming) =
+            if noise.is_initiator() { (&dialer, &acceptor) } else { (&acceptor, &dialer) };
+        Some(Self {
+            outgoing: CipherState::new(suite, ciphers, outgoing)?,
+            incoming: CipherState::new(suite, ciphers, incoming)?,
+            rekey_interval: REKEY_INTERVAL,
+            sealed: 0,
+            opened: 0,
+            failed: None,
+        })
     }
 
     #[cfg(test)]
@@ -56,60 +77,61 @@ impl Records {
         if length < MIN_RECORD { Err(RecordError::Length(length)) } else { Ok(length) }
     }
 
-    /// Writes `plaintext` (1 to [`MAX_PLAINTEXT`] bytes) to the front of `output` as a record with its prefix, and says
-    /// how long that is: always [`PREFIX_LEN`] + [`TAG_LEN`] more than the plaintext.
-    pub fn seal(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<usize, RecordError> {
+    /// Makes a record of plaintext that lies in `buffer` already, and says how long it is with its prefix: always
+    /// [`PREFIX_LEN`] + [`TAG_LEN`] more than the plaintext.
+    ///
+    /// The plaintext is the `plaintext_len` bytes (1 to [`MAX_PLAINTEXT`]) behind the first [`PREFIX_LEN`] of `buffer`.
+    /// It is encrypted there; its prefix goes before it and its tag behind it, so the buffer needs room for both.
+    pub fn seal(&mut self, buffer: &mut [u8], plaintext_len: usize) -> Result<usize, RecordError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if plaintext.is_empty() || plaintext.len() > MAX_PLAINTEXT {
-            return Err(RecordError::Plaintext(plaintext.len()));
+        if !(1..=MAX_PLAINTEXT).contains(&plaintext_len) {
+            return Err(RecordError::Plaintext(plaintext_len));
         }
-        let length = plaintext.len() + TAG_LEN;
+        let length = plaintext_len + TAG_LEN;
         let needed = PREFIX_LEN + length;
-        let (Some(output), Ok(prefix)) = (output.get_mut(..needed), u16::try_from(length)) else {
-            return Err(RecordError::Output { needed });
+        let (Some((prefix, record)), Ok(announced)) =
+            (buffer.get_mut(..needed).and_then(<[u8]>::split_first_chunk_mut), u16::try_from(length))
+        else {
+            return Err(RecordError::Buffer { needed });
         };
-        let (front, record) = output.split_at_mut(PREFIX_LEN);
-        self.transport
-            .write_message(plaintext, record)
-            .map_err(|_| *self.failed.insert(RecordError::Exhausted))?;
-        front.copy_from_slice(&prefix.to_be_bytes());
+        let Some((plaintext, tag)) = record.split_last_chunk_mut() else {
+            return Err(RecordError::Buffer { needed });
+        };
+        *tag = self.outgoing.encrypt(plaintext).map_err(|error| self.fail(error))?;
+        *prefix = announced.to_be_bytes();
         self.sealed += 1;
         if self.sealed == self.rekey_interval {
-            self.transport.rekey_outgoing();
+            self.outgoing.rekey().map_err(|error| self.fail(error))?;
             self.sealed = 0;
         }
         Ok(needed)
     }
 
-    /// Writes the plaintext of `record` (one whole record, without its prefix) to the front of `output`, and says how
-    /// long it is.
-    ///
-    /// `output` must be as long as the record, tag included, for it is decrypted there; what is behind the
-    /// plaintext is then of no meaning. After an error, so is all of it.
-    pub fn open(&mut self, record: &[u8], output: &mut [u8]) -> Result<usize, RecordError> {
+    /// Opens `record` (one whole record, without its prefix) where it lies, and gives its plaintext, which is the
+    /// front of it. After an error what is there is of no meaning.
+    pub fn open<'r>(&mut self, record: &'r mut [u8]) -> Result<&'r mut [u8], RecordError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         if !(MIN_RECORD..=MAX_RECORD).contains(&record.len()) {
             return Err(*self.failed.insert(RecordError::Length(record.len())));
         }
-        let Some(output) = output.get_mut(..record.len()) else {
-            return Err(RecordError::Output { needed: record.len() });
-        };
-        let length = self.transport.read_message(record, output).map_err(|error| {
-            *self.failed.insert(match error {
-                snow::Error::State(_) => RecordError::Exhausted,
-                _ => RecordError::Forged,
-            })
-        })?;
+        let plaintext = self.incoming.decrypt(record).map_err(|error| self.fail(error))?;
         self.opened += 1;
         if self.opened == self.rekey_interval {
-            self.transport.rekey_incoming();
+            self.incoming.rekey().map_err(|error| self.fail(error))?;
             self.opened = 0;
         }
-        Ok(length)
+        Ok(plaintext)
+    }
+
+    fn fail(&mut self, error: CipherError) -> RecordError {
+        *self.failed.insert(match error {
+            CipherError::Exhausted => RecordError::Exhausted,
+            CipherError::Forged => RecordError::Forged,
+        })
     }
 }
 
@@ -138,9 +160,9 @@ pub enum RecordError {
     /// The caller wants to seal nothing, or more than fits.
     #[error("a record carries 1 to {MAX_PLAINTEXT} bytes of plaintext, not {0}")]
     Plaintext(usize),
-    /// The caller's output buffer is too small.
-    #[error("the output buffer is too small: {needed} bytes are needed")]
-    Output {
+    /// The caller's buffer has no room for the record.
+    #[error("the buffer is too small for the record: {needed} bytes are needed")]
+    Buffer {
         /// How long it has to be, in bytes.
         needed: usize,
     },

@@ -94,7 +94,8 @@ impl Foreign {
     /// Sends `plaintext` as one record.
     pub(crate) async fn send(&mut self, plaintext: &[u8]) -> io::Result<()> {
         let mut record = vec![0; PREFIX_LEN + MAX_RECORD];
-        let length = self.records.seal(plaintext, &mut record).unwrap();
+        record[PREFIX_LEN..][..plaintext.len()].copy_from_slice(plaintext);
+        let length = self.records.seal(&mut record, plaintext.len()).unwrap();
         self.link.write_all(&record[..length]).await
     }
 
@@ -106,9 +107,7 @@ impl Foreign {
             self.link.read_exact(&mut prefix[1..]).await.unwrap();
             let mut record = vec![0; Records::record_len(prefix).unwrap()];
             self.link.read_exact(&mut record).await.unwrap();
-            let mut plaintext = vec![0; record.len()];
-            let length = self.records.open(&record, &mut plaintext).unwrap();
-            frames.extend_from_slice(&plaintext[..length]);
+            frames.extend_from_slice(self.records.open(&mut record).unwrap());
         }
         frames
     }
