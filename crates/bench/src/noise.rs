@@ -1,26 +1,22 @@
-//! The Noise session that the contestants without one of their own run over: the pattern, suites and record format of
-//! vatmux, over blocking sockets, with nothing around it.
+//! The Noise session that the contestants without one of their own run over: vatmux's handshake and records, sealed and
+//! opened where they lie, over blocking sockets, with nothing around it.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
-use snow::resolvers::{DefaultResolver, FallbackResolver, RingResolver};
-use snow::{Builder, HandshakeState, TransportState};
-use vatmux_noise::Suite;
+use vatmux_noise::{
+    Entropy, Handshake, MAX_PLAINTEXT, NodeId, PREFIX_LEN, RecordError, Records, SecretKey, Suite, TAG_LEN,
+};
 
 use crate::payload::RECORD_PLAINTEXT;
 
-/// Bytes of the length before a record.
-pub(crate) const PREFIX: usize = 2;
-
-/// Bytes that a record has more than its plaintext, its prefix not counted.
-const TAG: usize = 16;
-
 /// The longest record with its prefix.
-pub(crate) const RECORD: usize = PREFIX + RECORD_PLAINTEXT + TAG;
+pub(crate) const RECORD: usize = PREFIX_LEN + RECORD_PLAINTEXT + TAG_LEN;
+const _: () = assert!(RECORD_PLAINTEXT == MAX_PLAINTEXT);
 
 /// Bytes that may wait in the system for the wire: as many as on vatmux's own sockets.
 const UNSENT_BYTES: u32 = 128 * 1024;
@@ -43,11 +39,6 @@ impl Cipher {
             Self::AesGcm => Suite::AesGcm,
         }
     }
-
-    fn builder(self) -> Result<Builder<'static>> {
-        let resolver = FallbackResolver::new(Box::new(RingResolver), Box::new(DefaultResolver));
-        Ok(Builder::with_resolver(self.suite().name().parse()?, Box::new(resolver)))
-    }
 }
 
 /// Where a server is, and who: what a client needs to know.
@@ -62,98 +53,111 @@ pub(crate) struct Contact {
 pub(crate) struct Server {
     listener: TcpListener,
     cipher: Cipher,
-    key: snow::Keypair,
+    key: SecretKey,
 }
 
 impl Server {
     pub(crate) fn bind(cipher: Cipher) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
-        Ok(Self { listener, cipher, key: cipher.builder()?.generate_keypair()? })
+        Ok(Self { listener, cipher, key: SecretKey::generate(Entropy::from_system()?) })
     }
 
     pub(crate) fn contact(&self) -> Result<Contact> {
-        let key = self.key.public.as_slice().try_into().context("an X25519 key has 32 bytes")?;
-        Ok(Contact { address: self.listener.local_addr()?, key })
+        Ok(Contact { address: self.listener.local_addr()?, key: *self.key.node_id().as_bytes() })
     }
 
     /// Takes the first client.
-    pub(crate) fn accept(&self) -> Result<(TcpStream, TransportState)> {
+    pub(crate) fn accept(&self) -> Result<(TcpStream, Records)> {
         let (stream, _) = self.listener.accept().context("cannot accept the client")?;
-        let handshake = self.cipher.builder()?.local_private_key(&self.key.private)?.build_responder()?;
-        shake_hands(stream, handshake)
+        shake_hands(stream, Handshake::accept(&self.key, &[], Entropy::from_system()?)?, self.cipher)
     }
 }
 
 /// Connects to `server` with a fresh key.
-pub(crate) fn dial(server: &Contact, cipher: Cipher) -> Result<(TcpStream, TransportState)> {
+pub(crate) fn dial(server: &Contact, cipher: Cipher) -> Result<(TcpStream, Records)> {
     let stream = TcpStream::connect(server.address)
         .with_context(|| format!("cannot connect to {}", server.address))?;
-    let key = cipher.builder()?.generate_keypair()?;
-    let builder = cipher.builder()?.local_private_key(&key.private)?;
-    let handshake = builder.remote_public_key(&server.key)?.build_initiator()?;
-    shake_hands(stream, handshake)
+    let key = SecretKey::generate(Entropy::from_system()?);
+    let peer = NodeId::from_bytes(server.key)?;
+    shake_hands(stream, Handshake::dial(&key, peer, cipher.suite(), &[], Entropy::from_system()?)?, cipher)
 }
 
-fn shake_hands(mut stream: TcpStream, mut handshake: HandshakeState) -> Result<(TcpStream, TransportState)> {
+fn shake_hands(
+    mut stream: TcpStream,
+    mut handshake: Handshake,
+    cipher: Cipher,
+) -> Result<(TcpStream, Records)> {
     stream.set_nodelay(true)?;
     // As vatmux does: bytes that pile up in the system have left the caches when they are sent, and the slower half of
     // the runs then takes twice as long.
     socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
-    let mut buffer = vec![0; RECORD];
-    while !handshake.is_handshake_finished() {
-        if handshake.is_my_turn() {
-            let length = handshake.write_message(&[], &mut buffer[PREFIX..])?;
-            set_prefix(&mut buffer, length);
-            stream.write_all(&buffer[..PREFIX + length])?;
-        } else {
-            let mut prefix = [0; PREFIX];
-            stream.read_exact(&mut prefix)?;
-            let message = &mut buffer[..usize::from(u16::from_be_bytes(prefix))];
-            stream.read_exact(message)?;
-            handshake.read_message(message, &mut [])?;
+    let mut output = [0; 512];
+    loop {
+        let length = handshake.transmit(&mut output);
+        stream.write_all(&output[..length])?;
+        if handshake.is_complete() {
+            break;
         }
+        // Byte by byte: what follows the handshake is left in the socket.
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        handshake.receive(&byte)?;
     }
-    Ok((stream, handshake.into_transport_mode()?))
+    let established = handshake.finish()?;
+    ensure!(established.suite == cipher.suite(), "the client chose another suite");
+    Ok((stream, established.records))
 }
 
-/// Seals `plaintext` at the front of `output`, which holds [`RECORD`] bytes, and says how long the record is.
-pub(crate) fn seal(
-    noise: &mut TransportState,
-    plaintext: &[u8],
-    output: &mut [u8],
-) -> Result<usize, snow::Error> {
-    let length = noise.write_message(plaintext, &mut output[PREFIX..])?;
-    set_prefix(output, length);
-    Ok(PREFIX + length)
-}
-
-fn set_prefix(output: &mut [u8], length: usize) {
-    // snow refuses messages of more than 65,535 bytes.
-    output[..PREFIX].copy_from_slice(&(length as u16).to_be_bytes());
+/// Copies `plaintext` to its place in `output`, which holds [`RECORD`] bytes, seals it there, and says how long the
+/// record is.
+pub(crate) fn seal(records: &mut Records, plaintext: &[u8], output: &mut [u8]) -> Result<usize, RecordError> {
+    output[PREFIX_LEN..][..plaintext.len()].copy_from_slice(plaintext);
+    records.seal(output, plaintext.len())
 }
 
 /// The records in a stream of bytes, cut out of large reads.
-pub(crate) struct Records {
+pub(crate) struct Inbox {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
 }
 
-impl Records {
+impl Inbox {
     pub(crate) fn new() -> Self {
         Self { buffer: vec![0; 4 * RECORD].into_boxed_slice(), start: 0, end: 0 }
     }
 
     /// The next whole record without its prefix, if it is here.
-    pub(crate) fn next(&mut self) -> Option<&[u8]> {
+    pub(crate) fn next(&mut self) -> Option<&mut [u8]> {
+        let range = self.next_range()?;
+        Some(&mut self.buffer[range])
+    }
+
+    /// Opens the next record, if it is here, and says where its plaintext lies until the next call of
+    /// [`space`](Self::space).
+    pub(crate) fn open_next(&mut self, records: &mut Records) -> Result<Option<Range<usize>>, RecordError> {
+        let Some(range) = self.next_range() else { return Ok(None) };
+        let length = records.open(&mut self.buffer[range.clone()])?.len();
+        Ok(Some(range.start..range.start + length))
+    }
+
+    /// Bytes that [`open_next`](Self::open_next) spoke of.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    fn next_range(&mut self) -> Option<Range<usize>> {
         let here = &self.buffer[self.start..self.end];
-        let (prefix, rest) = here.split_first_chunk::<PREFIX>()?;
+        let (prefix, rest) = here.split_first_chunk::<PREFIX_LEN>()?;
         let length = usize::from(u16::from_be_bytes(*prefix));
-        let record = rest.get(..length)?;
-        self.start += PREFIX + length;
-        Some(record)
+        if rest.len() < length {
+            return None;
+        }
+        let start = self.start + PREFIX_LEN;
+        self.start = start + length;
+        Some(start..self.start)
     }
 
     /// Where more bytes go; what is read into it is then to be [`added`](Self::added).
@@ -187,14 +191,15 @@ mod tests {
             let length = seal(&mut server, &vec![length as u8; length], &mut sealed).unwrap();
             wire.extend_from_slice(&sealed[..length]);
         }
-        let mut records = Records::new();
-        let mut plaintext = vec![0; RECORD];
+        let mut inbox = Inbox::new();
         let mut lengths = Vec::new();
         for piece in wire.chunks(777) {
-            records.space()[..piece.len()].copy_from_slice(piece);
-            records.added(piece.len());
-            while let Some(record) = records.next() {
-                lengths.push(client.read_message(record, &mut plaintext).unwrap());
+            inbox.space()[..piece.len()].copy_from_slice(piece);
+            inbox.added(piece.len());
+            while let Some(record) = inbox.next() {
+                let plaintext = client.open(record).unwrap();
+                assert!(plaintext.iter().all(|&byte| byte == plaintext.len() as u8));
+                lengths.push(plaintext.len());
             }
         }
         assert_eq!(lengths, [1, 500, RECORD_PLAINTEXT]);

@@ -33,9 +33,9 @@ impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let server = noise::Server::bind(self.cipher)?;
         bench.say(&server.contact()?)?;
-        let (stream, transport) = server.accept()?;
+        let (stream, records) = server.accept()?;
         runtime()?.block_on(async {
-            let stream = NoiseStream::new(stream, transport)?.compat();
+            let stream = NoiseStream::new(stream, records)?.compat();
             let mut connection = server::handshake(stream).await?;
             let (_, mut respond) = connection.accept().await.context("the client hung up")??;
             // The connection moves only while it is asked for more requests.
@@ -87,7 +87,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let dialed = Instant::now();
-        let (stream, transport) = noise::dial(&self.server, self.cipher)?;
+        let (stream, records) = noise::dial(&self.server, self.cipher)?;
         bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
         let mut sink = Sink::new(self.order.checks);
         runtime()?.block_on(async {
@@ -96,7 +96,7 @@ impl Client {
                 .initial_window_size(WINDOW)
                 .initial_connection_window_size(WINDOW)
                 .max_frame_size(WRITE as u32);
-            let stream = NoiseStream::new(stream, transport)?.compat();
+            let stream = NoiseStream::new(stream, records)?.compat();
             let (requests, connection) = builder.handshake::<_, Bytes>(stream).await?;
             tokio::spawn(connection);
             let mut requests = requests.ready().await?;

@@ -32,10 +32,9 @@ impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let server = noise::Server::bind(self.cipher)?;
         bench.say(&server.contact()?)?;
-        let (stream, transport) = server.accept()?;
+        let (stream, records) = server.accept()?;
         runtime()?.block_on(async {
-            let mut connection =
-                Connection::new(NoiseStream::new(stream, transport)?, config(), Mode::Server);
+            let mut connection = Connection::new(NoiseStream::new(stream, records)?, config(), Mode::Server);
             let mut stream =
                 poll_fn(|cx| connection.poll_next_inbound(cx)).await.context("the client hung up")??;
             // The connection moves only while it is asked for more streams.
@@ -67,12 +66,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let dialed = Instant::now();
-        let (stream, transport) = noise::dial(&self.server, self.cipher)?;
+        let (stream, records) = noise::dial(&self.server, self.cipher)?;
         bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
         let mut sink = Sink::new(self.order.checks);
         runtime()?.block_on(async {
-            let mut connection =
-                Connection::new(NoiseStream::new(stream, transport)?, config(), Mode::Client);
+            let mut connection = Connection::new(NoiseStream::new(stream, records)?, config(), Mode::Client);
             let mut stream = poll_fn(|cx| connection.poll_new_outbound(cx)).await?;
             tokio::spawn(drive(connection));
             let mut buffer = vec![0; 2 * WRITE];

@@ -298,7 +298,6 @@ fn every_record_and_every_key_is_the_one_that_snow_makes() {
 fn there_are_no_records_before_the_handshake_is_finished() {
     let role = Role::Dialer { responder: super::bob_id() };
     let ciphers = Ciphers::default();
-    let noise =
-        crypto::start(Suite::ChaChaPoly, ciphers, &role, &super::alice(), super::entropy(3)).unwrap();
+    let noise = crypto::start(Suite::ChaChaPoly, ciphers, &role, &super::alice(), super::entropy(3)).unwrap();
     assert!(Records::new(noise, Suite::ChaChaPoly, ciphers).is_none());
 }
