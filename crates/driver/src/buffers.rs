@@ -1,8 +1,7 @@
 //! Large buffers, lent to whichever session of the thread is at work.
 //!
-//! A record takes 64 KiB and so does its plaintext. Ten thousand idle sessions must not hold several of them
-//! each: a session borrows what it needs for the length of one poll, and keeps a buffer across polls only while
-//! part of a record is in it.
+//! A record takes 64 KiB. Ten thousand idle sessions must not hold one of them each way: a session borrows what it
+//! needs for the length of one poll, and keeps a buffer across polls only while part of a record is in it.
 
 use std::cell::RefCell;
 
