@@ -4,6 +4,9 @@
 //! key comes from snow's `Split()`; the ciphers are the same crates that snow uses; what is ours is the counting of
 //! nonces and the change of keys.
 
+#[cfg(feature = "ring")]
+use alloc::boxed::Box;
+
 #[cfg(any(test, not(feature = "ring")))]
 use chacha20poly1305::{AeadInPlace, ChaCha20Poly1305, KeyInit};
 #[cfg(feature = "ring")]
@@ -78,8 +81,9 @@ impl CipherState {
 
 /// A key, made ready for its cipher.
 enum Key {
+    /// Half a kilobyte, in a place of its own: moving a session leaves no copies of it behind.
     #[cfg(feature = "ring")]
-    Ring { key: LessSafeKey, suite: Suite },
+    Ring { key: Box<LessSafeKey>, suite: Suite },
     /// Wiped by its crate when it is dropped. `ChaChaPoly` only.
     #[cfg(any(test, not(feature = "ring")))]
     Portable(ChaCha20Poly1305),
@@ -94,7 +98,8 @@ impl Key {
                     Suite::ChaChaPoly => &CHACHA20_POLY1305,
                     Suite::AesGcm => &AES_256_GCM,
                 };
-                Some(Self::Ring { key: LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?), suite })
+                let key = UnboundKey::new(algorithm, key).ok()?;
+                Some(Self::Ring { key: Box::new(LessSafeKey::new(key)), suite })
             }
             #[cfg(any(test, not(feature = "ring")))]
             Ciphers::Portable => match suite {
