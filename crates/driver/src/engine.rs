@@ -22,7 +22,14 @@ pub(crate) trait Engine {
     fn refuse(&mut self, id: StreamId, code: ResetCode) -> Result<(), AcceptError>;
     fn set_exclusive_names(&mut self, names: &ExclusiveNames);
     fn name(&self, id: StreamId) -> Option<&StreamName>;
+    fn priority(&self, id: StreamId) -> Option<Priority>;
     fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError>;
+    fn write_through(
+        &mut self,
+        id: StreamId,
+        bytes: &[u8],
+        output: &mut &mut [u8],
+    ) -> Result<usize, WriteError>;
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError>;
     fn readable(&self, id: StreamId) -> Result<(&[u8], &[u8]), ReadError>;
     fn consume(&mut self, id: StreamId, bytes: usize) -> Result<(), ConsumeError>;
@@ -90,8 +97,21 @@ impl<S: Storage> Engine for Session<S> {
         Self::name(self, id)
     }
 
+    fn priority(&self, id: StreamId) -> Option<Priority> {
+        Self::priority(self, id)
+    }
+
     fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError> {
         Self::write(self, id, bytes)
+    }
+
+    fn write_through(
+        &mut self,
+        id: StreamId,
+        bytes: &[u8],
+        output: &mut &mut [u8],
+    ) -> Result<usize, WriteError> {
+        Self::write_through(self, id, bytes, output)
     }
 
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError> {

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+mod draft;
 mod engine;
 mod executor;
 mod handshake;

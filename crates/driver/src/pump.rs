@@ -204,20 +204,11 @@ impl Pump {
     /// Writes what waits, or seals the next record and writes that.
     fn send(&mut self, cx: &mut Context<'_>) -> Result<Step, SessionEnd> {
         if self.outgoing.is_none() {
-            let inner = &self.inner;
-            let mut engine = inner.engine.borrow_mut();
-            if !engine.wants_transmit() {
-                return Ok(Step::Idle);
-            }
-            let mut window = Window::empty(inner.handle.buffers().take());
-            let length = engine.transmit(&mut window.buffer[PREFIX_LEN..][..MAX_PLAINTEXT]);
-            drop(engine);
-            if length == 0 {
-                inner.handle.buffers().give_back(window.buffer);
-                return Ok(Step::Idle);
-            }
+            let Some((buffer, length)) = self.next_plaintext() else { return Ok(Step::Idle) };
+            let mut window = Window::empty(buffer);
             window.end = self.records.seal(&mut window.buffer, length).map_err(SessionEnd::Record)?;
-            inner.traffic.sent(window.end);
+            self.inner.traffic.sent(window.end);
+            self.inner.draft.borrow_mut().set_link_is_busy(true);
             self.outgoing = Some(window);
         }
         let Some(window) = self.outgoing.as_mut() else { return Ok(Step::Idle) };
@@ -238,7 +229,28 @@ impl Pump {
         if let Some(window) = self.outgoing.take() {
             self.inner.handle.buffers().give_back(window.buffer);
         }
+        self.inner.draft.borrow_mut().set_link_is_busy(false);
         Ok(Step::Moved)
+    }
+
+    /// What the next record carries: what writers put there, or what the engine has.
+    fn next_plaintext(&self) -> Option<(Box<[u8]>, usize)> {
+        let inner = &self.inner;
+        let draft = inner.draft.borrow_mut().take();
+        if draft.is_some() {
+            return draft;
+        }
+        let mut engine = inner.engine.borrow_mut();
+        if !engine.wants_transmit() {
+            return None;
+        }
+        let mut buffer = inner.handle.buffers().take();
+        let length = engine.transmit(&mut buffer[PREFIX_LEN..][..MAX_PLAINTEXT]);
+        if length == 0 {
+            inner.handle.buffers().give_back(buffer);
+            return None;
+        }
+        Some((buffer, length))
     }
 
     /// Reads once, unless the link has yet to say that there is something, and opens every complete record.

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use vatmux_mux::{
     CloseCode, End, Event, ExclusiveNames, Hello, Limits, LimitsError, Priority, ResetCode, Role,
-    SessionStatistics, Storage, StreamId, StreamName, Ticks, Violation,
+    SessionStatistics, Storage, StreamId, StreamName, Ticks, Violation, WriteError,
 };
 use vatmux_noise::{NodeId, RecordError, Records, Suite};
 
+use crate::draft::Draft;
 use crate::engine::Engine;
 use crate::pump::Pump;
 use crate::stream::Stream;
@@ -137,6 +138,7 @@ impl Session {
             vatmux_mux::Session::new(agreed.role, options.limits, agreed.peer_hello, storage, Ticks(0))?;
         let inner = Rc::new(Inner {
             engine: RefCell::new(Box::new(engine)),
+            draft: RefCell::default(),
             handle: handle.clone(),
             peer: agreed.peer,
             options,
@@ -374,6 +376,7 @@ pub(crate) struct Parked {
 /// The state that handles, streams and the pump share.
 pub(crate) struct Inner {
     pub(crate) engine: RefCell<Box<dyn Engine>>,
+    pub(crate) draft: RefCell<Draft>,
     pub(crate) handle: Handle,
     peer: NodeId,
     pub(crate) options: SessionOptions,
@@ -412,9 +415,15 @@ impl Inner {
         self.started + Duration::from_nanos(tick_nanos.saturating_mul(ticks.0))
     }
 
-    /// Has the pump look at the engine, where the engine has something to send.
+    /// Writes on a stream as the engine does, past the stream's ring where nothing else waits to be sent.
+    pub(crate) fn write(&self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError> {
+        let mut engine = self.engine.borrow_mut();
+        self.draft.borrow_mut().write(&mut **engine, self.handle.buffers(), id, bytes)
+    }
+
+    /// Has the pump look at the engine, where there is something to send.
     pub(crate) fn poke(&self) {
-        if self.engine.borrow().wants_transmit() {
+        if !self.draft.borrow().is_empty() || self.engine.borrow().wants_transmit() {
             self.wake_pump();
         }
     }

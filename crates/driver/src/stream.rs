@@ -124,7 +124,7 @@ impl AsyncWrite for Stream {
             return Poll::Ready(Err(end.into()));
         }
         let inner = self.session.inner();
-        let written = inner.engine.borrow_mut().write(self.id, buf);
+        let written = inner.write(self.id, buf);
         match written {
             Ok(written) => {
                 inner.poke();

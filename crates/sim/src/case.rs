@@ -100,6 +100,13 @@ pub enum Act {
         /// How many bytes it offers.
         bytes: u32,
     },
+    /// Writes up to `bytes`, straight into what the link takes where it is the stream's turn.
+    WriteThrough {
+        /// The stream.
+        nth: u32,
+        /// How many bytes it offers.
+        bytes: u32,
+    },
     /// Lends `bytes`, whenever they are asked for.
     Supply {
         /// The stream.
@@ -307,7 +314,8 @@ fn act(random: &mut impl Choices, most: u32, mortal: bool) -> Act {
         12..30 => Act::Poll,
         30..44 => Act::Accept(nth / 137),
         44..46 => Act::Refuse(nth / 137),
-        46..72 => Act::Write { nth: nth / 137, bytes: amount() },
+        46..66 => Act::Write { nth: nth / 137, bytes: amount() },
+        66..72 => Act::WriteThrough { nth: nth / 137, bytes: amount() },
         72..84 => Act::Supply { nth: nth / 137, bytes: amount() },
         84..122 => Act::Read { nth: nth / 137, bytes: amount() },
         122..128 => Act::Finish(nth / 137),

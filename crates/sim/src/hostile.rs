@@ -255,7 +255,7 @@ impl<S: Fresh> Siege<S> {
                     self.offered.retain(|other| *other != stream);
                 }
             }
-            Act::Write { nth: chosen, bytes } => {
+            Act::Write { nth: chosen, bytes } | Act::WriteThrough { nth: chosen, bytes } => {
                 if let Some(stream) = nth(chosen) {
                     let _ = self.victim.write(stream, &vec![0x5a; bytes as usize]);
                 }

@@ -203,6 +203,7 @@ impl<S: Fresh> World<S> {
             Act::Refuse(nth) => self.answer(end, nth, true),
             Act::Misuse(nth) => self.misuse(end, nth),
             Act::Write { nth, .. }
+            | Act::WriteThrough { nth, .. }
             | Act::Supply { nth, .. }
             | Act::Read { nth, .. }
             | Act::Finish(nth)
@@ -211,6 +212,7 @@ impl<S: Fresh> World<S> {
                 let Some(stream) = self.parties[end].nth(nth) else { return };
                 match act {
                     Act::Write { bytes, .. } => self.write(end, stream, bytes),
+                    Act::WriteThrough { bytes, .. } => self.write_through(end, stream, bytes),
                     Act::Supply { bytes, .. } => self.supply(end, stream, bytes),
                     Act::Read { bytes, .. } => self.read(end, stream, bytes),
                     Act::Finish(_) => self.finish(end, stream),
@@ -299,6 +301,35 @@ impl<S: Fresh> World<S> {
     }
 
     pub(crate) fn write(&mut self, end: usize, stream: StreamId, bytes: u32) {
+        self.write_by(end, stream, bytes, |session, payload, _| session.write(stream, payload));
+    }
+
+    /// The link, where it has room, gets what leaves at once.
+    fn write_through(&mut self, end: usize, stream: StreamId, bytes: u32) {
+        if !self.has_room(end) {
+            return;
+        }
+        let party = &mut self.parties[end];
+        party.turns.before(&party.session, &party.lender);
+        let mut sent = 0;
+        self.write_by(end, stream, bytes, |session, payload, record| {
+            let before = record.len();
+            let mut room = record;
+            let written = session.write_through(stream, payload, &mut room);
+            sent = before - room.len();
+            assert!(sent == 0 || written.is_ok(), "what was sent was not written");
+            written
+        });
+        self.put_on_the_link(end, sent);
+    }
+
+    fn write_by(
+        &mut self,
+        end: usize,
+        stream: StreamId,
+        bytes: u32,
+        write: impl FnOnce(&mut Session<S>, &[u8], &mut [u8]) -> Result<usize, WriteError>,
+    ) {
         let party = &mut self.parties[end];
         let application = party.streams.get_mut(&stream).expect("a known stream");
         let truth = self.truth.get_mut(&stream).expect("an opened stream");
@@ -308,7 +339,7 @@ impl<S: Fresh> World<S> {
         let from = truth.written[end];
         let payload: Vec<u8> =
             (from..from + u64::from(bytes)).map(|offset| byte(stream, end, offset)).collect();
-        match party.session.write(stream, &payload) {
+        match write(&mut party.session, &payload, &mut self.record) {
             Ok(written) => {
                 assert!((1..=payload.len()).contains(&written));
                 truth.written[end] += written as u64;
@@ -526,8 +557,16 @@ impl<S: Fresh> World<S> {
         if room as usize >= MIN_TRANSMIT_BYTES && bytes == 0 {
             assert!(!party.session.wants_transmit(), "there is room and something to send");
         }
-        self.digest.bytes(&record[..bytes]);
-        for frame in frames(&record[..bytes]) {
+        self.put_on_the_link(end, bytes);
+        bytes
+    }
+
+    /// `end` has transmitted the first `bytes` of the record.
+    fn put_on_the_link(&mut self, end: usize, bytes: usize) {
+        let party = &mut self.parties[end];
+        let record = &self.record[..bytes];
+        self.digest.bytes(record);
+        for frame in frames(record) {
             let (start, end_of_frame) = (party.transmitted, party.transmitted + frame.bytes() as u64);
             party.transmitted = end_of_frame;
             let (stream, granted) = match frame {
@@ -548,8 +587,7 @@ impl<S: Fresh> World<S> {
             };
             party.in_flight.push_back(InFlight { stream, start, end: end_of_frame, granted });
         }
-        party.link.extend_from_slice(&record[..bytes]);
-        bytes
+        party.link.extend_from_slice(record);
     }
 
     /// The link from `end` delivers up to `most` bytes; returns how many.

@@ -101,7 +101,7 @@ impl<S: Storage> Session<S> {
 
     /// The slot of a stream on which the application may send.
     #[inline]
-    fn writable_slot(&mut self, id: StreamId) -> Result<u16, WriteError> {
+    pub(super) fn writable_slot(&mut self, id: StreamId) -> Result<u16, WriteError> {
         let slot = self.find_mut(id).ok_or(WriteError::Unknown)?;
         let stream = self.slot(slot);
         match stream.handle {

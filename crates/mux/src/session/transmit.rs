@@ -1,9 +1,10 @@
 //! Bytes for the link: control first, then DATA by the scheduler, pulled from the rings as late as possible.
 
-use super::Session;
 use super::lending::{Output, Rings, Source};
+use super::{Session, WriteError};
 use crate::code::ResetCode;
 use crate::id::StreamId;
+use crate::list::{List, READY};
 use crate::ring::Ring;
 use crate::storage::Storage;
 use crate::stream::{Handle, Receiving, Reset, Sending, Writer, control};
@@ -37,6 +38,23 @@ impl<O: Output> Batch<'_, O> {
             self.put(&bytes[..length]);
         }
         length.is_some()
+    }
+}
+
+/// The bytes of one write, for the one stream that is supplied.
+struct OneWrite<'a> {
+    bytes: &'a [u8],
+    sent: usize,
+}
+
+impl Source for OneWrite<'_> {
+    fn lend(&mut self, _: StreamId) -> (&[u8], &[u8]) {
+        (&self.bytes[self.sent..], &[])
+    }
+
+    fn sent(&mut self, _: StreamId, bytes: usize) -> bool {
+        self.sent += bytes;
+        self.sent < self.bytes.len()
     }
 }
 
@@ -81,6 +99,36 @@ impl<S: Storage> Session<S> {
             }
         }
         batch.written
+    }
+
+    /// [`write`](Self::write), straight into `output` as far as the stream's turn is now: when nothing else waits to
+    /// be sent and it has credit. What goes into `output` is what [`transmit`](Self::transmit) would put there, in
+    /// whole frames; what does not goes into the send buffer.
+    pub fn write_through(
+        &mut self,
+        id: StreamId,
+        bytes: &[u8],
+        output: &mut impl Output,
+    ) -> Result<usize, WriteError> {
+        let slot = self.writable_slot(id)?;
+        let stream = self.slot(slot);
+        let turn = self.control.is_empty() && self.scheduler.is_empty();
+        if !turn || stream.has_output() || stream.send_credit == 0 {
+            return self.write(id, bytes);
+        }
+        self.supply(id)?;
+        let mut writer = OneWrite { bytes, sent: 0 };
+        self.transmit_to(output, &mut writer);
+        let sent = writer.sent;
+        let slots = self.storage.slots_mut();
+        let stream = &mut slots[usize::from(slot)];
+        if stream.id == id.get() && stream.writer == Writer::Supplied {
+            stream.writer = Writer::Free;
+            if List::<READY>::contains(slots, slot) {
+                self.scheduler.remove(slots, slot);
+            }
+        }
+        if sent == 0 { self.write(id, bytes) } else { Ok(sent) }
     }
 
     /// Writes everything but DATA; false when the room ended before.

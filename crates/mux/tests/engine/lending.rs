@@ -102,6 +102,10 @@ on_every_storage!(
     a_released_stream_still_sends_what_its_source_lends,
     supplying_a_stream_that_cannot_send_is_an_error,
     plain_transmit_withdraws_what_has_no_source,
+    a_write_goes_straight_through_where_nothing_waits,
+    a_write_waits_its_turn_behind_whatever_waits,
+    a_write_goes_through_no_further_than_room_and_credit,
+    writing_through_fails_as_writing_does,
     a_sink_earns_credit_for_what_it_takes,
     a_sink_is_shown_nothing_before_what_it_left_is_read,
     a_sink_that_claims_too_much_gets_no_credit_for_it,
@@ -260,6 +264,74 @@ fn plain_transmit_withdraws_what_has_no_source<S: Fresh>() {
     assert_eq!(pair.dialer.transmit(&mut [0; 100]), 0);
     assert!(!pair.dialer.wants_transmit(), "or its caller would ask for ever");
     assert_eq!(write(&mut pair.dialer, stream, b"free again"), 10);
+}
+
+fn write_through(
+    session: &mut Session<impl Storage>,
+    stream: StreamId,
+    bytes: &[u8],
+    capacity: usize,
+) -> (Result<usize, WriteError>, Vec<u8>) {
+    let mut room = Room { bytes: Vec::new(), capacity };
+    (session.write_through(stream, bytes, &mut room), room.bytes)
+}
+
+fn a_write_goes_straight_through_where_nothing_waits<S: Fresh>() {
+    let mut pair = Pair::<S>::new(LIMITS);
+    let stream = pair.stream(4);
+    let (written, sent) = write_through(&mut pair.dialer, stream, b"at once", 100);
+    assert_eq!(written, Ok(7));
+    assert_eq!(frames(&sent), [Frame::Data { stream, payload: b"at once" }]);
+    assert!(!pair.dialer.wants_transmit(), "it left no trace in the schedule");
+    assert_eq!(pair.dialer.write(stream, b", then"), Ok(6), "nor a source");
+    let (written, sent) = write_through(&mut pair.dialer, stream, b" this", 100);
+    assert_eq!((written, sent.len()), (Ok(5), 0), "not before what was written");
+    assert_eq!(
+        frames(&transmit(&mut pair.dialer, &mut Lender::new([], 0))),
+        [Frame::Data { stream, payload: b", then this" }]
+    );
+}
+
+fn a_write_waits_its_turn_behind_whatever_waits<S: Fresh>() {
+    let mut pair = Pair::<S>::new(LIMITS);
+    let (stream, other) = (pair.stream(0), pair.stream(7));
+    pair.dialer.write(other, b"first").expect("room");
+    let (written, sent) = write_through(&mut pair.dialer, stream, b"second", 100);
+    assert_eq!((written, sent.len()), (Ok(6), 0));
+    pair.settle();
+    // A stream whose OPEN waits is not announced by a write on another.
+    let opened = pair.dialer.open(&name("claim"), priority(0)).expect("room");
+    pair.dialer.write(opened, b"x").expect("room");
+    let (written, sent) = write_through(&mut pair.dialer, stream, b"third", 100);
+    assert_eq!((written, sent.len()), (Ok(5), 0));
+}
+
+fn a_write_goes_through_no_further_than_room_and_credit<S: Fresh>() {
+    let limits = Limits { initial_window_bytes: 1000, max_window_bytes: 1000, ..LIMITS };
+    let mut pair = Pair::<S>::new(limits);
+    let stream = pair.stream(4);
+    let (written, sent) = write_through(&mut pair.dialer, stream, &pattern(5000), 8 + 600);
+    assert_eq!((written, sent.len()), (Ok(600), 608));
+    assert!(!pair.dialer.wants_transmit(), "the rest was not taken");
+    let (written, sent) = write_through(&mut pair.dialer, stream, &pattern(5000)[600..], 5000);
+    assert_eq!((written, sent.len()), (Ok(400), 408), "the window is 1,000 bytes");
+    let (written, sent) = write_through(&mut pair.dialer, stream, &pattern(5000)[1000..], 5000);
+    assert_eq!((written, sent.len()), (Ok(4000), 0), "without credit it waits in the ring");
+    let (written, sent) = write_through(&mut pair.dialer, stream, b"", 5000);
+    assert_eq!((written, sent.len()), (Ok(0), 0));
+}
+
+fn writing_through_fails_as_writing_does<S: Fresh>() {
+    let mut pair = Pair::<S>::new(LIMITS);
+    let stream = pair.stream(4);
+    assert_eq!(write_through(&mut pair.dialer, id(999), b"x", 100).0, Err(WriteError::Unknown));
+    pair.dialer.supply(stream).expect("an open stream");
+    assert_eq!(write_through(&mut pair.dialer, stream, b"x", 100).0, Err(WriteError::Supplied));
+    pair.dialer.finish(stream).expect("an open stream");
+    assert_eq!(write_through(&mut pair.dialer, stream, b"x", 100).0, Err(WriteError::Finished));
+    pair.dialer.close(vatmux_mux::CloseCode::GOING_AWAY);
+    let other = write_through(&mut pair.dialer, stream, b"x", 100);
+    assert!(other.0.is_err() && other.1.is_empty(), "CLOSE is not for a stream's write to send");
 }
 
 fn a_sink_earns_credit_for_what_it_takes<S: Fresh>() {
