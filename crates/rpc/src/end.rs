@@ -113,6 +113,11 @@ impl VatEnd {
         Error { kind, extra }
     }
 
+    /// As [`to_error`](Self::to_error), for calls that did not reach the peer.
+    pub(crate) fn to_undelivered(&self, service: &str) -> Error {
+        crate::disconnected::undelivered(self.to_error(service))
+    }
+
     /// What the failure of a stream means for the vat on it.
     pub(crate) fn of_stream(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {

@@ -12,6 +12,8 @@ use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, Stream};
 
+use crate::disconnected;
+
 /// A window of fixed size for the calls on one capability.
 ///
 /// A call leaves at once, in the order of the calls; what waits for room is the caller, before its next one. The
@@ -31,6 +33,8 @@ struct Window {
     in_flight_bytes: usize,
     in_flight_calls: usize,
     failed: Option<Error>,
+    /// A call failed because it was not delivered. That is not said before it is known of all that are in flight.
+    undelivered: Option<Error>,
     /// Callers that wait for room.
     blocked: Vec<oneshot::Sender<Result<(), Error>>>,
     /// Those who wait until nothing is in flight.
@@ -52,6 +56,7 @@ impl FixedWindow {
             in_flight_bytes: 0,
             in_flight_calls: 0,
             failed: None,
+            undelivered: None,
             blocked: Vec::new(),
             emptied: Vec::new(),
             unwatched: Vec::new(),
@@ -102,11 +107,20 @@ impl Window {
     fn acknowledge(&mut self, bytes: usize, result: Result<(), Error>) {
         self.in_flight_bytes -= bytes;
         self.in_flight_calls -= 1;
-        if let Err(error) = result {
-            self.failed.get_or_insert(error);
+        match result {
+            Ok(()) => {}
+            Err(error) if disconnected::is_undelivered(&error) => {
+                self.undelivered.get_or_insert(error);
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+        if self.in_flight_calls == 0 && self.failed.is_none() {
+            self.failed = self.undelivered.take();
         }
         let outcome = self.outcome();
-        if self.has_room() || outcome.is_err() {
+        if (self.has_room() && self.undelivered.is_none()) || outcome.is_err() {
             for caller in self.blocked.drain(..) {
                 let _ = caller.send(outcome.clone());
             }
@@ -147,7 +161,7 @@ impl capnp_rpc::FlowController for FixedWindow {
         if let Some(error) = &window.failed {
             return Promise::err(error.clone());
         }
-        if window.has_room() {
+        if window.has_room() && window.undelivered.is_none() {
             return Promise::ok(());
         }
         let (caller, room) = oneshot::channel();

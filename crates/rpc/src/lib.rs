@@ -28,6 +28,7 @@
 mod answers;
 mod bootstrap;
 pub mod deadline;
+mod disconnected;
 mod end;
 mod flow;
 mod guard;
@@ -45,6 +46,7 @@ mod services;
 mod shared;
 mod vat;
 
+pub use disconnected::Disconnected;
 pub use end::VatEnd;
 pub use guard::{Exceeded, Limits, Malformed, Violation};
 pub use options::Options;

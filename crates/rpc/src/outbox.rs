@@ -34,6 +34,7 @@ pub(crate) struct Outbox {
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     reply_bytes: usize,
+    popped_bytes: u64,
 }
 
 struct Queued {
@@ -61,6 +62,16 @@ impl Outbox {
         self.queued_bytes
     }
 
+    /// Bytes of the messages that were taken out one by one, to be written: these leave, or have left.
+    pub(crate) fn popped_bytes(&self) -> u64 {
+        self.popped_bytes
+    }
+
+    /// Where the next message begins, in bytes from the first of all.
+    pub(crate) fn position(&self) -> u64 {
+        self.popped_bytes + self.queued_bytes as u64
+    }
+
     /// As [`queued_bytes`](Self::queued_bytes), of replies alone.
     pub(crate) fn reply_bytes(&self) -> usize {
         self.reply_bytes
@@ -74,6 +85,7 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.bytes;
+        self.popped_bytes += queued.bytes as u64;
         if queued.weight == Weight::Reply {
             self.reply_bytes -= queued.bytes;
         }

@@ -51,12 +51,14 @@ enum Slot {
         asked: Asked,
         deadline: Instant,
         patience: Duration,
+        /// How many bytes the vat had to send before it.
+        position: u64,
     },
     /// The caller gave up and the Finish has left; capnp-rpc keeps the id until the answer.
     Canceled {
         wire: WireId,
     },
-    /// Answered by us because its deadline came; the Finish has not left yet.
+    /// Answered by us because its deadline came, or the vat's end; the Finish has not left yet.
     Expired {
         wire: WireId,
         answered: bool,
@@ -141,8 +143,15 @@ impl Questions {
         self.due.first().map(|(deadline, _)| *deadline)
     }
 
-    /// A question is about to be sent: gives the id that it is sent under.
-    pub(crate) fn ask(&mut self, id: QuestionId, asked: Asked, now: Instant, patience: Duration) -> WireId {
+    /// A question is about to be sent, behind `position` bytes: gives the id that it is sent under.
+    pub(crate) fn ask(
+        &mut self,
+        id: QuestionId,
+        asked: Asked,
+        now: Instant,
+        patience: Duration,
+        position: u64,
+    ) -> WireId {
         // A question that was answered with "no Finish needed" ends without a sign: its id comes back.
         self.free(id);
         let wire = if self.quarantined.contains(&id.unaliased()) || id.0 >= FIRST_ALIAS {
@@ -152,7 +161,7 @@ impl Questions {
         };
         let deadline = now + patience;
         self.due.insert((deadline, id));
-        self.set(id, Slot::Asked { wire, asked, deadline, patience });
+        self.set(id, Slot::Asked { wire, asked, deadline, patience, position });
         wire
     }
 
@@ -244,6 +253,26 @@ impl Questions {
         let Slot::Asked { wire, asked, patience, .. } = self.slot(id) else { return None };
         self.set(id, Slot::Expired { wire, answered: false });
         Some(Expired { id, asked, patience })
+    }
+
+    /// Nothing leaves any more, after so many bytes have: takes the open calls that the peer may have got. The caller
+    /// answers them.
+    pub(crate) fn take_sent(&mut self, left_bytes: u64) -> Vec<QuestionId> {
+        let mut taken = Vec::new();
+        for (_, id) in &self.due {
+            if let Slot::Asked { asked: Asked::Call { .. }, position, .. } = self.slot(*id)
+                && position < left_bytes
+            {
+                taken.push(*id);
+            }
+        }
+        for id in &taken {
+            if let Slot::Asked { wire, deadline, .. } = self.slot(*id) {
+                self.due.remove(&(deadline, *id));
+                self.set(*id, Slot::Expired { wire, answered: false });
+            }
+        }
+        taken
     }
 
     /// The question that has `wire` for its id now.

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use capnp::message::{Builder, HeapAllocator};
+use capnp::{Error, ErrorKind};
+use capnp_rpc::rpc_capnp::exception;
 use vatmux_driver::{Handle, Instant};
 
 use crate::answers::{Answers, ReturnOrder};
@@ -121,8 +123,9 @@ impl Shared {
                     return Ok(None);
                 }
                 let patience = deadline::overridden().unwrap_or(self.options.call_deadline);
+                let position = self.outbox.borrow().position();
                 let mut questions = self.questions.borrow_mut();
-                questions.ask(id, asked, self.handle.now(), patience);
+                questions.ask(id, asked, self.handle.now(), patience, position);
                 guard.asked(questions.wire_id(id), &caps)
             }
             Kind::Finish(id) => {
@@ -280,11 +283,12 @@ impl Shared {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<capnp::Result<Option<Box<dyn capnp_rpc::IncomingMessage>>>> {
-        if let Some(end) = &*self.end.borrow() {
-            return Poll::Ready(Err(end.to_error(&self.service)));
-        }
         if let Some(message) = self.inbox.borrow_mut().pop_front() {
             return Poll::Ready(Ok(Some(Box::new(message))));
+        }
+        // What has an answer has it by now; what has none was not sent, nor is what follows.
+        if let Some(end) = &*self.end.borrow() {
+            return Poll::Ready(Err(end.to_undelivered(&self.service)));
         }
         *self.receiver.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending
@@ -310,12 +314,26 @@ impl Shared {
     /// where the end is this side's own wish.
     pub(crate) fn end(&self, end: VatEnd) {
         if self.end.borrow().is_none() {
-            let dropped = match end {
-                VatEnd::EndedHere => None,
-                _ => Some(self.outbox.borrow_mut().take_all()),
+            let (left_bytes, dropped) = match end {
+                VatEnd::EndedHere => (u64::MAX, None),
+                _ => {
+                    let mut outbox = self.outbox.borrow_mut();
+                    (outbox.popped_bytes(), Some(outbox.take_all()))
+                }
             };
+            self.fail_sent(&end, left_bytes);
             self.record_end(end);
             drop(dropped);
+        }
+    }
+
+    /// Answers the calls that the peer may have got, each by itself: for all others there is one error.
+    fn fail_sent(&self, end: &VatEnd, left_bytes: u64) {
+        let Error { kind: ErrorKind::Disconnected, extra: reason } = end.to_error(&self.service) else {
+            return;
+        };
+        for id in self.questions.borrow_mut().take_sent(left_bytes) {
+            self.deliver(Incoming::exception(id, exception::Type::Disconnected, &reason));
         }
     }
 

@@ -102,7 +102,7 @@ fn dropping_the_remote_ends_both_vats_and_drops_what_they_held() {
     let error = driver.drive_until(echo(&kept, 1)).unwrap().unwrap_err();
     assert_eq!(
         (error.kind, error.extra.as_str()),
-        (capnp::ErrorKind::Disconnected, "service \"probe\" is gone: this side ended it")
+        (capnp::ErrorKind::Disconnected, "not delivered: service \"probe\" is gone: this side ended it")
     );
     assert_eq!(driver.drive_until(server.wait_for_end()).unwrap(), VatEnd::EndedByPeer);
     assert_eq!(vat.ended(), Some(VatEnd::EndedHere));

@@ -80,5 +80,5 @@ fn a_stream_fails_with_its_vat() {
         handle.spawn(async move { vat.end() });
         write(&probe).await.unwrap_err()
     });
-    assert_eq!(error.extra, "service \"probe\" is gone: this side ended it");
+    assert_eq!(error.extra, "remote exception: service \"probe\" is gone: this side ended it");
 }

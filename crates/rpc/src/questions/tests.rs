@@ -17,7 +17,7 @@ fn wire(id: u32) -> WireId {
 
 /// Asks question `number` at the origin, with a deadline of one second.
 fn ask(questions: &mut Questions, number: u32) -> WireId {
-    questions.ask(id(number), CALL, at(0), PATIENCE)
+    questions.ask(id(number), CALL, at(0), PATIENCE, 0)
 }
 
 /// A table in which question 0 is past its deadline, finished, and its answer owed.
@@ -55,9 +55,9 @@ fn a_canceled_question_waits_for_its_answer_without_a_deadline() {
 #[test]
 fn questions_expire_in_the_order_of_their_deadlines() {
     let mut questions = Questions::new(10);
-    questions.ask(id(0), CALL, at(0), Duration::from_secs(3));
-    questions.ask(id(1), CALL, at(1), Duration::from_secs(1));
-    questions.ask(id(2), Asked::Bootstrap, at(0), Duration::from_secs(2));
+    questions.ask(id(0), CALL, at(0), Duration::from_secs(3), 0);
+    questions.ask(id(1), CALL, at(1), Duration::from_secs(1), 0);
+    questions.ask(id(2), Asked::Bootstrap, at(0), Duration::from_secs(2), 0);
     assert_eq!(questions.take_expired(at(1)), None);
     let expired: Vec<_> = std::iter::from_fn(|| questions.take_expired(at(3))).collect();
     assert_eq!(expired.iter().map(|expired| expired.id.0).collect::<Vec<_>>(), [1, 2, 0]);
@@ -68,7 +68,7 @@ fn questions_expire_in_the_order_of_their_deadlines() {
 #[test]
 fn a_deadline_past_the_end_of_the_clock_never_comes() {
     let mut questions = Questions::new(10);
-    questions.ask(id(0), CALL, at(1), Duration::MAX);
+    questions.ask(id(0), CALL, at(1), Duration::MAX, 0);
     assert_eq!(questions.take_expired(at(1_000_000_000)), None);
 }
 
@@ -180,7 +180,8 @@ fn no_two_questions_that_the_peer_may_confuse_ever_share_an_id() {
             0 | 1 => {
                 let lowest = (0..21).find(|id| !open.contains_key(id)).unwrap();
                 if open.len() < 20 {
-                    let wire = questions.ask(id(lowest), CALL, at(now), Duration::from_secs(random(50) + 1));
+                    let wire =
+                        questions.ask(id(lowest), CALL, at(now), Duration::from_secs(random(50) + 1), 0);
                     assert!(owed.insert(wire) && unfinished.insert(wire), "{wire:?} is still in use");
                     open.insert(lowest, (wire, false));
                 }
