@@ -20,12 +20,16 @@ pub mod schema;
 
 pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, TrafficSnapshot};
 pub use vatmux_host::{
-    AddressError, Bound, DialError, Dialer, Endpoint, ListenError, Listener, Local, Node, NodeAddress,
-    NodeBuilder, NodeCounters, NodeEvent, StartError, keys,
+    AddressError, Bound, CallError, DialError, Dialer, Endpoint, ListenError, Listener, Local, Node,
+    NodeAddress, NodeBuilder, NodeCounters, NodeEvent, ReconnectOptions, ReconnectingPeer, ServiceOfPeer,
+    StartError, Unreachable, keys,
 };
 pub use vatmux_mux::{CloseCode, Limits, Priority};
 pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
-pub use vatmux_rpc::{ConnectError, Options as VatOptions, Peer, Remote, ServeError, Services, deadline};
+pub use vatmux_rpc::{
+    ConnectError, Disconnected, Failure, GivenUp, Options as VatOptions, Peer, Remote, ServeError, Services,
+    deadline,
+};
 
 /// The README's examples are compiled with the documentation tests.
 #[cfg(doctest)]

@@ -64,6 +64,11 @@ const EXEMPT: [Exempt; 12] = [
         reason: "starts one accepting task for each listener",
     },
     Exempt {
+        file: "crates/rpc/src/reconnect/mod.rs",
+        function: "keep_in_touch",
+        reason: "dials when `Redial` says so, and no more when that has given up",
+    },
+    Exempt {
         file: "crates/rpc/src/vat.rs",
         function: "poll",
         reason: "arms the timer for the nearest deadline and returns",

@@ -82,6 +82,12 @@ impl Driver {
         self
     }
 
+    /// How many tasks there are: spawned, and not ended yet.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.tasks.len() + self.handle.0.spawned.borrow().as_ref().map_or(0, Vec::len)
+    }
+
     /// What tasks use: spawn, sleep, the time.
     #[must_use]
     pub fn handle(&self) -> Handle {

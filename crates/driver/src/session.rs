@@ -147,6 +147,7 @@ impl Session {
             arrived: RefCell::default(),
             accepting: RefCell::default(),
             pump: RefCell::default(),
+            ended: RefCell::default(),
             closed: RefCell::default(),
             end: RefCell::default(),
             link_down: Cell::new(false),
@@ -203,6 +204,18 @@ impl Session {
         self.inner.end()
     }
 
+    /// Waits until the session is over. Its last bytes may still be on their way; see [`closed`](Self::closed).
+    pub async fn ended(&self) -> SessionEnd {
+        poll_fn(|cx| {
+            if let Some(end) = self.inner.end() {
+                return Poll::Ready(end);
+            }
+            wait(&self.inner.ended, cx);
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Waits until the session is over and its last bytes left, or could not.
     pub async fn closed(&self) -> SessionEnd {
         poll_fn(|cx| {
@@ -211,10 +224,7 @@ impl Session {
             {
                 return Poll::Ready(end);
             }
-            let mut waiting = self.inner.closed.borrow_mut();
-            if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                waiting.push(cx.waker().clone());
-            }
+            wait(&self.inner.closed, cx);
             Poll::Pending
         })
         .await
@@ -386,6 +396,8 @@ pub(crate) struct Inner {
     arrived: RefCell<VecDeque<(StreamId, Priority)>>,
     accepting: RefCell<Option<Waker>>,
     pub(crate) pump: RefCell<Option<Waker>>,
+    /// Those who wait for the end, and those who wait for the link to be done with.
+    ended: RefCell<Vec<Waker>>,
     closed: RefCell<Vec<Waker>>,
     end: RefCell<Option<SessionEnd>>,
     link_down: Cell<bool>,
@@ -477,6 +489,9 @@ impl Inner {
         if let Some(waker) = self.accepting.borrow_mut().take() {
             waker.wake();
         }
+        for waker in self.ended.borrow_mut().drain(..) {
+            waker.wake();
+        }
     }
 
     /// The pump is done with the link.
@@ -518,5 +533,13 @@ impl Inner {
                 waker.wake();
             }
         }
+    }
+}
+
+/// Has whoever polls woken with the others, once.
+fn wait(waiting: &RefCell<Vec<Waker>>, cx: &Context<'_>) {
+    let mut waiting = waiting.borrow_mut();
+    if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+        waiting.push(cx.waker().clone());
     }
 }

@@ -63,6 +63,32 @@ pub enum DialError {
     Entropy(#[from] EntropyError),
 }
 
+impl DialError {
+    /// True where no repetition mends it: the address or the options are wrong, or the node there has proved who it is and
+    /// asked for a session that cannot be.
+    ///
+    /// What an unauthenticated party says ends one attempt and no more: whoever is on the path for a moment could
+    /// otherwise keep two nodes apart for good.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Connect { error, .. } => {
+                matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+            }
+            Self::Handshake { failure, .. } => match failure {
+                HandshakeFailure::Setup(_)
+                | HandshakeFailure::Limits(_)
+                | HandshakeFailure::Hello(_)
+                | HandshakeFailure::NotAllowed(_) => true,
+                HandshakeFailure::Handshake(_)
+                | HandshakeFailure::Link(_)
+                | HandshakeFailure::Deadline { .. } => false,
+            },
+            Self::Resolve { .. } | Self::Deadline { .. } | Self::Entropy(_) => false,
+        }
+    }
+}
+
 /// Connects a link to where `address` says, within `deadline`.
 pub(crate) async fn connect(
     handle: &Handle,

@@ -26,3 +26,16 @@ pub use local::{Dialer, Local};
 pub use node::{Bound, Node, NodeBuilder, NodeCounters, NodeEvent, StartError};
 pub use reactor::{Reactor, ReactorPark};
 pub use socket::{SocketLink, StreamSocket};
+pub use vatmux_rpc::ReconnectOptions;
+
+/// A node that is dialed again when its session is lost; see [`Dialer::reconnecting`].
+pub type ReconnectingPeer = vatmux_rpc::ReconnectingPeer<DialError>;
+
+/// One service of a [`ReconnectingPeer`].
+pub type ServiceOfPeer<C> = vatmux_rpc::ServiceOfPeer<C, DialError>;
+
+/// Why a call through a [`ServiceOfPeer`] has no answer.
+pub type CallError = vatmux_rpc::CallError<DialError>;
+
+/// Why nobody reaches a [`ReconnectingPeer`].
+pub type Unreachable = vatmux_rpc::Unreachable<DialError>;

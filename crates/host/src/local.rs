@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use vatmux_driver::{Driver, Handle, SessionOptions};
+use vatmux_liveness::Attempted;
 use vatmux_mux::HeapStorage;
 use vatmux_noise::{Entropy, NodeId, SecretKey, Suite};
-use vatmux_rpc::{Options, Peer, Services};
+use vatmux_rpc::{Options, Peer, ReconnectOptions, Services};
 
 use crate::memory::keep_freed_buffers;
-use crate::{DialError, MonotonicClock, NodeAddress, Reactor, dial};
+use crate::pace::system_jitter;
+use crate::{DialError, MonotonicClock, NodeAddress, Reactor, ReconnectingPeer, dial};
 
 /// A node that lives on the calling thread and runs while it is driven.
 ///
@@ -126,6 +128,44 @@ impl Dialer {
     pub async fn dial(&self, address: &NodeAddress) -> Result<Peer, DialError> {
         let link = dial::connect(&self.handle, &self.reactor, address, self.connect_deadline).await?;
         self.dial_over(link, address).await
+    }
+
+    /// The node at `address`, over all the sessions that there will be with it: it is dialed when somebody asks for it,
+    /// and again when its session is lost. What cannot succeed is not tried again: see [`DialError::is_lasting`].
+    ///
+    /// ```no_run
+    /// # use vatmux_host::{Dialer, NodeAddress};
+    /// # async fn example<C: capnp::capability::FromClientHook>(
+    /// #     dialer: Dialer,
+    /// #     address: NodeAddress,
+    /// #     ask: impl Fn(&C) -> capnp::capability::Promise<u64, capnp::Error>,
+    /// # ) {
+    /// use vatmux_host::CallError;
+    /// use vatmux_mux::Priority;
+    ///
+    /// let counter = dialer.reconnecting(&address, Default::default()).service::<C>("counter", Priority::default());
+    /// match counter.call(&ask).await {
+    ///     Ok(count) => println!("{count}"),
+    ///     Err(CallError::Disconnected { lost, .. }) if lost.maybe_delivered => println!("it may have been counted"),
+    ///     Err(error) => println!("it was not counted: {error}"),
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reconnecting(&self, address: &NodeAddress, options: ReconnectOptions) -> ReconnectingPeer {
+        let (dialer, address) = (self.clone(), address.clone());
+        let dial = move |within: Duration| {
+            let dialer = dialer.clone().connect_deadline(within.min(dialer.connect_deadline));
+            let address = address.clone();
+            async move {
+                match dialer.dial(&address).await {
+                    Ok(peer) => Attempted::Success(peer),
+                    Err(error) if error.is_lasting() => Attempted::Rejected(error),
+                    Err(error) => Attempted::Failed(error),
+                }
+            }
+        };
+        ReconnectingPeer::new(&self.handle, options, system_jitter, dial)
     }
 
     /// As [`dial`](Self::dial), over a link that leads there already; `address` is who must be at its end.

@@ -12,11 +12,16 @@ impl Pace for SystemPace {
     }
 
     fn jitter(&mut self) -> Jitter {
-        // Where the system has no random numbers, the longest pause is the one that does no harm.
-        getrandom::u32().map_or(Jitter::MOST, Jitter::new)
+        system_jitter()
     }
 
     fn until(&self, instant: Instant) -> impl Future<Output = ()> {
         self.0.sleep_until(instant)
     }
+}
+
+/// A random number of the system's, for a pause.
+pub(crate) fn system_jitter() -> Jitter {
+    // Where the system has no random numbers, the longest pause is the one that does no harm.
+    getrandom::u32().map_or(Jitter::MOST, Jitter::new)
 }

@@ -40,6 +40,7 @@ mod outgoing;
 mod peer;
 mod questions;
 mod read;
+mod reconnect;
 mod references;
 mod segments;
 mod services;
@@ -52,5 +53,8 @@ pub use guard::{Exceeded, Limits, Malformed, Violation};
 pub use options::Options;
 pub use peer::{ConnectError, Peer};
 pub use read::FrameError;
+pub use reconnect::{
+    CallError, Failure, GivenUp, PeerState, ReconnectOptions, ReconnectingPeer, ServiceOfPeer, Unreachable,
+};
 pub use services::{ServeError, Services};
 pub use vat::{Remote, Vat};

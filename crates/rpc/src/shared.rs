@@ -314,12 +314,11 @@ impl Shared {
     /// where the end is this side's own wish.
     pub(crate) fn end(&self, end: VatEnd) {
         if self.end.borrow().is_none() {
-            let (left_bytes, dropped) = match end {
-                VatEnd::EndedHere => (u64::MAX, None),
-                _ => {
-                    let mut outbox = self.outbox.borrow_mut();
-                    (outbox.popped_bytes(), Some(outbox.take_all()))
-                }
+            let (left_bytes, dropped) = if end == VatEnd::EndedHere {
+                (u64::MAX, None)
+            } else {
+                let mut outbox = self.outbox.borrow_mut();
+                (outbox.popped_bytes(), Some(outbox.take_all()))
             };
             self.fail_sent(&end, left_bytes);
             self.record_end(end);

@@ -310,7 +310,10 @@ fn a_peer_that_aborts_is_quoted() {
             echo(&probe, 1).await.unwrap_err()
         })
         .unwrap();
-    assert_eq!(error.extra, "not delivered: service \"probe\" is gone: the peer aborted it: I have had enough");
+    assert_eq!(
+        error.extra,
+        "not delivered: service \"probe\" is gone: the peer aborted it: I have had enough"
+    );
     assert_eq!(probe.vat().ended(), Some(VatEnd::Aborted("I have had enough".to_owned())));
 }
 
