@@ -27,8 +27,8 @@ pub use vatmux_host::{
 pub use vatmux_mux::{CloseCode, Limits, Priority};
 pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
 pub use vatmux_rpc::{
-    ConnectError, Disconnected, Failure, GivenUp, Options as VatOptions, Peer, Remote, ServeError, Services,
-    deadline,
+    ConnectError, Disconnected, Failure, GivenUp, MustFinish, Options as VatOptions, Peer, Remote,
+    ServeError, Services, deadline,
 };
 
 /// The README's examples are compiled with the documentation tests.

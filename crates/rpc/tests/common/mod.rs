@@ -12,7 +12,7 @@ use capnp::capability::Client;
 use futures::channel::oneshot;
 use vatmux_driver::virtual_time::VirtualClock;
 use vatmux_driver::{Clock, Driver, Handle, Instant, PipeEnd, pipe, virtual_time};
-use vatmux_rpc::{Options, Remote, Vat};
+use vatmux_rpc::{MustFinish, Options, Remote, Vat};
 
 #[allow(
     clippy::all,
@@ -47,6 +47,10 @@ pub(crate) struct Seen {
     pub(crate) keeps: Cell<bool>,
     /// Calls of `never` that run.
     pub(crate) running: Cell<usize>,
+    /// Where `after` runs to its end, whoever cancels it.
+    pub(crate) must_finish: RefCell<Option<MustFinish>>,
+    /// Calls of `after` that ran to their end.
+    pub(crate) finished: Cell<usize>,
     /// Bytes that `write` has taken.
     pub(crate) written: Cell<u64>,
     /// Calls of `write` that wait for the gate.
@@ -140,9 +144,17 @@ impl probe::Server for ProbeServer {
         params: probe::AfterParams,
         mut results: probe::AfterResults,
     ) -> Result<(), Error> {
-        self.handle.sleep(Duration::from_millis(params.get()?.get_millis())).await;
-        results.get().set_counter(self.new_counter());
-        Ok(())
+        let must_finish = self.seen.must_finish.borrow().clone();
+        let work = async move {
+            self.handle.sleep(Duration::from_millis(params.get()?.get_millis())).await;
+            results.get().set_counter(self.new_counter());
+            self.seen.finished.set(self.seen.finished.get() + 1);
+            Ok(())
+        };
+        match must_finish {
+            Some(must_finish) => must_finish.run(work).await,
+            None => work.await,
+        }
     }
 
     async fn counter(
