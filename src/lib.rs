@@ -27,7 +27,7 @@ pub use vatmux_host::{
 pub use vatmux_mux::{CloseCode, Limits, Priority};
 pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
 pub use vatmux_rpc::{
-    ConnectError, Disconnected, Failure, GivenUp, MustFinish, Options as VatOptions, Peer, Remote,
+    ConnectError, Disconnected, Failure, GivenUp, MustFinish, Options as VatOptions, Peer, PeerState, Remote,
     ServeError, Services, deadline,
 };
 

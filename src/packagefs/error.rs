@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use vatmux_rpc::deadline;
+use vatmux_rpc::{Disconnected, deadline};
 
 use crate::schema::packagefs_capnp::Status;
 
@@ -262,7 +262,11 @@ impl fmt::Display for CallFailed<'_> {
         if self.0.extra.is_empty() {
             write!(f, ": {}", self.0.kind)
         } else {
-            write!(f, ": {}", Words(&self.0.extra))
+            let reason = match self.0.kind {
+                capnp::ErrorKind::Disconnected => Disconnected::reason(self.0),
+                _ => &self.0.extra,
+            };
+            write!(f, ": {}", Words(reason))
         }
     }
 }

@@ -8,6 +8,9 @@ use capnp::{Error, ErrorKind};
 /// of another vat's that a peer passes on is not taken for one of ours.
 const UNDELIVERED: &str = "not delivered: ";
 
+/// What capnp-rpc puts before the reason in a message, also where we made that message.
+const REMOTE: &str = "remote exception: ";
+
 /// A call has no answer, because the session or the vat that it was made on is over.
 ///
 /// Nothing is called again by itself: whether a call that may have been delivered can be repeated is for its caller to
@@ -38,6 +41,14 @@ impl Disconnected {
     #[must_use]
     pub fn of(error: &Error) -> Option<Self> {
         (error.kind == ErrorKind::Disconnected).then(|| Self { maybe_delivered: !is_undelivered(error) })
+    }
+
+    /// Why it came to that, in words for people: the error's own, without those that [`of`](Self::of) reads and those that
+    /// capnp-rpc puts before what it takes for the peer's.
+    #[must_use]
+    pub fn reason(error: &Error) -> &str {
+        let reason = error.extra.as_str();
+        reason.strip_prefix(UNDELIVERED).or_else(|| reason.strip_prefix(REMOTE)).unwrap_or(reason)
     }
 }
 

@@ -244,3 +244,15 @@ fn a_stream_of_calls_is_undelivered_only_as_a_whole() {
         drop(filling);
     }
 }
+
+#[test]
+fn the_reason_is_told_in_the_same_words_whether_or_not_the_call_was_delivered() {
+    let mut pair = Pair::new();
+    let kept = pair.probe.clone();
+    let sent = never(&kept);
+    pair.settle();
+    pair.server.end();
+    for error in [pair.run(sent.promise).err().unwrap(), pair.run(echo(&kept, 1)).unwrap_err()] {
+        assert_eq!(Disconnected::reason(&error), "service \"probe\" is gone: the peer ended it");
+    }
+}

@@ -12,6 +12,7 @@ mod keys;
 mod paths;
 mod programs;
 mod reading;
+mod reconnecting;
 mod relay;
 mod serving;
 mod showing;

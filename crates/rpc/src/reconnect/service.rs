@@ -96,7 +96,7 @@ impl<E: std::fmt::Display> std::fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreachable(unreachable) => unreachable.fmt(f),
-            Self::Disconnected { lost, error } => write!(f, "{lost}: {}", error.extra),
+            Self::Disconnected { lost, error } => write!(f, "{lost}: {}", Disconnected::reason(error)),
             Self::Failed(error) => error.fmt(f),
         }
     }
