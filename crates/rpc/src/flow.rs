@@ -198,3 +198,46 @@ impl Drop for FixedWindow {
         window.wake_watcher();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn undelivered() -> Error {
+        disconnected::undelivered(Error::disconnected("gone".to_owned()))
+    }
+
+    /// A window with three calls in flight, of which the answers come in any order.
+    fn outcome_of(answers: [Result<(), Error>; 3]) -> Vec<Option<String>> {
+        let (window, _watch) = FixedWindow::new(0);
+        let mut window = window.0.borrow_mut();
+        (window.in_flight_bytes, window.in_flight_calls) = (3, 3);
+        answers
+            .into_iter()
+            .map(|answer| {
+                window.acknowledge(1, answer);
+                window.failed.as_ref().map(|error| error.extra.clone())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn undelivered_is_said_only_when_it_is_known_of_all() {
+        let said = Some("not delivered: gone".to_owned());
+        let maybe = Some("remote exception: gone".to_owned());
+        let sent = || Error::disconnected("remote exception: gone".to_owned());
+        assert_eq!(
+            outcome_of([Err(undelivered()), Err(undelivered()), Err(undelivered())]),
+            [None, None, said.clone()]
+        );
+        assert_eq!(
+            outcome_of([Err(undelivered()), Err(undelivered()), Err(sent())]),
+            [None, None, maybe.clone()]
+        );
+        assert_eq!(
+            outcome_of([Err(sent()), Err(undelivered()), Err(undelivered())]),
+            [maybe.clone(), maybe.clone(), maybe]
+        );
+        assert_eq!(outcome_of([Err(undelivered()), Ok(()), Ok(())]), [None, None, said]);
+    }
+}

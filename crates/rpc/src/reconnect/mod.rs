@@ -262,9 +262,8 @@ impl<E: 'static> ReconnectingPeer<E> {
             // The first outage begins when somebody misses the peer.
             *inner.redial.borrow_mut() = Redial::new(inner.options.limits, now);
         }
-        inner.redial.borrow_mut().start_over(now);
+        // An outage that a rejection cut short goes on, if its bounds allow that.
         if !inner.plan() {
-            // An outage that a rejection cut short, and whose time has passed since.
             inner.redial.borrow_mut().start_over(now);
             inner.plan();
         }
@@ -433,5 +432,34 @@ impl<E> Drop for Wait<'_, E> {
         {
             self.inner.waiting.borrow_mut().try_remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use vatmux_driver::virtual_time;
+
+    use super::*;
+
+    #[test]
+    fn whoever_stops_waiting_gives_its_place_back() {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let peer =
+            ReconnectingPeer::<()>::new(&handle, ReconnectOptions::default(), || Jitter::MOST, |_| pending());
+        for _ in 0..10 {
+            let waits = (0..10).map(|_| peer.session());
+            let waits = futures::future::join_all(waits);
+            driver.drive_until(handle.timeout(Duration::from_millis(1), waits)).unwrap().err().unwrap();
+            assert_eq!(peer.0.inner.waiting.borrow().len(), 0);
+        }
+        let mut wait = Box::pin(peer.session());
+        driver.drive_until(handle.timeout(Duration::from_millis(1), &mut wait)).unwrap().err().unwrap();
+        assert_eq!(peer.0.inner.waiting.borrow().len(), 1);
+        peer.close(CloseCode::DONE);
+        assert_eq!(peer.0.inner.waiting.borrow().len(), 0);
+        assert!(matches!(driver.drive_until(wait).unwrap(), Err(Unreachable::Closed)));
     }
 }

@@ -30,7 +30,7 @@ pub enum CallError<E> {
         /// The error with its reason.
         error: capnp::Error,
     },
-    /// It failed: the service said so, or its deadline came.
+    /// It failed: the service said so, its deadline came, or the peer broke the protocol. The peer may have got it.
     Failed(capnp::Error),
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) finished: Cell<usize>,
     /// Bytes that `write` has taken.
     pub(crate) written: Cell<u64>,
+    /// The numbers that `echo` was given, and those that the larger chunks of `write` begin with.
+    pub(crate) numbers: RefCell<Vec<u64>>,
     /// Calls of `write` that wait for the gate.
     pub(crate) gate: RefCell<Option<Vec<oneshot::Sender<()>>>>,
 }
@@ -129,7 +131,9 @@ impl probe::Server for ProbeServer {
         params: probe::EchoParams,
         mut results: probe::EchoResults,
     ) -> Result<(), Error> {
-        results.get().set_n(params.get()?.get_n());
+        let n = params.get()?.get_n();
+        self.seen.numbers.borrow_mut().push(n);
+        results.get().set_n(n);
         Ok(())
     }
 
@@ -181,7 +185,11 @@ impl probe::Server for ProbeServer {
     }
 
     async fn write(self: Rc<Self>, params: probe::WriteParams) -> Result<(), Error> {
-        let bytes = params.get()?.get_bytes()?.len() as u64;
+        let chunk = params.get()?.get_bytes()?;
+        if let Some(number) = chunk.first_chunk() {
+            self.seen.numbers.borrow_mut().push(u64::from_le_bytes(*number));
+        }
+        let bytes = chunk.len() as u64;
         let gate = self.seen.gate.borrow_mut().as_mut().map(|waiting| {
             let (open, opened) = oneshot::channel();
             waiting.push(open);

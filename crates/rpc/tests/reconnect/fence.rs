@@ -1,10 +1,10 @@
 //! What belongs to a session that is over stays with it.
 
 use futures::future::join_all;
-use vatmux_rpc::Disconnected;
+use vatmux_rpc::{Disconnected, PeerState};
 
 use crate::common::{add, counter, echo, never, probe};
-use crate::world::{MILLISECOND, SECOND, World};
+use crate::world::{Door, MILLISECOND, SECOND, World};
 
 async fn new_counter(probe: &probe::Client) -> counter::Client {
     let sent = probe.counter_request().send();
@@ -44,6 +44,42 @@ fn a_capability_of_an_old_session_fails_at_once_and_does_not_reach_the_new_one()
     request.get().set_counter(old_counter);
     let error = world.run(request.send().promise).err().unwrap();
     assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
+}
+
+#[test]
+fn a_session_that_is_over_is_over_for_everybody_at_once() {
+    let mut world = World::new();
+    let (peer, probe) = (world.peer.clone(), world.probe());
+    let epoch = world.run(async move {
+        let remote = probe.remote().await.unwrap();
+        let (session, _) = peer.session().await.unwrap();
+        session.close(vatmux_mux::CloseCode::INTERNAL);
+        // Nobody else has had a turn.
+        assert!(matches!(peer.state(), PeerState::Connecting { attempt: 2, .. }), "{:?}", peer.state());
+        let next = probe.remote().await.unwrap();
+        assert!(!std::rc::Rc::ptr_eq(&remote, &next));
+        echo(&next, 1).await.unwrap();
+        peer.epoch()
+    });
+    assert_eq!(epoch.get(), 2);
+}
+
+#[test]
+fn the_end_of_a_session_is_heard_of_twice_and_counts_once() {
+    let mut world = World::new();
+    world.run(world.peer.session()).unwrap();
+    world.pass(SECOND * 10);
+    world.far.door.set(Door::Closed);
+    let peer = world.peer.clone();
+    world.run(async move {
+        let (session, _) = peer.session().await.unwrap();
+        session.close(vatmux_mux::CloseCode::INTERNAL);
+        for _ in 0..10 {
+            drop(peer.state());
+        }
+    });
+    world.pass(MILLISECOND);
+    assert!(matches!(world.peer.state(), PeerState::Connecting { attempt: 1, .. }));
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod common;
 mod calls;
 mod fence;
 mod outages;
+mod soundness;
 mod world;

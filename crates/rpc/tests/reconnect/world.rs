@@ -8,7 +8,7 @@ use std::time::Duration;
 use capnp::capability::{Client, FromClientHook};
 use futures::FutureExt;
 use futures::future::{AbortHandle, abortable, select};
-use futures::io::{AsyncReadExt, copy};
+use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use vatmux_driver::virtual_time::VirtualClock;
 use vatmux_driver::{
     Clock, Driver, Handle, HandshakeFailure, Instant, PipeEnd, SessionOptions, accept, dial, pipe,
@@ -55,6 +55,8 @@ pub(crate) enum DialError {
 pub(crate) struct Far {
     handle: Handle,
     pub(crate) door: Cell<Door>,
+    /// How long each piece of up to 8 KiB takes on links that are made from now on.
+    pub(crate) delay: Cell<Duration>,
     /// When it was dialed, in milliseconds.
     pub(crate) dials: RefCell<Vec<u64>>,
     /// Its side of every session, for as long as that lasts.
@@ -109,6 +111,7 @@ impl World {
         let far = Rc::new(Far {
             handle: handle.clone(),
             door: Cell::new(Door::Open),
+            delay: Cell::default(),
             dials: RefCell::default(),
             peers: RefCell::default(),
             links: RefCell::default(),
@@ -186,14 +189,15 @@ impl Far {
     fn link(&self) -> (PipeEnd, PipeEnd) {
         let (near, near_end) = pipe(1 << 17);
         let (far_end, far) = pipe(1 << 17);
-        let (carry, cut) = abortable(async move {
+        let (handle, delay) = (self.handle.clone(), self.delay.get());
+        let (carried, cut) = abortable(async move {
             let ((from_near, mut to_near), (from_far, mut to_far)) = (near_end.split(), far_end.split());
-            let there = copy(from_near, &mut to_far).boxed_local();
-            let back = copy(from_far, &mut to_near).boxed_local();
+            let there = carry(from_near, &mut to_far, &handle, delay).boxed_local();
+            let back = carry(from_far, &mut to_near, &handle, delay).boxed_local();
             // One side that has hung up is the end of it.
             let _ = select(there, back).await;
         });
-        self.handle.spawn(carry.map(drop));
+        self.handle.spawn(carried.map(drop));
         self.links.borrow_mut().retain(|link| !link.is_aborted());
         self.links.borrow_mut().push(cut);
         (near, far)
@@ -223,5 +227,25 @@ impl Far {
         self.peers.borrow_mut().push(peer.clone());
         peer.closed().await;
         self.peers.borrow_mut().retain(|other| other.session().end().is_none());
+    }
+}
+
+/// Moves bytes for as long as both sides have the link.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    to: &mut (impl AsyncWrite + Unpin),
+    handle: &Handle,
+    delay: Duration,
+) -> std::io::Result<()> {
+    let mut piece = [0; 8 << 10];
+    loop {
+        let read = from.read(&mut piece).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if !delay.is_zero() {
+            handle.sleep(delay).await;
+        }
+        to.write_all(&piece[..read]).await?;
     }
 }
