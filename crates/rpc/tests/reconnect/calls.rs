@@ -129,7 +129,7 @@ fn a_streaming_call_across_the_cut_fails_and_the_next_stream_begins_anew() {
     world.far.seen.close_gate();
     let write = |probe: &probe::Client| {
         let mut request = probe.write_request();
-        request.get().set_bytes(&[7; 400_000]);
+        request.get().set_bytes(&vec![7; 400_000]);
         request.send()
     };
     let (handle, far) = (world.handle.clone(), world.far.clone());

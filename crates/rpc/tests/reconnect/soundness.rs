@@ -34,12 +34,11 @@ enum Told {
     Failed,
 }
 
-fn told<T, E>(outcome: Result<T, CallError<E>>) -> Told {
+fn told<T, E>(outcome: &Result<T, CallError<E>>) -> Told {
     match outcome {
         Ok(_) => Told::Answered,
-        Err(CallError::Unreachable(_)) => Told::NeverSent,
         Err(CallError::Disconnected { lost, .. }) if lost.maybe_delivered => Told::MaybeDelivered,
-        Err(CallError::Disconnected { .. }) => Told::NeverSent,
+        Err(CallError::Disconnected { .. } | CallError::Unreachable(_)) => Told::NeverSent,
         Err(CallError::Failed(_)) => Told::Failed,
     }
 }
@@ -74,7 +73,7 @@ fn run(seed: u64) -> BTreeMap<u64, (Told, usize)> {
                 };
                 let patience = Duration::from_millis(patience);
                 let outcome = deadline::with(patience, || probe.call(send)).await;
-                outcomes.borrow_mut().insert(id, (told(outcome), streams));
+                outcomes.borrow_mut().insert(id, (told(&outcome), streams));
             }
         })
         .collect();
