@@ -19,7 +19,9 @@
 //!    are still owed are used for nothing else.
 //! 5. **A peer ends its own vat, and nothing else.** Each message is judged before capnp-rpc gets it; one that no correct
 //!    peer sends ends the vat, and the end names it ([`Violation`], [`Exceeded`]).
-//! 6. **Nothing is printed.**
+//! 6. **A call that was lost with its vat says whether it may have been delivered** ([`Disconnected`]), and is not made
+//!    again by itself. A [`ReconnectingPeer`] is dialed again within bounds.
+//! 7. **Nothing is printed.**
 //!
 //! It is `!Send` as capnp-rpc is: a vat lives on the thread of its driver.
 

@@ -1,17 +1,4 @@
-//! A peer that is dialed again when its session is lost.
-//!
-//! What it promises:
-//!
-//! 1. **It is dialed when somebody asks for it**, and from then on whenever its session is lost: after a jittered pause
-//!    that grows, within a budget of time and of attempts, by [`vatmux_liveness::Redial`]. A peer that hangs up at once
-//!    has no other budget than one that does not answer.
-//! 2. **Every wait ends.** Whoever waits for a session does so until it is there, until its own deadline, or until the
-//!    peer is given up, and hears which of these it was, with the last failure ([`Unreachable`]).
-//! 3. **What cannot succeed is not tried again**: a node with another key, a list that we are not on.
-//! 4. **Nothing is called again.** A call whose session died fails as [`Disconnected`](crate::Disconnected), which says
-//!    whether it may have been delivered; the rest is for its caller to decide.
-//! 5. **An epoch fences each session.** What was got from a session that is over fails at once, and never reaches the
-//!    next one; a late event of an old session changes nothing in the new one.
+//! A peer that is dialed again when its session is lost: the stages it goes through, and the task that takes it there.
 
 mod service;
 mod state;
@@ -38,6 +25,20 @@ pub use self::state::{Failure, GivenUp, PeerState, Unreachable};
 use crate::{Peer, Remote, deadline};
 
 /// A peer over all the sessions that there will be with it. Clones are the same peer.
+///
+/// What it promises:
+///
+/// 1. **It is dialed when somebody asks for it**, and from then on whenever its session is lost: after a jittered pause
+///    that grows, within a budget of time and of attempts, by [`vatmux_liveness::Redial`]. A peer that hangs up at once
+///    has no other budget than one that does not answer.
+/// 2. **Every wait ends.** Whoever waits for a session does so until it is there, until its own deadline, or until the
+///    peer is given up, and hears which of these it was, with the last failure ([`Unreachable`]).
+/// 3. **What cannot succeed is not tried again**: what its dial calls [rejected](Attempted::Rejected), and a peer whose list
+///    we are not on.
+/// 4. **Nothing is called again.** A call whose session died fails as [`Disconnected`](crate::Disconnected), which says
+///    whether it may have been delivered; the rest is for its caller to decide.
+/// 5. **An epoch fences each session.** What was got from a session that is over fails at once, and never reaches the
+///    next one; a late event of an old session changes nothing in the new one.
 ///
 /// `E` is what a dial fails with. When the last clone is gone, and the last [`ServiceOfPeer`], it is not dialed any more; the
 /// session goes on for as long as somebody holds a part of it.
