@@ -39,10 +39,9 @@ impl Draft {
             return engine.write(id, bytes);
         }
         let (buffer, length) = self.record.get_or_insert_with(|| (buffers.take(), 0));
-        let mut room = &mut buffer[PREFIX_LEN..][..MAX_PLAINTEXT][*length..];
-        let before = room.len();
-        let written = engine.write_through(id, bytes, &mut room);
-        *length += before - room.len();
+        let room = &mut buffer[PREFIX_LEN..][..MAX_PLAINTEXT][*length..];
+        let (written, put) = engine.write_through(id, bytes, room);
+        *length += put;
         if *length > 0 {
             self.priority = priority;
         } else {

@@ -24,12 +24,13 @@ pub(crate) trait Engine {
     fn name(&self, id: StreamId) -> Option<&StreamName>;
     fn priority(&self, id: StreamId) -> Option<Priority>;
     fn write(&mut self, id: StreamId, bytes: &[u8]) -> Result<usize, WriteError>;
+    /// Says as well how many bytes were put at the front of `output`.
     fn write_through(
         &mut self,
         id: StreamId,
         bytes: &[u8],
-        output: &mut &mut [u8],
-    ) -> Result<usize, WriteError>;
+        output: &mut [u8],
+    ) -> (Result<usize, WriteError>, usize);
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError>;
     fn readable(&self, id: StreamId) -> Result<(&[u8], &[u8]), ReadError>;
     fn consume(&mut self, id: StreamId, bytes: usize) -> Result<(), ConsumeError>;
@@ -109,9 +110,11 @@ impl<S: Storage> Engine for Session<S> {
         &mut self,
         id: StreamId,
         bytes: &[u8],
-        output: &mut &mut [u8],
-    ) -> Result<usize, WriteError> {
-        Self::write_through(self, id, bytes, output)
+        mut output: &mut [u8],
+    ) -> (Result<usize, WriteError>, usize) {
+        let before = output.len();
+        let written = Self::write_through(self, id, bytes, &mut output);
+        (written, before - output.len())
     }
 
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError> {
