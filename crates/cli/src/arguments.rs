@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use vatmux_host::{Endpoint, NodeAddress};
+use vatmux_host::{AddressError, Endpoint, NodeAddress};
 use vatmux_noise::NodeId;
 
 /// The longest time that can be asked for, in seconds: a day.
@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Fetch a file, or a whole directory
     #[command(after_long_help = help::GET)]
     Get(Get),
+    /// Offer a service of a node to programs that speak plain Cap'n Proto RPC
+    #[command(after_long_help = help::BRIDGE)]
+    Bridge(Bridge),
     /// Measure how long a node takes to answer
     #[command(after_long_help = help::PING)]
     Ping(Ping),
@@ -71,7 +74,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The directory; symbolic links that lead out of it are not followed
-    pub(crate) dir: PathBuf,
+    #[arg(required_unless_present = "import")]
+    pub(crate) dir: Option<PathBuf>,
 
     /// Listen on host:port (port 0: any free one) or on unix:PATH; may be given several times
     #[arg(long, value_name = "ADDR", required = true)]
@@ -84,6 +88,16 @@ pub(crate) struct Serve {
     /// Let every node connect
     #[arg(long, conflicts_with = "allow")]
     pub(crate) allow_anyone: bool,
+
+    /// Offer what a plain Cap'n Proto RPC server offers at ADDR (unix:PATH or tcp:HOST:PORT) as the service NAME; may be
+    /// given several times. The server does not learn which node calls it
+    #[arg(long, value_name = "NAME=ADDR", value_parser = import)]
+    pub(crate) import: Vec<Import>,
+
+    /// Let --import use TCP addresses that are not this machine's alone: what passes there can be read and changed on the
+    /// way
+    #[arg(long, requires = "import")]
+    pub(crate) insecure_plain_tcp: bool,
 
     /// Threads that serve; one for each processor unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -138,6 +152,52 @@ pub(crate) struct Get {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Bridge {
+    /// The node
+    pub(crate) address: NodeAddress,
+
+    /// The service's name on it
+    pub(crate) service: String,
+
+    /// Listen on a Unix socket, which only this user can connect to; may be given several times
+    #[arg(long, value_name = "PATH", required_unless_present = "tcp")]
+    pub(crate) unix: Vec<PathBuf>,
+
+    /// Listen on HOST:PORT (port 0: any free one), which everybody on this machine can connect to; may be given several
+    /// times
+    #[arg(long, value_name = "HOST:PORT", value_parser = tcp)]
+    pub(crate) tcp: Vec<Endpoint>,
+
+    /// Let --tcp listen where others than this machine reach it: whoever does can use the service, and what passes can be
+    /// read and changed on the way
+    #[arg(long, requires = "tcp")]
+    pub(crate) insecure_plain_tcp: bool,
+
+    /// How urgent the service's streams are, from 0, the first, to 7; the node refuses more than it offers
+    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub(crate) priority: u8,
+
+    /// How long a call through the bridge may take
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) call_timeout: Duration,
+
+    /// How many programs may be connected at once
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) max_connections: u16,
+
+    /// Let a program go over whose connection nothing has passed for this long; for ever unless given
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) idle_timeout: Option<Duration>,
+}
+
+/// A plain server and what it is called as a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Import {
+    pub(crate) name: String,
+    pub(crate) server: Endpoint,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// The node
     pub(crate) address: NodeAddress,
@@ -155,6 +215,27 @@ pub(crate) struct Ping {
 pub(crate) struct Demo {
     /// The directory to serve and fetch; the project's documentation unless given
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// `NAME=unix:PATH` or `NAME=tcp:HOST:PORT`.
+fn import(text: &str) -> Result<Import, String> {
+    let (name, server) = text.split_once('=').ok_or("it looks like NAME=unix:PATH or NAME=tcp:HOST:PORT")?;
+    let server = match server.strip_prefix("tcp:") {
+        Some(address) => tcp(address)?,
+        None if server.starts_with("unix:") => {
+            server.parse().map_err(|error: AddressError| error.to_string())?
+        }
+        None => return Err("behind the = comes unix:PATH or tcp:HOST:PORT".into()),
+    };
+    Ok(Import { name: name.to_owned(), server })
+}
+
+/// `HOST:PORT`.
+fn tcp(text: &str) -> Result<Endpoint, String> {
+    match text.parse() {
+        Ok(endpoint @ Endpoint::Tcp { .. }) => Ok(endpoint),
+        Ok(Endpoint::Unix(_)) | Err(_) => Err("it must be HOST:PORT, with a port from 0 to 65535".into()),
+    }
 }
 
 /// More than nothing, up to a day.
@@ -188,11 +269,16 @@ JSON: {\"node_id\", \"key_file\"}";
 Example:
   vatmux serve ./docs --listen 127.0.0.1:7070 --allow vat1…
 
+  vatmux serve --import org.example.search=unix:/run/search.sock --listen 127.0.0.1:7070 --allow vat1…
+
 Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error. Ends \
 on SIGINT and SIGTERM.
 
+With --import the bootstrap capability of a plain Cap'n Proto RPC server (C++, Python, Go …) becomes a service; every \
+stream of a peer is a connection of its own to it. `vatmux bridge` is the way back.
+
 JSON: {\"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event: \
-{\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\", \"detail\"} and \"peer\" where it is known";
+{\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\"|\"import_failed\", \"detail\"} and \"peer\" where it is known";
 
     pub(super) const LS: &str = "\
 Example:
@@ -223,6 +309,21 @@ the exit code 1.
 
 JSON: {\"path\", \"destination\", \"files\", \"bytes\", \"directories\", \"links\", \"seconds\", \
 \"skipped\": [{\"path\", \"reason\"}, …]}";
+
+    pub(super) const BRIDGE: &str = "\
+Examples:
+  vatmux bridge vat://vat1…@127.0.0.1:7070/ org.example.search --unix /run/user/1000/search.sock
+  vatmux bridge vat://vat1…@127.0.0.1:7070/ vatmux.health --priority 0 --tcp 127.0.0.1:9000
+
+Programs in C++, Python, Go or whatever has Cap'n Proto RPC connect there with its ordinary two-party protocol; their \
+bootstrap capability is the service's. They act as this node: who can connect can do what this node may do.
+
+Prints one address per listener as soon as the service has answered and programs can connect. Each program has a \
+stream of its own, and its end touches no other. When the node is gone, programs are told so; the next one that connects \
+has it dialed again. Comings and goings are told on standard error. Ends on SIGINT and SIGTERM.
+
+JSON: {\"service\", \"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event: \
+{\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\", \"program\", \"detail\"}";
 
     pub(super) const PING: &str = "\
 Example:
@@ -255,6 +356,22 @@ mod tests {
     #[test]
     fn the_definitions_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_import_is_a_name_and_where_its_server_is() {
+        let at = |text: &str| {
+            import(&format!("a.b={text}")).map(|import| (import.name, import.server.to_string()))
+        };
+        assert_eq!(at("tcp:[::1]:70"), Ok(("a.b".into(), "[::1]:70".into())));
+        assert_eq!(at("tcp:127.0.0.1:70"), Ok(("a.b".into(), "127.0.0.1:70".into())));
+        #[cfg(unix)]
+        assert_eq!(at("unix:/a=b"), Ok(("a.b".into(), "unix:/a=b".into())));
+        for wrong in ["", "127.0.0.1:70", "tcp:", "tcp:unix:/x", "tcp:host", "tcp:host:65536", "unix:"] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
+        assert!(import("a.b").is_err());
+        assert!(tcp("unix:/x").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub(crate) mod bridge;
 pub(crate) mod cat;
 pub(crate) mod demo;
 pub(crate) mod get;

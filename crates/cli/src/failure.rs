@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use serde_json::json;
 use vatmux::health::PingError;
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
+use vatmux_host::bridge::{BridgeError, LeavesThisMachine};
 use vatmux_host::keys::KeyError;
 use vatmux_host::{DialError, Endpoint, ListenError, StartError};
 use vatmux_noise::NodeId;
@@ -62,6 +63,12 @@ pub(crate) enum Failure {
         /// What the vat said.
         error: ConnectError,
     },
+    /// A bridge.
+    #[error(transparent)]
+    Bridge(BridgeError),
+    /// Plain text would leave this machine.
+    #[error("{0}; or, where nobody is on the way who should not be, add --insecure-plain-tcp")]
+    LeavesThisMachine(#[from] LeavesThisMachine),
     /// The node lives and nothing comes of it.
     #[error("gave up {doing}: nothing has moved for {after:?}")]
     Stalled {
@@ -204,7 +211,7 @@ impl Failure {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::NobodyAllowed => 2,
+            Self::Usage(_) | Self::NobodyAllowed | Self::LeavesThisMachine(_) => 2,
             Self::OutputClosed => BROKEN_PIPE_EXIT_CODE,
             Self::Interrupted => INTERRUPTED_EXIT_CODE,
             _ => 1,

@@ -1,4 +1,5 @@
-//! The command `vatmux`: serve a directory to nodes that are allowed, and read from nodes that serve.
+//! The command `vatmux`: serve a directory to nodes that are allowed, read from nodes that serve, and bridge to programs
+//! that speak plain Cap'n Proto RPC.
 //!
 //! Results go to standard output, everything else to standard error. It exits with 0 when all that was asked for
 //! was done, with 2 when it was asked in a way that makes no sense, and with 1 when it could not be done; then one
@@ -13,8 +14,10 @@ mod interrupt;
 mod json;
 mod latency;
 mod output;
+mod plain;
 mod progress;
 mod pulse;
+mod reporter;
 mod text;
 mod visit;
 
@@ -52,6 +55,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Stat(stat) => commands::stat::run(arguments, stat),
         Command::Cat(cat) => commands::cat::run(arguments, cat),
         Command::Get(get) => commands::get::run(arguments, get),
+        Command::Bridge(bridge) => commands::bridge::run(arguments, bridge),
         Command::Ping(ping) => commands::ping::run(arguments, ping),
         Command::Demo(demo) => commands::demo::run(arguments, demo),
     }

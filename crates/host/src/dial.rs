@@ -15,10 +15,10 @@ use vatmux_liveness::{
 };
 use vatmux_noise::EntropyError;
 
+use crate::Endpoint;
 use crate::pace::SystemPace;
 use crate::reactor::{Direction, Reactor};
 use crate::socket::{SocketLink, StreamSocket};
-use crate::{Endpoint, NodeAddress};
 
 /// How many addresses of one name are tried. With more, the share of each would be too short to answer in.
 const MAX_ADDRESSES: u32 = 16;
@@ -89,14 +89,13 @@ impl DialError {
     }
 }
 
-/// Connects a link to where `address` says, within `deadline`.
+/// Connects a link to `endpoint`, within `deadline`.
 pub(crate) async fn connect(
     handle: &Handle,
     reactor: &Reactor,
-    address: &NodeAddress,
+    endpoint: &Endpoint,
     deadline: Duration,
 ) -> Result<Box<dyn Link>, DialError> {
-    let endpoint = &address.endpoint;
     let connecting = async {
         match endpoint {
             Endpoint::Tcp { host, port } => connect_tcp(handle, reactor, deadline, host, *port).await,

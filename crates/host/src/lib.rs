@@ -4,9 +4,11 @@
 //! * [`Local`] drives the calling thread: it dials peers and, where it is given services, serves them too.
 //! * [`Reactor`] parks a driver until one of its sockets is ready, a deadline comes or another thread calls.
 //! * [`NodeAddress`] is what people type: `vat://NODE-ID@host:port/path`.
+//! * [`bridge`] offers a node's services to programs that speak plain Cap'n Proto RPC, and theirs to nodes.
 //! * [`keys`] keeps a node's secret key in a file that only its owner can read.
 
 mod address;
+pub mod bridge;
 mod clock;
 mod dial;
 pub mod keys;

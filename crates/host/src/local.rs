@@ -56,6 +56,12 @@ impl Local {
         Ok(Self { driver, dialer })
     }
 
+    /// Has a task that panics end alone, as [`Driver::contain_panics`] does.
+    #[must_use]
+    pub fn contain_panics(self) -> Self {
+        Self { driver: self.driver.contain_panics(), ..self }
+    }
+
     /// What calls other nodes. Cheap to clone; it stays on this thread.
     #[must_use]
     pub fn dialer(&self) -> Dialer {
@@ -124,9 +130,20 @@ impl Dialer {
         self.key.node_id()
     }
 
+    /// The driver's handle.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Where its thread's sockets are watched.
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
     /// Connects to `address` and proves both sides' keys. The path in the address plays no part.
     pub async fn dial(&self, address: &NodeAddress) -> Result<Peer, DialError> {
-        let link = dial::connect(&self.handle, &self.reactor, address, self.connect_deadline).await?;
+        let link =
+            dial::connect(&self.handle, &self.reactor, &address.endpoint, self.connect_deadline).await?;
         self.dial_over(link, address).await
     }
 

@@ -8,30 +8,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, Map, Shared, join_all, select};
 use futures::{FutureExt, StreamExt};
-use vatmux_driver::{
-    Driver, Handle, HandshakeFailure, Link, PipeEnd, Session, SessionEnd, SessionOptions, pipe, yield_now,
-};
+use vatmux_driver::{Driver, Handle, HandshakeFailure, PipeEnd, Session, SessionEnd, SessionOptions, pipe};
 use vatmux_mux::{CloseCode, HeapStorage, Priority};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 use vatmux_rpc::{Options, Peer, ServeError, Services};
 
 use crate::listen::{Accepted, WatchedListener};
 use crate::memory::keep_freed_buffers;
-use crate::{Endpoint, ListenError, Listener, MonotonicClock, Reactor, SocketLink};
-
-/// How long accepting rests where the system has no descriptor left for the next link.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::{Endpoint, ListenError, Listener, MonotonicClock, Reactor};
 
 /// Bytes that an in-process link holds in each direction.
 const PIPE_BYTES: usize = 128 * 1024;
 
 /// Puts one thread's services into its registry.
-type Setup = Arc<dyn Fn(&mut Services) -> Result<(), ServeError> + Send + Sync>;
+type Setup = Arc<dyn Fn(&mut Services, &Surroundings) -> Result<(), ServeError> + Send + Sync>;
+
+/// What a service may use of the thread that it is on.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) handle: Handle,
+    pub(crate) reactor: Reactor,
+    pub(crate) on_event: Arc<dyn Fn(NodeEvent) + Send + Sync>,
+}
 
 /// What a node tells its owner, as it happens; see [`NodeBuilder::on_event`].
 #[derive(Debug)]
@@ -48,6 +50,13 @@ pub enum NodeEvent {
     AcceptFailed(io::Error),
     /// A worker thread is gone, with its sessions.
     WorkerDied,
+    /// A plain server whose service is offered here could not be reached for a peer, or could no longer be.
+    ImportFailed {
+        /// The service's name.
+        service: String,
+        /// What went wrong, and where.
+        reason: String,
+    },
 }
 
 /// A bound that made a node drop a link.
@@ -69,6 +78,7 @@ impl fmt::Display for NodeEvent {
             Self::Dropped(Bound::Sessions) => f.write_str("dropped a link: too many sessions"),
             Self::WorkerDied => f.write_str("a worker thread died"),
             Self::AcceptFailed(error) => write!(f, "cannot accept a link: {error}"),
+            Self::ImportFailed { service, reason } => write!(f, "imported service {service}: {reason}"),
         }
     }
 }
@@ -229,9 +239,17 @@ impl NodeBuilder {
     }
 
     /// Offers services that have state on each worker thread: `setup` runs once on each.
-    pub fn services<F>(mut self, setup: F) -> Self
+    pub fn services<F>(self, setup: F) -> Self
     where
         F: Fn(&mut Services) -> Result<(), ServeError> + Send + Sync + 'static,
+    {
+        self.services_on(move |services, _| setup(services))
+    }
+
+    /// As [`services`](Self::services), for services that use the thread's sockets.
+    pub(crate) fn services_on<F>(mut self, setup: F) -> Self
+    where
+        F: Fn(&mut Services, &Surroundings) -> Result<(), ServeError> + Send + Sync + 'static,
     {
         self.setups.push(Arc::new(setup));
         self
@@ -289,10 +307,13 @@ impl NodeBuilder {
     pub fn start(self) -> Result<Node, StartError> {
         let node_id = self.key.node_id();
         // A name that cannot be served shows here and not on a thread that nobody watches.
+        let (driver, reactor) = thread_driver()?;
         let mut trial = Services::default();
+        let surroundings = Surroundings { handle: driver.handle(), reactor, on_event: self.on_event.clone() };
         for setup in &self.setups {
-            setup(&mut trial)?;
+            setup(&mut trial, &surroundings)?;
         }
+        drop((trial, surroundings, driver));
         let local = self.listeners.iter().map(|listener| listener.local().clone()).collect();
         let shared = Arc::new(NodeState {
             key: self.key,
@@ -452,21 +473,8 @@ impl Door {
 }
 
 async fn accept_links(listener: WatchedListener, door: Rc<Door>, handle: Handle) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => {
-                door.admit(accepted);
-                // Callers may come faster than they are let in: whoever stops the node must have a turn, too.
-                yield_now().await;
-            }
-            // The caller hung up before it was accepted: its loss.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                (door.state.on_event)(NodeEvent::AcceptFailed(error));
-                handle.sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let failed = |error| (door.state.on_event)(NodeEvent::AcceptFailed(error));
+    match listener.accept_all(&handle, |accepted| door.admit(accepted), failed).await {}
 }
 
 /// Prepares a worker thread; what it returns runs until the node stops and its sessions are closed.
@@ -477,8 +485,10 @@ fn run_worker(
 ) -> io::Result<impl FnOnce()> {
     let (mut driver, reactor) = thread_driver()?;
     let mut services = Services::default();
+    let surroundings =
+        Surroundings { handle: driver.handle(), reactor: reactor.clone(), on_event: state.on_event.clone() };
     for setup in &state.setups {
-        setup(&mut services).map_err(io::Error::other)?;
+        setup(&mut services, &surroundings).map_err(io::Error::other)?;
     }
     let worker = Rc::new(Worker {
         handle: driver.handle(),
@@ -553,12 +563,7 @@ impl Worker {
     }
 
     async fn shake_hands(&self, accepted: Accepted) -> Result<Session, HandshakeFailure> {
-        let link: Box<dyn Link> = match accepted {
-            Accepted::Tcp(stream) => Box::new(SocketLink::new(&self.reactor, stream)?),
-            #[cfg(unix)]
-            Accepted::Unix(stream) => Box::new(SocketLink::new(&self.reactor, stream)?),
-            Accepted::Pipe(pipe) => Box::new(pipe),
-        };
+        let link = accepted.into_link(&self.reactor)?;
         let entropy = Entropy::from_system().map_err(io::Error::other)?;
         let state = &self.state;
         vatmux_driver::accept(

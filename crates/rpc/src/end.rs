@@ -19,6 +19,9 @@ pub enum VatEnd {
     /// This side let go of it.
     #[error("this side ended it")]
     EndedHere,
+    /// This side let go of it, and told the peer why.
+    #[error("this side ended it: {0}")]
+    Closed(String),
     /// The peer ended the stream between two messages.
     #[error("the peer ended it")]
     EndedByPeer,
@@ -87,6 +90,7 @@ impl VatEnd {
     pub fn to_error(&self, service: &str) -> Error {
         let kind = match self {
             Self::EndedHere
+            | Self::Closed(_)
             | Self::EndedByPeer
             | Self::Aborted(_)
             | Self::Reset(_)
@@ -108,6 +112,8 @@ impl VatEnd {
             Self::NameInUse => {
                 format!("service {service:?} is in use: {self}; use that stream, or end it first")
             }
+            // The words are for the peer as well, to whom this side is the other one.
+            Self::Closed(reason) => format!("service {service:?} is gone: {reason}"),
             other => format!("service {service:?} is gone: {other}"),
         };
         Error { kind, extra }
@@ -129,6 +135,12 @@ impl VatEnd {
         }
     }
 
+    /// Why this side lets go, in at most [`MAX_REASON_BYTES`].
+    pub(crate) fn closed(reason: &str) -> Self {
+        let cut = reason.floor_char_boundary(MAX_REASON_BYTES);
+        Self::Closed(reason.get(..cut).unwrap_or_default().to_owned())
+    }
+
     /// The peer's own words, no longer than [`MAX_REASON_BYTES`].
     pub(crate) fn aborted(reason: &str) -> Self {
         let cut = reason.floor_char_boundary(MAX_REASON_BYTES);
@@ -146,7 +158,8 @@ impl VatEnd {
             | Self::Reset(_)
             | Self::Session(_)
             | Self::Stream(_) => false,
-            Self::Frame(_)
+            Self::Closed(_)
+            | Self::Frame(_)
             | Self::Protocol(_)
             | Self::Violation(_)
             | Self::Exceeded(_)

@@ -314,7 +314,7 @@ impl Shared {
     /// where the end is this side's own wish.
     pub(crate) fn end(&self, end: VatEnd) {
         if self.end.borrow().is_none() {
-            let (left_bytes, dropped) = if end == VatEnd::EndedHere {
+            let (left_bytes, dropped) = if matches!(end, VatEnd::EndedHere | VatEnd::Closed(_)) {
                 (u64::MAX, None)
             } else {
                 let mut outbox = self.outbox.borrow_mut();

@@ -74,6 +74,12 @@ impl Vat {
         self.0.end(VatEnd::EndedHere);
     }
 
+    /// As [`end`](Self::end), and tells the peer why: what it has under way, and what it tries later, fails as
+    /// disconnected with `reason`, of which at most 1,000 bytes are sent.
+    pub fn close(&self, reason: &str) {
+        self.0.end(VatEnd::closed(reason));
+    }
+
     /// Why it is over, if it is.
     #[must_use]
     pub fn ended(&self) -> Option<VatEnd> {

@@ -1,34 +1,27 @@
 //! `vatmux serve`
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::Duration;
 
 use serde_json::json;
 use vatmux::packagefs::Tree;
 use vatmux::{health, packagefs};
+use vatmux_host::bridge::PlainLimits;
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
 use vatmux_noise::{AllowList, SecretKey};
 
 use crate::arguments::{Arguments, Serve};
 use crate::failure::Failure;
+use crate::reporter::Reporter;
 use crate::text::Harmless;
-use crate::{home, interrupt, output};
-
-/// How many events wait to be printed; more are dropped.
-const EVENTS: usize = 1024;
-
-/// How long the last events have to be printed.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+use crate::{home, interrupt, output, plain};
 
 pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     if serve.allow.is_empty() && !serve.allow_anyone {
         return Err(Failure::NobodyAllowed);
     }
     let (key, _) = home::key(arguments)?;
-    let tree = Arc::new(Tree::open(&serve.dir)?);
+    let tree = serve.dir.as_ref().map(Tree::open).transpose()?.map(Arc::new);
     let allow = if serve.allow_anyone { AllowList::Anyone } else { serve.allow.iter().copied().collect() };
     let (stop, stopped) = mpsc::channel();
     interrupt::on_request(move || {
@@ -36,14 +29,21 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
         let _ = stop.send(());
     })?;
 
-    let mut builder = node(key, allow, &tree);
+    let mut builder = match &tree {
+        Some(tree) => node(key, allow, tree),
+        None => bare_node(key, allow),
+    };
+    for import in &serve.import {
+        let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
+        builder = builder.import(&import.name, plain::IMPORT_PRIORITY, server, PlainLimits::default());
+    }
     for endpoint in &serve.listen {
-        builder = builder.listen(&absolute(endpoint)?)?;
+        builder = builder.listen(&plain::absolute(endpoint)?)?;
     }
     if let Some(workers) = serve.workers {
         builder = builder.workers(workers.into());
     }
-    let reporter = Reporter::start(arguments.json)?;
+    let reporter = Reporter::start(arguments.json, line)?;
     let node = builder.on_event(reporter.listener()).start()?;
     announce(&node, arguments.json)?;
 
@@ -63,22 +63,14 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
 /// A node that offers `tree`, and health.
 pub(crate) fn node(key: SecretKey, allow: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
     let tree = tree.clone();
-    Node::builder(key)
-        .allow(allow)
-        .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
-        .serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
-            packagefs::capability(tree.clone(), packagefs::Limits::default())
-        })
+    bare_node(key, allow).serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
+        packagefs::capability(tree.clone(), packagefs::Limits::default())
+    })
 }
 
-/// A socket's path as it is called from anywhere.
-fn absolute(endpoint: &Endpoint) -> Result<Endpoint, Failure> {
-    match endpoint {
-        Endpoint::Tcp { .. } => Ok(endpoint.clone()),
-        Endpoint::Unix(path) => std::path::absolute(path)
-            .map(Endpoint::Unix)
-            .map_err(|error| Failure::Local { what: "find", path: path.clone(), error }),
-    }
+/// A node that offers what every node does.
+fn bare_node(key: SecretKey, allow: AllowList) -> NodeBuilder {
+    Node::builder(key).allow(allow).serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
 }
 
 /// Whether it is no address that can be dialed from elsewhere, but stands for all that can.
@@ -102,63 +94,6 @@ fn announce(node: &Node, json: bool) -> Result<(), Failure> {
     })
 }
 
-/// Prints a node's events on a thread that may wait for whoever reads them; the node's threads must not.
-struct Reporter {
-    events: mpsc::SyncSender<NodeEvent>,
-    done: mpsc::Receiver<()>,
-    /// Events that there was no room for since the last line.
-    untold: Arc<AtomicU64>,
-}
-
-impl Reporter {
-    fn start(json: bool) -> Result<Self, Failure> {
-        let (events, told) = mpsc::sync_channel(EVENTS);
-        let (finished, done) = mpsc::channel();
-        let untold = Arc::new(AtomicU64::new(0));
-        let counted = untold.clone();
-        thread::Builder::new()
-            .name("vatmux-events".into())
-            .spawn(move || {
-                for event in told {
-                    output::tell(&line(&event, json));
-                    let untold = counted.swap(0, Ordering::Relaxed);
-                    if untold > 0 {
-                        output::tell(&gap(untold, json));
-                    }
-                }
-                // Nobody waits where the last words took too long.
-                let _ = finished.send(());
-            })
-            .map_err(Failure::system("a thread"))?;
-        Ok(Self { events, done, untold })
-    }
-
-    /// What hears of events and never waits.
-    fn listener(&self) -> impl Fn(NodeEvent) + Send + Sync + 'static {
-        let (events, untold) = (self.events.clone(), self.untold.clone());
-        move |event| {
-            // With a thousand lines unread, one more is worth less than the node's time. It is counted.
-            if events.try_send(event).is_err() {
-                untold.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn finish(self) {
-        drop(self.events);
-        let _ = self.done.recv_timeout(LAST_WORDS);
-    }
-}
-
-/// Says that there were more events than anybody read.
-fn gap(untold: u64, json: bool) -> String {
-    if json {
-        json!({ "event": "untold", "peer": null, "detail": format!("{untold} events") }).to_string()
-    } else {
-        format!("{untold} events were not shown: they came faster than they were read")
-    }
-}
-
 fn line(event: &NodeEvent, json: bool) -> String {
     if !json {
         return Harmless(&event.to_string()).to_string();
@@ -170,6 +105,7 @@ fn line(event: &NodeEvent, json: bool) -> String {
         NodeEvent::Dropped(_) => ("dropped", None, Some(event.to_string())),
         NodeEvent::WorkerDied => ("worker_died", None, Some(event.to_string())),
         NodeEvent::AcceptFailed(error) => ("accept_failed", None, Some(error.to_string())),
+        NodeEvent::ImportFailed { .. } => ("import_failed", None, Some(event.to_string())),
     };
     json!({ "event": kind, "peer": peer.map(ToString::to_string), "detail": detail }).to_string()
 }
