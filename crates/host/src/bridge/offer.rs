@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use capnp::ErrorKind;
 use capnp::capability::Client;
 use futures::channel::mpsc;
 use futures::future::{Either, LocalBoxFuture, Shared, select};
@@ -154,8 +155,7 @@ impl Bridge {
         let remote = peer
             .connect::<Client>(service, priority)
             .map_err(|error| BridgeError::Connect { endpoint: endpoint(), error })?;
-        // It ends, by the vat's deadline at the latest.
-        if let Err(error) = remote.hook.when_resolved().await {
+        if let Err(error) = answers(&remote).await {
             let not_allowed = Some(SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
             return Err(if peer.session().end() == not_allowed {
                 BridgeError::NotAllowed { endpoint: endpoint() }
@@ -207,6 +207,17 @@ impl Bridge {
             peer.closed().await;
         }
         Ok(())
+    }
+}
+
+/// Waits until whoever serves `client` has answered, by the vat's deadline at the latest.
+///
+/// There is no interface 0: a method of it is unknown to every server, and does nothing.
+async fn answers(client: &Client) -> capnp::Result<()> {
+    match client.hook.new_call(0, 0, None).send().promise.await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind == ErrorKind::Unimplemented => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
