@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{fuzz, instructions, links, marks, portable, retries, schema, sim};
+use crate::{fuzz, instructions, interop, links, marks, portable, retries, schema, sim};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(crate) enum Check {
     Lint,
     Quiet,
     Test,
+    Interop,
     Sim,
     Fuzz,
     Instructions,
@@ -31,7 +32,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 13] = [
+    pub(crate) const ALL: [Check; 14] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -40,6 +41,7 @@ impl Check {
         Check::Lint,
         Check::Quiet,
         Check::Test,
+        Check::Interop,
         Check::Sim,
         Check::Fuzz,
         Check::Instructions,
@@ -58,6 +60,7 @@ impl Check {
             Check::Lint => "lint",
             Check::Quiet => "quiet",
             Check::Test => "test",
+            Check::Interop => "interop",
             Check::Sim => "sim",
             Check::Fuzz => "fuzz",
             Check::Instructions => "instructions",
@@ -79,6 +82,9 @@ impl Check {
             Check::Test => {
                 "every test passes: units, documentation examples, processes that talk to each other"
             }
+            Check::Interop => {
+                "the C++ implementation of Cap'n Proto uses our services and offers its own through the bridge"
+            }
             Check::Sim => "100,000 simulated sessions of the mux keep every promise",
             Check::Fuzz => {
                 "under the address sanitizer no fuzz target finds anything in its corpus, or in a few seconds"
@@ -96,6 +102,7 @@ impl Check {
             // The tests of the schema check compile schemas.
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
+            Check::Interop => &[Need::Python, Need::CppPeer],
             Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
             Check::Instructions => &[Need::InstructionCounter],
@@ -121,6 +128,7 @@ impl Check {
                 cargo(&[&["clippy", "--workspace", "--lib"], &lints[..]].concat())
             }
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Check::Interop => interop::check(repository),
             Check::Sim => sim::check(repository).map(|()| Skipped::new()),
             Check::Fuzz => fuzz::check(repository),
             Check::Instructions => instructions::check(repository),

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod fuzz;
 mod instructions;
+mod interop;
 mod links;
 mod marks;
 mod portable;

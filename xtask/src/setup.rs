@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 
 use crate::bare;
 use crate::check::Check;
-use crate::repository::{call_of, output, succeed};
+use crate::interop;
+use crate::repository::{Repository, call_of, output, succeed};
 
 /// Whether what is missing may be installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub(crate) enum Need {
     BareCompiler,
     /// The tool `valgrind`, which counts instructions.
     InstructionCounter,
+    /// A Python that can make environments.
+    Python,
+    /// The C++ implementation of Cap'n Proto, in a Python environment.
+    CppPeer,
 }
 
 /// Where a need is met from.
@@ -41,6 +46,8 @@ enum Source {
     Packages(&'static [&'static str]),
     /// A component of the Rust toolchain. `package` holds it where the distribution provides the toolchain.
     Component { name: &'static str, package: &'static str },
+    /// A Python environment of the checkout's own, made from the requirements that it holds.
+    Environment,
 }
 
 impl Need {
@@ -54,6 +61,8 @@ impl Need {
             Need::CppCompiler => "the C++ compiler `c++`",
             Need::BareCompiler => "a compiler for riscv64gc-unknown-none-elf, or one with its library source",
             Need::InstructionCounter => "the instruction counter `valgrind`",
+            Need::Python => "`python3` with its module `venv`",
+            Need::CppPeer => "the C++ implementation of Cap'n Proto (pycapnp)",
         }
     }
 
@@ -67,13 +76,15 @@ impl Need {
             // The compiler for the distribution's browser, far newer than the one for its other packages.
             Need::BareCompiler => Source::Packages(&["rustc-web", "rust-web-src"]),
             Need::InstructionCounter => Source::Packages(&["valgrind"]),
+            Need::Python => Source::Packages(&["python3-venv"]),
+            Need::CppPeer => Source::Environment,
         }
     }
 
     /// Whether a check can do without it, and then says itself what it skipped. Not every distribution has it.
     fn is_optional(self) -> bool {
         match self {
-            Need::BareCompiler | Need::InstructionCounter => true,
+            Need::BareCompiler | Need::InstructionCounter | Need::Python | Need::CppPeer => true,
             Need::SchemaCompiler
             | Need::StandardSchemas
             | Need::Rustfmt
@@ -93,6 +104,8 @@ impl Need {
             Need::CppCompiler => env::var_os("CXX").is_some() || find_program("c++").is_some(),
             Need::BareCompiler => bare::Route::find().is_ok(),
             Need::InstructionCounter => answers("valgrind", &["--version"]),
+            Need::Python => answers("python3", &["-c", "import venv, ensurepip"]),
+            Need::CppPeer => cpp_peer().is_ok_and(|environment| environment.is_ready()),
         }
     }
 }
@@ -106,8 +119,13 @@ pub(crate) fn prepare(checks: &[Check], install: Install) -> Result<(), String> 
             let (optional, required): (Vec<_>, Vec<_>) =
                 missing.into_iter().partition(|need| need.is_optional());
             provide(&required)?;
-            if let Err(failure) = provide(&optional) {
-                println!("== set-up: {failure}\n== set-up: going on without it");
+            // What takes no packages does not depend on whether they can be had.
+            let (environments, packages): (Vec<_>, Vec<_>) =
+                optional.into_iter().partition(|need| need.source() == Source::Environment);
+            for group in [packages, environments] {
+                if let Err(failure) = provide(&group) {
+                    println!("== set-up: {failure}\n== set-up: going on without it");
+                }
             }
             Ok(())
         }
@@ -158,6 +176,7 @@ fn complaint(missing: &[Need]) -> String {
             Source::Component { name, package } => {
                 format!("rustup component add {name}, or Debian package {package}")
             }
+            Source::Environment => "from the Python package index, by pip".to_owned(),
         };
         format!("missing: {} ({remedy})", need.describe())
     });
@@ -169,16 +188,19 @@ fn complaint(missing: &[Need]) -> String {
 struct Plan {
     components: Vec<&'static str>,
     packages: Vec<&'static str>,
+    /// The environment with the C++ implementation.
+    environment: bool,
 }
 
 impl Plan {
     fn new(missing: &[Need], has_rustup: bool) -> Plan {
-        let mut plan = Plan { components: Vec::new(), packages: Vec::new() };
+        let mut plan = Plan { components: Vec::new(), packages: Vec::new(), environment: false };
         for need in missing {
             match need.source() {
                 Source::Component { name, .. } if has_rustup => plan.components.push(name),
                 Source::Component { package, .. } => plan.packages.push(package),
                 Source::Packages(packages) => plan.packages.extend(packages),
+                Source::Environment => plan.environment = true,
             }
         }
         plan
@@ -198,8 +220,12 @@ impl Plan {
             let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
             announced(apt.call(&install).args(&self.packages))?;
         }
-        Ok(())
+        if self.environment { cpp_peer()?.make() } else { Ok(()) }
     }
+}
+
+fn cpp_peer() -> Result<interop::Environment, String> {
+    interop::Environment::of(&Repository::locate()?)
 }
 
 fn announced(call: &mut Command) -> Result<(), String> {
@@ -277,19 +303,34 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_installed() {
         let plan = Plan::new(&[Need::StandardSchemas, Need::Clippy], true);
-        assert_eq!(plan, Plan { components: vec!["clippy"], packages: vec!["libcapnp-dev"] });
+        assert_eq!(
+            plan,
+            Plan { components: vec!["clippy"], packages: vec!["libcapnp-dev"], environment: false }
+        );
     }
 
     #[test]
     fn without_rustup_the_distribution_provides_the_components() {
         let plan = Plan::new(&[Need::Rustfmt, Need::Clippy], false);
-        assert_eq!(plan, Plan { components: vec![], packages: vec!["rustfmt", "rust-clippy"] });
+        assert_eq!(
+            plan,
+            Plan { components: vec![], packages: vec!["rustfmt", "rust-clippy"], environment: false }
+        );
     }
 
     #[test]
     fn a_compiler_from_the_distribution_comes_with_its_source() {
         let plan = Plan::new(&[Need::BareCompiler], true);
-        assert_eq!(plan, Plan { components: vec![], packages: vec!["rustc-web", "rust-web-src"] });
+        assert_eq!(
+            plan,
+            Plan { components: vec![], packages: vec!["rustc-web", "rust-web-src"], environment: false }
+        );
+    }
+
+    #[test]
+    fn an_environment_is_made_when_its_python_is_there() {
+        let plan = Plan::new(&[Need::CppPeer, Need::Python], true);
+        assert_eq!(plan, Plan { components: vec![], packages: vec!["python3-venv"], environment: true });
     }
 
     #[test]

@@ -139,7 +139,8 @@ async def killed(service):
     """Says when its calls are under way, and is killed."""
     calls = [as_future(service.hold(Counter())) for _ in range(5)]
     counter = (await service.counter()).counter
-    await service.settled(1, 5, 0)
+    # The other client's, and ours.
+    await service.settled(2, 5, 0)
     say("held")
     await asyncio.gather(*calls)
     del counter
