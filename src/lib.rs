@@ -8,6 +8,7 @@
 //! * [`Node`] accepts peers and serves them from worker threads.
 //! * [`Local`] runs on the calling thread: it dials nodes, and what it dials can call it back.
 //! * [`Peer::connect`] asks a peer for a service by name; what it gives is a generated Cap'n Proto client.
+//! * [`bridge`] lets programs that speak plain Cap'n Proto RPC use a node's services, and offer theirs.
 //! * [`packagefs`] serves and fetches read-only trees; [`health`] says whether a node answers, and how fast.
 //!
 //! The layers below have crates of their own, of which this one names what most programs need: `vatmux-mux` (the
@@ -19,6 +20,7 @@ pub mod packagefs;
 pub mod schema;
 
 pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, TrafficSnapshot};
+pub use vatmux_host::bridge;
 pub use vatmux_host::{
     AddressError, Bound, CallError, DialError, Dialer, Endpoint, ListenError, Listener, Local, Node,
     NodeAddress, NodeBuilder, NodeCounters, NodeEvent, ReconnectOptions, ReconnectingPeer, ServiceOfPeer,

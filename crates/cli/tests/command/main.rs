@@ -4,6 +4,7 @@
 
 #![cfg(unix)]
 
+mod bridging;
 mod cuts;
 mod destinations;
 mod fetching;
