@@ -1,4 +1,4 @@
-//! The bridge with the C++ implementation of Cap'n Proto at its ends, which PyPI's `pycapnp` brings along.
+//! The bridge with the C++ implementation of Cap'n Proto at its ends, which `pycapnp` brings along.
 //!
 //! It is kept in a Python environment of its own beside this program, made from the committed requirements: pinned, each
 //! file by its digest.
