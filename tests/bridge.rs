@@ -8,7 +8,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -54,8 +55,8 @@ struct Bridging {
     events: mpsc::Receiver<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    _node: Node,
-    _folder: TempDir,
+    node: Option<Node>,
+    folder: TempDir,
 }
 
 impl Bridging {
@@ -80,7 +81,7 @@ impl Bridging {
             local.drive_until(serving).unwrap();
         });
         let thread = Some(thread);
-        Self { socket, events, stop: Some(stop), thread, _node: node, _folder: folder }
+        Self { socket, events, stop: Some(stop), thread, node: Some(node), folder }
     }
 
     fn connect(&self) -> UnixStream {
@@ -229,6 +230,30 @@ fn the_socket_is_its_owners_and_only_a_dead_one_is_replaced() {
     fs::write(&path, "precious").unwrap();
     assert!(Listener::bind_private(&plain(&path)).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn a_node_that_is_gone_is_dialed_when_somebody_connects_and_at_most_once_a_second() {
+    let mut bridging = Bridging::new(limits());
+    drop(bridging.user());
+    drop(bridging.node.take());
+    let listener = UnixListener::bind(bridging.folder.path().join("node")).unwrap();
+    let dials = Arc::new(AtomicU64::new(0));
+    let counted = dials.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            // Nobody shakes hands here.
+            drop(stream);
+        }
+    });
+    let began = Instant::now();
+    for _ in 0..10 {
+        let words = last_words(bridging.connect());
+        assert!(words.contains("service \"vatmux.health\" is gone: "), "{words}");
+    }
+    let dialed = dials.load(Ordering::SeqCst);
+    assert!((1..=1 + began.elapsed().as_secs()).contains(&dialed), "{dialed} dials in {:?}", began.elapsed());
 }
 
 /// Opens a bridge that cannot be, and says why.

@@ -110,3 +110,23 @@ fn dropping_the_remote_ends_both_vats_and_drops_what_they_held() {
     assert_eq!((seen.probes.get(), seen.running.get(), seen.counters.get()), (0, 0, 0));
     assert_eq!(Rc::strong_count(&seen), 1);
 }
+
+#[test]
+fn a_vat_that_is_closed_tells_its_peer_why_after_what_it_answered() {
+    let mut pair = Pair::new();
+    let (probe, server) = (pair.probe.clone(), pair.server.clone());
+    pair.run(async {
+        let held = never(&probe).promise;
+        assert_eq!(echo(&probe, 1).await.unwrap(), 1);
+        server.close("there is no more of it");
+        for error in [held.await.err().unwrap(), echo(&probe, 2).await.unwrap_err()] {
+            assert_eq!(error.kind, capnp::ErrorKind::Disconnected);
+            assert!(error.extra.contains("there is no more of it"), "{error}");
+        }
+    });
+    assert!(
+        matches!(pair.server.ended(), Some(VatEnd::Closed(reason)) if reason == "there is no more of it")
+    );
+    assert!(matches!(pair.probe.vat().ended(), Some(VatEnd::Aborted(_))));
+    assert_eq!(pair.seen.running.get(), 0);
+}

@@ -2,9 +2,10 @@
 //! implementation.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::process::Signal;
 
@@ -56,6 +57,16 @@ fn it_says_where_programs_can_connect_and_ends_when_it_is_asked_to() {
     assert_eq!(said["service"], "vatmux.health");
     assert_eq!(said["node_id"], world.id_of("server"));
     assert_eq!(said["listening"][0], format!("unix:{}", socket.display()));
+    // Not a message, and the end.
+    let mut program = UnixStream::connect(&socket).unwrap();
+    program.write_all(&[0xff; 8]).unwrap();
+    program.read_to_end(&mut Vec::new()).unwrap();
+    let outcome = bridge.stop(Signal::TERM);
+    let events: Vec<serde_json::Value> =
+        outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0], serde_json::json!({ "event": "connected", "program": 1, "detail": null }));
+    assert!(events[1]["event"] == "left" && events[1]["program"] == 1, "{events:?}");
+    assert!(events[1]["detail"].as_str().unwrap().contains("over the limit of"), "{events:?}");
 }
 
 #[test]
