@@ -9,7 +9,8 @@
 //! * [`Local`] runs on the calling thread: it dials nodes, and what it dials can call it back.
 //! * [`Peer::connect`] asks a peer for a service by name; what it gives is a generated Cap'n Proto client.
 //! * [`bridge`] lets programs that speak plain Cap'n Proto RPC use a node's services, and offer theirs.
-//! * [`packagefs`] serves and fetches read-only trees; [`health`] says whether a node answers, and how fast.
+//! * [`packagefs`] serves and fetches read-only trees; [`health`] says whether a node answers, how fast, and what it is doing.
+//! * [`Observer`] looks at a node from within its process; whoever subscribes to `tracing` sees each session, stream and call.
 //!
 //! The layers below have crates of their own, of which this one names what most programs need: `vatmux-mux` (the
 //! multiplexer), `vatmux-noise` (identity and encryption), `vatmux-driver` (the poll loop), `vatmux-rpc` (vats) and
@@ -23,14 +24,15 @@ pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, Tr
 pub use vatmux_host::bridge;
 pub use vatmux_host::{
     AddressError, Bound, CallError, DialError, Dialer, Endpoint, ListenError, Listener, Local, Node,
-    NodeAddress, NodeBuilder, NodeCounters, NodeEvent, ReconnectOptions, ReconnectingPeer, ServiceOfPeer,
-    StartError, Unreachable, keys,
+    NodeAddress, NodeBuilder, NodeCounters, NodeEvent, NodeSnapshot, Observer, ReconnectOptions,
+    ReconnectingPeer, ServiceOfPeer, SessionSnapshot, StartError, Unreachable, keys,
 };
 pub use vatmux_mux::{CloseCode, Limits, Priority};
 pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
 pub use vatmux_rpc::{
-    ConnectError, Disconnected, Failure, GivenUp, MustFinish, Options as VatOptions, Peer, PeerState, Remote,
-    ServeError, Services, deadline,
+    CallStatistics, ConnectError, Disconnected, Failure, GivenUp, Latency, MustFinish, Options as VatOptions,
+    Outcome, Peer, PeerState, PeerStatistics, Remote, ServeError, ServiceStatistics, Services,
+    StreamSnapshot, deadline,
 };
 
 /// The README's examples are compiled with the documentation tests.

@@ -40,7 +40,7 @@ fn node(folder: &TempDir, and: impl FnOnce(NodeBuilder) -> NodeBuilder) -> (Node
     let builder = Node::builder(key())
         .allow(AllowList::Anyone)
         .workers(1)
-        .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+        .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
         .listen(&Endpoint::Unix(folder.path().join("node")))
         .unwrap();
     let node = and(builder).start().unwrap();
@@ -271,7 +271,7 @@ fn test_reject_a_service_that_is_not_there_before_anybody_connects() {
         builder.import("dead", Priority::LAST, plain(&missing), limits()).serve(
             "late",
             Priority::LAST,
-            |_| health::capability(),
+            health::capability,
         )
     });
     let said = |service, priority| unopened(address.clone(), service, priority).to_string();
@@ -397,7 +397,7 @@ fn a_plain_server_that_sends_what_is_no_message_fails_its_own_calls_only() {
 fn test_reject_an_import_under_a_name_that_is_taken_or_none() {
     for name in [health::SERVICE_NAME, "", "a name\nof two lines"] {
         let builder = Node::builder(key())
-            .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+            .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
             .import(name, Priority::LAST, plain(Path::new("server")), limits());
         assert!(matches!(builder.start().err(), Some(StartError::Serve(_))), "{name:?}");
     }

@@ -34,7 +34,7 @@ fn health_node(
     let (tell, events) = mpsc::channel();
     let builder = Node::builder(key())
         .allow(allow)
-        .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+        .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
         .on_event(move |event| drop(tell.send(event)));
     (configure(builder).start().unwrap(), events)
 }
@@ -297,9 +297,9 @@ fn a_service_that_is_not_offered_is_named_in_the_error() {
 #[test]
 fn an_exclusive_service_is_had_once_per_session_of_a_node_over_tcp() {
     let (node, _events) = health_node(AllowList::Anyone, |builder| {
-        let exclusive = builder.workers(2).services(|services| {
-            services.serve_exclusive("exclusive", Priority::FIRST, |_| health::capability())
-        });
+        let exclusive = builder
+            .workers(2)
+            .services(|services| services.serve_exclusive("exclusive", Priority::FIRST, health::capability));
         exclusive.listen(&anywhere()).unwrap()
     });
     let mut local = Local::new(key()).unwrap();

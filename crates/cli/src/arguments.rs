@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tracing_subscriber::filter::Targets;
 use vatmux_host::{AddressError, Endpoint, NodeAddress};
 use vatmux_noise::NodeId;
 
@@ -36,6 +37,14 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 
+    /// Tell on standard error what goes on: sessions (-v), streams as well (-vv), calls as well (-vvv)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Tell on standard error what FILTER lets through, such as debug, or vatmux_rpc=trace,vatmux_host=warn
+    #[arg(long, global = true, value_name = "FILTER", conflicts_with = "verbose")]
+    pub(crate) log: Option<Targets>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -51,7 +60,7 @@ pub(crate) enum Command {
     /// List a directory
     #[command(after_long_help = help::LS)]
     Ls(Ls),
-    /// Say what a path names
+    /// Say what a path names or, without a path, what a node is doing
     #[command(after_long_help = help::STAT)]
     Stat(Stat),
     /// Write a file to standard output
@@ -99,6 +108,11 @@ pub(crate) struct Serve {
     #[arg(long, requires = "import")]
     pub(crate) insecure_plain_tcp: bool,
 
+    /// A node that may see all of this one with `vatmux stat`, and not only its own session; it must be allowed as well;
+    /// may be given several times
+    #[arg(long, value_name = "NODE-ID", num_args = 1..)]
+    pub(crate) operator: Vec<NodeId>,
+
     /// Threads that serve; one for each processor unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
@@ -116,8 +130,12 @@ pub(crate) struct Ls {
 
 #[derive(Debug, Args)]
 pub(crate) struct Stat {
-    /// The path
+    /// The path; or the node, where there is none
     pub(crate) address: NodeAddress,
+
+    /// Describe the served directory itself where there is no path
+    #[arg(short, long)]
+    pub(crate) files: bool,
 
     /// Where the path names a symbolic link, describe what it leads to
     #[arg(short = 'L', long)]
@@ -278,7 +296,7 @@ With --import the bootstrap capability of a plain Cap'n Proto RPC server (C++, P
 stream of a peer is a connection of its own to it. `vatmux bridge` is the way back.
 
 JSON: {\"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event: \
-{\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\"|\"import_failed\", \"detail\"} and \"peer\" where it is known";
+{\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\"|\"task_panicked\"|\"worker_died\"|\"untold\"|\"import_failed\", \"detail\"} and \"peer\" where it is known";
 
     pub(super) const LS: &str = "\
 Example:
@@ -290,8 +308,17 @@ JSON: one object per entry: {\"name\", \"kind\": \"file\"|\"directory\"|\"symlin
     pub(super) const STAT: &str = "\
 Example:
   vatmux stat vat://vat1…@127.0.0.1:7070/guide/first.md
+  vatmux stat vat://vat1…@127.0.0.1:7070
+  vatmux stat --files vat://vat1…@127.0.0.1:7070
 
-JSON: {\"path\", \"kind\", \"mode\", \"size_bytes\", \"modified_ns\", \"link_target\"}, as for ls";
+With a path, or with --files or -L, it is about files. Without, it is about the node: its sessions, streams, credit, \
+queues, calls and rejections, in its own words: what it has asked are its calls, what it has served are its peers'. It \
+shows all of that to its operators (vatmux serve --operator), and to others what is theirs: this session.
+
+JSON of a path: {\"path\", \"kind\", \"mode\", \"size_bytes\", \"modified_ns\", \"link_target\"}, as for ls. Of a node: first \
+{\"node_id\", \"scope\": \"own_session\"|\"whole_node\", \"software\", \"uptime_seconds\", \"limits\", \"counters\", \"services\"}, then one \
+object per session: {\"session\", \"peer\", \"age_seconds\", \"traffic\", \"frames\", \"rejections\", \"streams\", \"services\"}; what the \
+node does not show is null";
 
     pub(super) const CAT: &str = "\
 Example:

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use serde_json::json;
-use vatmux::health::PingError;
+use vatmux::health::{AskError, PingError};
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
 use vatmux_host::bridge::{BridgeError, LeavesThisMachine};
 use vatmux_host::keys::KeyError;
@@ -103,6 +103,9 @@ pub(crate) enum Failure {
     /// A ping.
     #[error(transparent)]
     Ping(#[from] PingError),
+    /// A look at a node.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// A directory to serve.
     #[error(transparent)]
     Tree(#[from] OpenTreeError),

@@ -13,6 +13,7 @@ mod home;
 mod interrupt;
 mod json;
 mod latency;
+mod log;
 mod output;
 mod plain;
 mod progress;
@@ -30,7 +31,11 @@ use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let (outcome, json) = match Arguments::try_parse() {
-        Ok(arguments) => (run(&arguments), arguments.json),
+        Ok(arguments) => {
+            // What was told is on its way to standard error until this is dropped.
+            let _log = log::start(&arguments);
+            (run(&arguments), arguments.json)
+        }
         // Help and version were asked for; clap knows where they go.
         Err(answer) if !answer.use_stderr() => {
             return if answer.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };

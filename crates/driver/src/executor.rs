@@ -1,5 +1,6 @@
 //! The loop itself, and the handle through which tasks reach it.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -65,6 +66,7 @@ impl Driver {
             looks: Cell::new(0),
             contains_panics: Cell::new(false),
             panics: Cell::new(0),
+            on_panic: RefCell::default(),
         };
         Self {
             handle: Handle(Rc::new(shared)),
@@ -86,6 +88,13 @@ impl Driver {
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.tasks.len() + self.handle.0.spawned.borrow().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Has `listener` hear the message of each panic that is contained. It may spawn, and must not panic itself.
+    #[must_use]
+    pub fn on_panic(self, listener: impl Fn(&str) + 'static) -> Self {
+        *self.handle.0.on_panic.borrow_mut() = Some(Rc::new(listener));
+        self
     }
 
     /// What tasks use: spawn, sleep, the time.
@@ -190,7 +199,11 @@ struct Shared {
     looks: Cell<u64>,
     contains_panics: Cell<bool>,
     panics: Cell<u64>,
+    on_panic: RefCell<Option<OnPanic>>,
 }
+
+/// Hears what a task that panicked said.
+type OnPanic = Rc<dyn Fn(&str)>;
 
 impl Handle {
     /// The present, by the driver's clock.
@@ -205,8 +218,8 @@ impl Handle {
             let handle = self.clone();
             // What a task shared with others is plain data behind cells; no unsafe code rests on it.
             Box::pin(AssertUnwindSafe(task).catch_unwind().map(move |outcome| {
-                if outcome.is_err() {
-                    handle.0.panics.set(handle.0.panics.get() + 1);
+                if let Err(payload) = outcome {
+                    handle.panicked(&*payload);
                 }
             }))
         } else {
@@ -246,6 +259,16 @@ impl Handle {
     #[must_use]
     pub fn panics(&self) -> u64 {
         self.0.panics.get()
+    }
+
+    fn panicked(&self, payload: &(dyn Any + Send)) {
+        self.0.panics.set(self.0.panics.get() + 1);
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let listener = self.0.on_panic.borrow().clone();
+        if let Some(listener) = listener {
+            listener(message.unwrap_or("(what it said is no text)"));
+        }
     }
 
     pub(crate) fn looks(&self) -> u64 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use vatmux_mux::{
     CloseCode, End, Event, ExclusiveNames, Hello, Limits, LimitsError, Priority, ResetCode, Role,
-    SessionStatistics, Storage, StreamId, StreamName, Ticks, Violation, WriteError,
+    SessionStatistics, Storage, StreamId, StreamName, StreamStatistics, Ticks, Violation, WriteError,
 };
 use vatmux_noise::{NodeId, RecordError, Records, Suite};
 
@@ -242,6 +242,18 @@ impl Session {
         self.inner.engine.borrow().statistics()
     }
 
+    /// The bytes, credit and windows of one stream at this moment; None where there is no such stream any more.
+    #[must_use]
+    pub fn stream_statistics(&self, id: StreamId) -> Option<StreamStatistics> {
+        self.inner.engine.borrow().stream_statistics(id)
+    }
+
+    /// What it may use and how long it waits.
+    #[must_use]
+    pub fn options(&self) -> &SessionOptions {
+        &self.inner.options
+    }
+
     /// The driver that carries it.
     #[must_use]
     pub fn handle(&self) -> &Handle {
@@ -299,6 +311,12 @@ impl IncomingStreams {
     /// The next one; None when the session is over.
     pub async fn next(&mut self) -> Option<Incoming> {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Why there will be no more, once the session is over.
+    #[must_use]
+    pub fn end(&self) -> Option<SessionEnd> {
+        self.inner.end()
     }
 
     /// As [`next`](Self::next), for hand-written futures.

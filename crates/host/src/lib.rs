@@ -1,6 +1,7 @@
 //! vatmux on an operating system: sockets as links, parking on the system's poller, nodes on worker threads.
 //!
 //! * [`Node`] accepts peers on TCP and Unix sockets and serves them from worker threads.
+//! * [`Observer`] looks at a node from anywhere in its process.
 //! * [`Local`] drives the calling thread: it dials peers and, where it is given services, serves them too.
 //! * [`Reactor`] parks a driver until one of its sockets is ready, a deadline comes or another thread calls.
 //! * [`NodeAddress`] is what people type: `vat://NODE-ID@host:port/path`.
@@ -16,6 +17,7 @@ mod listen;
 mod local;
 mod memory;
 mod node;
+mod observe;
 mod pace;
 mod reactor;
 mod socket;
@@ -25,7 +27,8 @@ pub use clock::MonotonicClock;
 pub use dial::DialError;
 pub use listen::{ListenError, Listener};
 pub use local::{Dialer, Local};
-pub use node::{Bound, Node, NodeBuilder, NodeCounters, NodeEvent, StartError};
+pub use node::{Bound, Node, NodeBuilder, NodeEvent, StartError};
+pub use observe::{NodeCounters, NodeSnapshot, Observer, SessionSnapshot};
 pub use reactor::{Reactor, ReactorPark};
 pub use socket::{SocketLink, StreamSocket};
 pub use vatmux_rpc::ReconnectOptions;

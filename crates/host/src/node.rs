@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::ops;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,10 +20,14 @@ use vatmux_rpc::{Options, Peer, ServeError, Services};
 
 use crate::listen::{Accepted, WatchedListener};
 use crate::memory::keep_freed_buffers;
+use crate::observe::{self, Board, NodeCounters, Observer, Question, Report, SessionSnapshot, WorkerPlace};
 use crate::{Endpoint, ListenError, Listener, MonotonicClock, Reactor};
 
 /// Bytes that an in-process link holds in each direction.
 const PIPE_BYTES: usize = 128 * 1024;
+
+/// What is kept of what a task that panicked said.
+const MAX_PANIC_BYTES: usize = 1_000;
 
 /// Puts one thread's services into its registry.
 type Setup = Arc<dyn Fn(&mut Services, &Surroundings) -> Result<(), ServeError> + Send + Sync>;
@@ -57,6 +62,8 @@ pub enum NodeEvent {
         /// What went wrong, and where.
         reason: String,
     },
+    /// A task of a service panicked, and ended alone: a defect of the service. This is what it said, or the beginning of it.
+    TaskPanicked(String),
 }
 
 /// A bound that made a node drop a link.
@@ -79,17 +86,9 @@ impl fmt::Display for NodeEvent {
             Self::WorkerDied => f.write_str("a worker thread died"),
             Self::AcceptFailed(error) => write!(f, "cannot accept a link: {error}"),
             Self::ImportFailed { service, reason } => write!(f, "imported service {service}: {reason}"),
+            Self::TaskPanicked(message) => write!(f, "a task of a service panicked: {message}"),
         }
     }
-}
-
-/// What a node has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NodeCounters {
-    /// Links whose peer is not yet known.
-    pub unauthenticated: usize,
-    /// Sessions that are up.
-    pub sessions: usize,
 }
 
 /// A node that accepts peers and serves them from worker threads, until it is dropped.
@@ -115,6 +114,7 @@ pub struct NodeBuilder {
     session_options: SessionOptions,
     vat_options: Options,
     on_event: Arc<dyn Fn(NodeEvent) + Send + Sync>,
+    observer: Observer,
 }
 
 /// Why a node did not start.
@@ -138,19 +138,27 @@ struct NodeState {
     session_options: SessionOptions,
     vat_options: Options,
     on_event: Arc<dyn Fn(NodeEvent) + Send + Sync>,
-    unauthenticated: AtomicUsize,
-    sessions: AtomicUsize,
+    observer: Observer,
+}
+
+impl NodeState {
+    /// Counts what happened, and tells the owner and whoever subscribes to `tracing`.
+    fn tell(&self, event: NodeEvent) {
+        self.observer.board().count(&event);
+        observe::trace(&event);
+        (self.on_event)(event);
+    }
 }
 
 /// One place among a bounded number, given back when dropped.
 struct Place {
     shared: Arc<NodeState>,
-    count: fn(&NodeState) -> &AtomicUsize,
+    count: fn(&Board) -> &AtomicUsize,
 }
 
 impl Place {
-    fn take(shared: &Arc<NodeState>, count: fn(&NodeState) -> &AtomicUsize, most: usize) -> Option<Self> {
-        let taken = count(shared)
+    fn take(shared: &Arc<NodeState>, count: fn(&Board) -> &AtomicUsize, most: usize) -> Option<Self> {
+        let taken = count(shared.observer.board())
             .try_update(Ordering::SeqCst, Ordering::SeqCst, |taken| (taken < most).then_some(taken + 1));
         taken.ok().map(|_| Self { shared: shared.clone(), count })
     }
@@ -158,7 +166,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        (self.count)(&self.shared).fetch_sub(1, Ordering::SeqCst);
+        (self.count)(self.shared.observer.board()).fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -176,6 +184,7 @@ impl Node {
             session_options: SessionOptions::default(),
             vat_options: Options::default(),
             on_event: Arc::new(|_| {}),
+            observer: Observer::default(),
         }
     }
 
@@ -203,10 +212,13 @@ impl Node {
     /// What it is doing.
     #[must_use]
     pub fn counters(&self) -> NodeCounters {
-        NodeCounters {
-            unauthenticated: self.shared.unauthenticated.load(Ordering::SeqCst),
-            sessions: self.shared.sessions.load(Ordering::SeqCst),
-        }
+        self.shared.observer.counters()
+    }
+
+    /// What looks at it from anywhere in the process.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        self.shared.observer.clone()
     }
 }
 
@@ -303,17 +315,15 @@ impl NodeBuilder {
         self
     }
 
+    /// What will look at the node once it has started: for services that tell of it.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        self.observer.clone()
+    }
+
     /// Starts the node's threads.
     pub fn start(self) -> Result<Node, StartError> {
         let node_id = self.key.node_id();
-        // A name that cannot be served shows here and not on a thread that nobody watches.
-        let (driver, reactor) = thread_driver()?;
-        let mut trial = Services::default();
-        let surroundings = Surroundings { handle: driver.handle(), reactor, on_event: self.on_event.clone() };
-        for setup in &self.setups {
-            setup(&mut trial, &surroundings)?;
-        }
-        drop((trial, surroundings, driver));
         let local = self.listeners.iter().map(|listener| listener.local().clone()).collect();
         let shared = Arc::new(NodeState {
             key: self.key,
@@ -324,9 +334,16 @@ impl NodeBuilder {
             session_options: self.session_options,
             vat_options: self.vat_options,
             on_event: self.on_event,
-            unauthenticated: AtomicUsize::new(0),
-            sessions: AtomicUsize::new(0),
+            observer: self.observer,
         });
+        // A name that cannot be served shows here and not on a thread that nobody watches.
+        let (driver, reactor) = thread_driver(&shared)?;
+        let mut trial = Services::default();
+        let surroundings = surroundings(&shared, driver.handle(), reactor);
+        for setup in &shared.setups {
+            setup(&mut trial, &surroundings)?;
+        }
+        drop((trial, surroundings, driver));
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped: Stopped = stopped.map(drop as fn(_)).shared();
         let (pipes, piped) = mpsc::unbounded();
@@ -337,7 +354,11 @@ impl NodeBuilder {
             let (mailbox, arrivals) = mpsc::unbounded();
             workers.push(WorkerPort { mailbox, load: Arc::default() });
             let (shared, stopped) = (shared.clone(), stopped.clone());
-            node.spawn(format!("vatmux-worker-{number}"), move || run_worker(shared, arrivals, stopped))?;
+            let place = WorkerPlace { number, of: self.workers };
+            let questions = shared.observer.board().add_worker();
+            node.spawn(format!("vatmux-worker-{number}"), move || {
+                run_worker(shared, place, arrivals, questions, stopped)
+            })?;
         }
         let listeners = self.listeners;
         node.spawn("vatmux-accept".into(), move || {
@@ -406,11 +427,22 @@ impl Drop for Load {
 }
 
 /// What one thread of a node runs on.
-fn thread_driver() -> io::Result<(Driver, Reactor)> {
+fn thread_driver(state: &Arc<NodeState>) -> io::Result<(Driver, Reactor)> {
     keep_freed_buffers();
     let clock = MonotonicClock::default();
     let reactor = Reactor::new(clock)?;
-    Ok((Driver::new(clock, reactor.clone().into_park()).contain_panics(), reactor))
+    let told = state.clone();
+    let driver = Driver::new(clock, reactor.clone().into_park()).contain_panics().on_panic(move |message| {
+        let kept = message.floor_char_boundary(MAX_PANIC_BYTES);
+        told.tell(NodeEvent::TaskPanicked(message.get(..kept).unwrap_or_default().to_owned()));
+    });
+    Ok((driver, reactor))
+}
+
+/// What services that reach out of the node use on this thread.
+fn surroundings(state: &Arc<NodeState>, handle: Handle, reactor: Reactor) -> Surroundings {
+    let told = state.clone();
+    Surroundings { handle, reactor, on_event: Arc::new(move |event| told.tell(event)) }
 }
 
 /// Prepares the accepting thread; what it returns runs until the node stops.
@@ -421,7 +453,7 @@ fn run_acceptor(
     piped: mpsc::UnboundedReceiver<Accepted>,
     stopped: Stopped,
 ) -> io::Result<impl FnOnce() + use<>> {
-    let (mut driver, reactor) = thread_driver()?;
+    let (mut driver, reactor) = thread_driver(state)?;
     let handle = driver.handle();
     let door = Rc::new(Door { state: state.clone(), workers: RefCell::new(workers) });
     for listener in listeners {
@@ -435,7 +467,7 @@ fn run_acceptor(
     let state = state.clone();
     Ok(move || {
         if let Err(error) = driver.drive_until(stopped) {
-            (state.on_event)(NodeEvent::AcceptFailed(error));
+            state.tell(NodeEvent::AcceptFailed(error));
         }
     })
 }
@@ -450,8 +482,8 @@ impl Door {
     /// Hands a link to the worker with the fewest, or drops it where there is no place for it.
     fn admit(&self, accepted: Accepted) {
         let most = self.state.max_unauthenticated;
-        let Some(unauthenticated) = Place::take(&self.state, |state| &state.unauthenticated, most) else {
-            (self.state.on_event)(NodeEvent::Dropped(Bound::Unauthenticated));
+        let Some(unauthenticated) = Place::take(&self.state, |board| &board.unauthenticated, most) else {
+            self.state.tell(NodeEvent::Dropped(Bound::Unauthenticated));
             return;
         };
         let mut workers = self.workers.borrow_mut();
@@ -465,7 +497,7 @@ impl Door {
                 Err(refused) => {
                     Arrival { accepted, unauthenticated, .. } = refused.into_inner();
                     workers.swap_remove(number);
-                    (self.state.on_event)(NodeEvent::WorkerDied);
+                    self.state.tell(NodeEvent::WorkerDied);
                 }
             }
         }
@@ -473,20 +505,21 @@ impl Door {
 }
 
 async fn accept_links(listener: WatchedListener, door: Rc<Door>, handle: Handle) {
-    let failed = |error| (door.state.on_event)(NodeEvent::AcceptFailed(error));
+    let failed = |error| door.state.tell(NodeEvent::AcceptFailed(error));
     match listener.accept_all(&handle, |accepted| door.admit(accepted), failed).await {}
 }
 
 /// Prepares a worker thread; what it returns runs until the node stops and its sessions are closed.
 fn run_worker(
     state: Arc<NodeState>,
+    place: WorkerPlace,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+    questions: mpsc::UnboundedReceiver<Question>,
     mut stopped: Stopped,
 ) -> io::Result<impl FnOnce()> {
-    let (mut driver, reactor) = thread_driver()?;
+    let (mut driver, reactor) = thread_driver(&state)?;
     let mut services = Services::default();
-    let surroundings =
-        Surroundings { handle: driver.handle(), reactor: reactor.clone(), on_event: state.on_event.clone() };
+    let surroundings = surroundings(&state, driver.handle(), reactor.clone());
     for setup in &state.setups {
         setup(&mut services, &surroundings).map_err(io::Error::other)?;
     }
@@ -495,10 +528,16 @@ fn run_worker(
         reactor,
         services: Rc::new(services),
         peers: RefCell::default(),
-        next_peer: Cell::new(0),
+        next_peer: Cell::new(place.first_session()),
+        place,
         stopping: Cell::new(false),
         state: state.clone(),
     });
+    let asked = worker.clone();
+    worker.handle.spawn(questions.for_each(move |question| {
+        asked.answer(question);
+        futures::future::ready(())
+    }));
     Ok(move || {
         let served = driver.drive_until(async {
             while let Either::Left((Some(arrival), _)) = select(arrivals.next(), &mut stopped).await {
@@ -507,7 +546,7 @@ fn run_worker(
             worker.close_all().await;
         });
         if let Err(error) = served {
-            (state.on_event)(NodeEvent::AcceptFailed(error));
+            state.tell(NodeEvent::AcceptFailed(error));
         }
     })
 }
@@ -520,6 +559,7 @@ struct Worker {
     services: Rc<Services>,
     peers: RefCell<BTreeMap<u64, Peer>>,
     next_peer: Cell<u64>,
+    place: WorkerPlace,
     /// The node stops: whoever comes now is turned away.
     stopping: Cell<bool>,
 }
@@ -534,15 +574,15 @@ impl Worker {
             Err(failure) => {
                 // Whoever hears of it finds the place free.
                 drop(unauthenticated);
-                (state.on_event)(NodeEvent::Refused(failure));
+                state.tell(NodeEvent::Refused(failure));
                 return;
             }
         };
-        let Some(place) = Place::take(state, |state| &state.sessions, state.max_sessions) else {
+        let Some(place) = Place::take(state, |board| &board.sessions, state.max_sessions) else {
             session.close(CloseCode::OVERLOADED);
             // Until it is gone it keeps its place among the strangers.
             session.closed().await;
-            (state.on_event)(NodeEvent::Dropped(Bound::Sessions));
+            state.tell(NodeEvent::Dropped(Bound::Sessions));
             return;
         };
         drop(unauthenticated);
@@ -552,14 +592,14 @@ impl Worker {
             return;
         }
         let peer = Peer::new(session, self.services.clone(), state.vat_options.clone());
-        (state.on_event)(NodeEvent::Connected(peer.node_id()));
+        state.tell(NodeEvent::Connected(peer.node_id()));
         let number = self.next_peer.get();
-        self.next_peer.set(number + 1);
+        self.next_peer.set(self.place.session_after(number));
         self.peers.borrow_mut().insert(number, peer.clone());
         let end = peer.closed().await;
         self.peers.borrow_mut().remove(&number);
         drop(place);
-        (state.on_event)(NodeEvent::Ended(peer.node_id(), end));
+        state.tell(NodeEvent::Ended(peer.node_id(), end));
     }
 
     async fn shake_hands(&self, accepted: Accepted) -> Result<Session, HandshakeFailure> {
@@ -576,6 +616,24 @@ impl Worker {
             state.session_options.clone(),
         )
         .await
+    }
+
+    /// Says what this thread has counted, and what some of its sessions are like.
+    fn answer(&self, question: Question) {
+        let Question { after, limit, answer } = question;
+        let peers = self.peers.borrow();
+        let wanted = (after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded), ops::Bound::Unbounded);
+        let sessions = peers
+            .range(wanted)
+            .take(limit)
+            .map(|(id, peer)| SessionSnapshot { id: *id, statistics: peer.statistics() })
+            .collect();
+        // Nobody waits where the call was canceled.
+        let _ = answer.send(Report {
+            services: self.services.statistics(),
+            sessions,
+            rescues: self.handle.rescues(),
+        });
     }
 
     async fn close_all(&self) {

@@ -21,7 +21,8 @@
 //!    peer sends ends the vat, and the end names it ([`Violation`], [`Exceeded`]).
 //! 6. **A call that was lost with its vat says whether it may have been delivered** ([`Disconnected`]), and is not made
 //!    again by itself. A [`ReconnectingPeer`] is dialed again within bounds.
-//! 7. **Nothing is printed.**
+//! 7. **Everything is counted** ([`Peer::statistics`], [`Services::statistics`]), and told to whoever subscribes to
+//!    `tracing`: a span for each session, stream and call. Nothing is printed.
 //!
 //! It is `!Send` as capnp-rpc is: a vat lives on the thread of its driver.
 
@@ -48,6 +49,7 @@ mod references;
 mod segments;
 mod services;
 mod shared;
+mod sight;
 mod vat;
 
 pub use disconnected::Disconnected;
@@ -61,4 +63,7 @@ pub use reconnect::{
     CallError, Failure, GivenUp, PeerState, ReconnectOptions, ReconnectingPeer, ServiceOfPeer, Unreachable,
 };
 pub use services::{ServeError, Services};
+pub use sight::{
+    CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, StreamSnapshot,
+};
 pub use vat::{Remote, Vat};

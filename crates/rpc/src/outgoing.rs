@@ -13,6 +13,7 @@ use crate::answers::{AnswerId, PeerId};
 use crate::guard::sent;
 use crate::questions::{Asked, QuestionId, Questions, WireId};
 use crate::shared::Shared;
+use crate::sight::Outcome;
 
 /// capnp-rpc asks for 8 KiB for each call, zeroed. A call is a few hundred bytes; a larger one gets a second
 /// segment that fits it.
@@ -66,7 +67,7 @@ pub(crate) enum Kind {
     /// It ends one.
     Finish(QuestionId),
     /// It answers the peer's call that capnp-rpc knows by this id.
-    Return { answer: AnswerId, needs_finish: bool },
+    Return { answer: AnswerId, needs_finish: bool, outcome: Outcome },
     /// It says why the vat ends.
     Abort,
     /// It says what a promise of ours became.
@@ -97,6 +98,16 @@ pub(crate) fn kind_of(message: &Builder<HeapAllocator>) -> capnp::Result<Kind> {
             Kind::Return {
                 answer: AnswerId(answer.get_answer_id()),
                 needs_finish: !answer.get_no_finish_needed(),
+                outcome: match answer.which()? {
+                    return_::Exception(exception) => {
+                        exception?.get_type().map_or(Outcome::Exception, Outcome::from)
+                    }
+                    return_::Canceled(()) => Outcome::Canceled,
+                    return_::Results(_)
+                    | return_::ResultsSentElsewhere(())
+                    | return_::TakeFromOtherQuestion(_)
+                    | return_::AcceptFromThirdParty(_) => Outcome::Ok,
+                },
             }
         }
         message::Abort(_) => Kind::Abort,

@@ -9,7 +9,8 @@ use vatmux_driver::{Incoming, OpenError, Session, SessionEnd};
 use vatmux_mux::{CloseCode, NameError, Priority, ResetCode, StreamName};
 use vatmux_noise::NodeId;
 
-use crate::{Options, Remote, Services, Vat};
+use crate::sight::PeerSight;
+use crate::{Options, PeerStatistics, Remote, Services, Vat};
 
 /// The node at the other end of a session, whose key the handshake has proved. Clones are the same session.
 ///
@@ -18,6 +19,7 @@ use crate::{Options, Remote, Services, Vat};
 pub struct Peer {
     session: Session,
     options: Rc<Options>,
+    sight: Rc<PeerSight>,
 }
 
 /// Why a service of the peer cannot be reached.
@@ -49,15 +51,17 @@ impl Peer {
         let options = Rc::new(options);
         session.set_exclusive_names(services.exclusive());
         let mut incoming = session.incoming();
-        let accepted_with = options.clone();
+        let sight = Rc::new(PeerSight::new(&session, services.meters().clone()));
+        let (accepted_with, watched_by) = (options.clone(), sight.clone());
         let served = Rc::new(Cell::new(0));
         session.handle().spawn(async move {
             // It does not keep the session open: whoever is called does, by the stream.
             while let Some(stream) = incoming.next().await {
-                accept(stream, &services, &accepted_with, &served);
+                accept(stream, &services, &accepted_with, &served, &watched_by);
             }
+            watched_by.ended(incoming.end().as_ref());
         });
-        Self { session, options }
+        Self { session, options, sight }
     }
 
     /// Who the peer is. Nothing else says so: no field of any message.
@@ -81,13 +85,29 @@ impl Peer {
             .session
             .open(&name, priority)
             .map_err(|reason| ConnectError::Open { service: name.to_string(), reason })?;
-        Ok(Vat::connect(stream, service, self.session.handle(), &self.options))
+        let id = stream.id();
+        let sight = self.sight.of_vat(&stream, service, priority, true);
+        let remote: Remote<C> = Vat::connect_watched(stream, self.session.handle(), &self.options, sight);
+        self.sight.watch(id, priority, true, remote.vat().shared());
+        Ok(remote)
+    }
+
+    /// The bounds of each vat.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The session itself.
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// What was counted in this session, and what it holds now.
+    #[must_use]
+    pub fn statistics(&self) -> PeerStatistics {
+        self.sight.statistics(&self.session)
     }
 
     /// Ends the session with a reason for the peer. All its vats end, in both directions.
@@ -107,23 +127,36 @@ impl fmt::Debug for Peer {
     }
 }
 
-fn accept(incoming: Incoming, services: &Services, options: &Rc<Options>, served: &Rc<Cell<usize>>) {
+fn accept(
+    incoming: Incoming,
+    services: &Services,
+    options: &Rc<Options>,
+    served: &Rc<Cell<usize>>,
+    sight: &Rc<PeerSight>,
+) {
+    let refuse = |incoming: Incoming, code| {
+        sight.refused(incoming.name().as_str(), code);
+        incoming.refuse(code);
+    };
     let Some(offered) = services.find(incoming.name()) else {
-        return incoming.refuse(ResetCode::NO_SUCH_SERVICE);
+        return refuse(incoming, ResetCode::NO_SUCH_SERVICE);
     };
     if incoming.priority() < offered.priority {
-        return incoming.refuse(ResetCode::NOT_ALLOWED);
+        return refuse(incoming, ResetCode::NOT_ALLOWED);
     }
     if served.get() >= options.max_served_vats {
-        return incoming.refuse(ResetCode::OVERLOADED);
+        return refuse(incoming, ResetCode::OVERLOADED);
     }
-    let service = incoming.name().clone();
+    let (service, priority) = (incoming.name().clone(), incoming.priority());
     let stream = incoming.accept();
-    let peer = Peer { session: stream.session().clone(), options: options.clone() };
+    let peer = Peer { session: stream.session().clone(), options: options.clone(), sight: sight.clone() };
     let bootstrap = (offered.factory)(&peer);
     let handle = peer.session.handle().clone();
     drop(peer);
-    let vat = Vat::serve(stream, service.as_str(), bootstrap, &handle, options);
+    let id = stream.id();
+    let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false);
+    let vat = Vat::serve_watched(stream, bootstrap, &handle, options, vat_sight);
+    sight.watch(id, priority, false, vat.shared());
     served.set(served.get() + 1);
     let served = served.clone();
     handle.spawn(async move {

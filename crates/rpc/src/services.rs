@@ -1,11 +1,13 @@
 //! What a node offers: services by name.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use capnp::capability::Client;
 use vatmux_mux::{ExclusiveNames, NameError, Priority, StreamName, TooManyExclusiveNames};
 
-use crate::Peer;
+use crate::sight::Meters;
+use crate::{Peer, ServiceStatistics};
 
 /// Makes the capability that one stream of one peer starts with.
 type Factory = Box<dyn Fn(&Peer) -> Client>;
@@ -15,6 +17,7 @@ type Factory = Box<dyn Fn(&Peer) -> Client>;
 pub struct Services {
     by_name: BTreeMap<StreamName, Service>,
     exclusive: ExclusiveNames,
+    meters: Rc<Meters>,
 }
 
 /// One of them.
@@ -86,6 +89,17 @@ impl Services {
         let name =
             StreamName::new(name).map_err(|reason| ServeError::Name { name: name.to_owned(), reason })?;
         if self.by_name.contains_key(&name) { Err(ServeError::Taken(name)) } else { Ok(name) }
+    }
+
+    /// What has been counted by service, in the order of their names, over all sessions that were offered these: those
+    /// that are over, too.
+    #[must_use]
+    pub fn statistics(&self) -> Vec<ServiceStatistics> {
+        self.meters.statistics()
+    }
+
+    pub(crate) fn meters(&self) -> &Rc<Meters> {
+        &self.meters
     }
 
     /// The names of the services that are exclusive.

@@ -18,11 +18,12 @@ use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
 use crate::questions::{Asked, Expired, FinishOrder, QuarantineFull, Questions};
 use crate::segments::Segments;
+use crate::sight::{Outcome, Sight};
 use crate::{Options, VatEnd, deadline};
 
 pub(crate) struct Shared {
-    pub(crate) service: String,
     pub(crate) options: Options,
+    pub(crate) sight: Sight,
     handle: Handle,
     questions: RefCell<Questions>,
     answers: RefCell<Answers>,
@@ -51,12 +52,12 @@ pub(crate) enum Received {
 }
 
 impl Shared {
-    pub(crate) fn new(service: String, options: Options, handle: Handle) -> Rc<Self> {
+    pub(crate) fn new(options: Options, handle: Handle, sight: Sight) -> Rc<Self> {
         Rc::new(Self {
             questions: RefCell::new(Questions::new(options.max_expired_calls)),
             guard: RefCell::new(Guard::new(options.limits.clone())),
-            service,
             options,
+            sight,
             handle,
             answers: RefCell::default(),
             outbox: RefCell::default(),
@@ -115,6 +116,9 @@ impl Shared {
                 let caps = sent::caps(message.get_root_as_reader()?)?;
                 if let Some(reason) = self.too_large(outbox::content_bytes(message)) {
                     self.questions.borrow_mut().refuse(id);
+                    let now = self.handle.now();
+                    self.sight.asked(id, asked, now);
+                    self.sight.answered(id, Outcome::Exception, now);
                     self.answer_locally(Incoming::failed_return(id, &reason));
                     // What it carried was never given away.
                     for id in caps.into_iter().filter_map(sent::Cap::export) {
@@ -125,10 +129,13 @@ impl Shared {
                 let patience = deadline::overridden().unwrap_or(self.options.call_deadline);
                 let position = self.outbox.borrow().position();
                 let mut questions = self.questions.borrow_mut();
-                questions.ask(id, asked, self.handle.now(), patience, position);
+                let now = self.handle.now();
+                questions.ask(id, asked, now, patience, position);
+                self.sight.asked(id, asked, now);
                 guard.asked(questions.wire_id(id), &caps)
             }
             Kind::Finish(id) => {
+                self.sight.finished(id, &self.handle);
                 let order = self.questions.borrow_mut().finish(id);
                 match order {
                     Ok(FinishOrder::Send(wire)) if wire.0 == id.0 => {}
@@ -142,7 +149,7 @@ impl Shared {
                 }
                 return Ok(Some(Weight::Own));
             }
-            Kind::Return { answer, needs_finish } => {
+            Kind::Return { answer, needs_finish, outcome } => {
                 weight = Weight::Reply;
                 let bytes = outbox::content_bytes(message);
                 let held_bytes = needs_finish.then_some(bytes);
@@ -153,6 +160,8 @@ impl Shared {
                         return Ok(None);
                     }
                     ReturnOrder::Send(call) => {
+                        let outcome = if too_large.is_some() { Outcome::Exception } else { outcome };
+                        self.sight.returned(call, outcome, self.handle.now());
                         let mut caps = Vec::new();
                         if let Some(reason) = too_large {
                             *message = outgoing::failed_return(call.0, &reason);
@@ -209,13 +218,16 @@ impl Shared {
             &mut self.questions.borrow_mut(),
             &mut self.answers.borrow_mut(),
         );
-        let Orders { deliver, makes_reply, then, replies } = match orders {
+        let Orders { deliver, makes_reply, then, replies, seen } = match orders {
             Ok(orders) => orders,
             Err(end) => {
                 self.end(end);
                 return Received::Handled { replied: false };
             }
         };
+        if let Some(seen) = seen {
+            self.sight.saw(seen, self.handle.now());
+        }
         let replied = !replies.is_empty();
         for reply in replies {
             self.queue(Rc::new(reply), Weight::Reply);
@@ -256,13 +268,14 @@ impl Shared {
         loop {
             let expired = self.questions.borrow_mut().take_expired(now);
             let Some(Expired { id, asked, patience }) = expired else { return };
+            self.sight.answered(id, Outcome::Deadline, now);
             let what = match asked {
                 Asked::Bootstrap => "the request for the bootstrap capability".to_owned(),
                 Asked::Call { interface, method } => {
                     format!("method {method} of interface {interface:#018x}")
                 }
             };
-            let reason = deadline::reason(patience, &what, &self.service);
+            let reason = deadline::reason(patience, &what, self.sight.service());
             self.deliver(Incoming::failed_return(id, &reason));
         }
     }
@@ -288,7 +301,7 @@ impl Shared {
         }
         // What has an answer has it by now; what has none was not sent, nor is what follows.
         if let Some(end) = &*self.end.borrow() {
-            return Poll::Ready(Err(end.to_undelivered(&self.service)));
+            return Poll::Ready(Err(end.to_undelivered(self.sight.service())));
         }
         *self.receiver.borrow_mut() = Some(cx.waker().clone());
         Poll::Pending
@@ -328,7 +341,8 @@ impl Shared {
 
     /// Answers the calls that the peer may have got, each by itself: for all others there is one error.
     fn fail_sent(&self, end: &VatEnd, left_bytes: u64) {
-        let Error { kind: ErrorKind::Disconnected, extra: reason } = end.to_error(&self.service) else {
+        let Error { kind: ErrorKind::Disconnected, extra: reason } = end.to_error(self.sight.service())
+        else {
             return;
         };
         for id in self.questions.borrow_mut().take_sent(left_bytes) {
@@ -340,6 +354,7 @@ impl Shared {
         if self.end.borrow().is_some() {
             return;
         }
+        self.sight.ended(&end, self.handle.now());
         *self.end.borrow_mut() = Some(end);
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         waiting.into_iter().for_each(Waker::wake);

@@ -22,6 +22,7 @@ use crate::network::{Network, Side};
 use crate::outbox::MessageWriter;
 use crate::read::{MessageReader, ReadError};
 use crate::shared::{Received, Shared};
+use crate::sight::Sight;
 use crate::{Options, VatEnd};
 
 /// Turns of the task, a message each, before it writes and lets others run.
@@ -46,7 +47,20 @@ impl Vat {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let shared = Shared::new(service.to_owned(), options.clone(), handle.clone());
+        Self::serve_watched(stream, bootstrap, handle, options, Sight::alone(service))
+    }
+
+    pub(crate) fn serve_watched<T>(
+        stream: T,
+        bootstrap: Client,
+        handle: &Handle,
+        options: &Options,
+        sight: Sight,
+    ) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let shared = Shared::new(options.clone(), handle.clone(), sight);
         let bootstrap = Revocable::new(bootstrap);
         let network = Box::new(Network::new(shared.clone(), Side::Server));
         let system = RpcSystem::new(network, Some(bootstrap.as_client()));
@@ -61,12 +75,29 @@ impl Vat {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
         C: FromClientHook,
     {
-        let shared = Shared::new(service.to_owned(), options.clone(), handle.clone());
+        Self::connect_watched(stream, handle, options, Sight::alone(service))
+    }
+
+    pub(crate) fn connect_watched<T, C>(
+        stream: T,
+        handle: &Handle,
+        options: &Options,
+        sight: Sight,
+    ) -> Remote<C>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        C: FromClientHook,
+    {
+        let shared = Shared::new(options.clone(), handle.clone(), sight);
         let network = Box::new(Network::new(shared.clone(), Side::Caller));
         let mut system = RpcSystem::new(network, None);
         let client = system.bootstrap(());
         handle.spawn(VatTask::new(shared.clone(), stream, system, None));
         Remote { client, vat: Self(shared) }
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.0
     }
 
     /// Ends the vat: everything on it fails, what was sent before still leaves.
@@ -338,7 +369,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
     fn drop_system(&mut self) {
         if let Some(System { rpc, bootstrap }) = self.system.take() {
             if let (Some(bootstrap), Some(end)) = (bootstrap, self.shared.ended()) {
-                bootstrap.revoke(end.to_error(&self.shared.service));
+                bootstrap.revoke(end.to_error(self.shared.sight.service()));
             }
             drop(rpc);
         }
@@ -384,6 +415,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for VatTask<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        let shared = this.shared.clone();
+        // What servers tell while they run is told of this stream.
+        let _entered = shared.sight.span().enter();
         loop {
             this.shared.task_begins(cx);
             this.system_waker.begin(cx.waker());

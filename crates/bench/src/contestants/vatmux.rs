@@ -39,7 +39,7 @@ impl Server {
         let node = Node::builder(fresh_key()?)
             .allow(AllowList::Anyone)
             .workers(1)
-            .serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+            .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
             .serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
                 packagefs::capability(tree.clone(), Limits::default())
             })

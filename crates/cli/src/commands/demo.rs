@@ -3,6 +3,7 @@
 mod report;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use vatmux::health;
 use vatmux::packagefs::{FetchOptions, OutsideLinks, SkipReason, Skipped, Summary, Tree};
 use vatmux::schema::health_capnp;
 use vatmux_host::{Endpoint, Local, NodeAddress};
-use vatmux_noise::{Entropy, NodeId, SecretKey};
+use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 
 use crate::arguments::{Arguments, Demo};
 use crate::commands::serve;
@@ -54,7 +55,10 @@ pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
     let (server, client) = (fresh_key()?, fresh_key()?);
     let only_the_client = [client.node_id()].into_iter().collect();
     let loopback = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
-    let node = serve::node(server, only_the_client, &tree).workers(1).listen(&loopback)?.start()?;
+    let node = serve::node(server, only_the_client, AllowList::Only(BTreeSet::new()), &tree)
+        .workers(1)
+        .listen(&loopback)?
+        .start()?;
     let endpoint = node.endpoints().first().cloned().unwrap_or(loopback);
     let address = NodeAddress { node: node.node_id(), endpoint, path: String::new() };
 

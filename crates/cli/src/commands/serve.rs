@@ -29,9 +29,10 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
         let _ = stop.send(());
     })?;
 
+    let operators = serve.operator.iter().copied().collect();
     let mut builder = match &tree {
-        Some(tree) => node(key, allow, tree),
-        None => bare_node(key, allow),
+        Some(tree) => node(key, allow, operators, tree),
+        None => bare_node(key, allow, operators),
     };
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
@@ -60,17 +61,17 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A node that offers `tree`, and health.
-pub(crate) fn node(key: SecretKey, allow: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
+/// A node that offers `tree`, and health: all of it to `operators`.
+pub(crate) fn node(key: SecretKey, allow: AllowList, operators: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
     let tree = tree.clone();
-    bare_node(key, allow).serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
+    bare_node(key, allow, operators).serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
         packagefs::capability(tree.clone(), packagefs::Limits::default())
     })
 }
 
 /// A node that offers what every node does.
-fn bare_node(key: SecretKey, allow: AllowList) -> NodeBuilder {
-    Node::builder(key).allow(allow).serve(health::SERVICE_NAME, health::PRIORITY, |_| health::capability())
+fn bare_node(key: SecretKey, allow: AllowList, operators: AllowList) -> NodeBuilder {
+    health::offer(Node::builder(key).allow(allow), operators)
 }
 
 /// Whether it is no address that can be dialed from elsewhere, but stands for all that can.
@@ -103,6 +104,7 @@ fn line(event: &NodeEvent, json: bool) -> String {
         NodeEvent::Ended(peer, end) => ("left", Some(peer), Some(end.to_string())),
         NodeEvent::Refused(failure) => ("refused", None, Some(failure.to_string())),
         NodeEvent::Dropped(_) => ("dropped", None, Some(event.to_string())),
+        NodeEvent::TaskPanicked(message) => ("task_panicked", None, Some(message.clone())),
         NodeEvent::WorkerDied => ("worker_died", None, Some(event.to_string())),
         NodeEvent::AcceptFailed(error) => ("accept_failed", None, Some(error.to_string())),
         NodeEvent::ImportFailed { .. } => ("import_failed", None, Some(event.to_string())),

@@ -1,4 +1,6 @@
-//! `vatmux stat`
+//! `vatmux stat`: of a path here, of a node in a module of its own.
+
+mod node;
 
 use std::fmt::Write;
 
@@ -12,6 +14,9 @@ use crate::visit::{self, Calls};
 use crate::{json, output};
 
 pub(crate) fn run(arguments: &Arguments, stat: &Stat) -> Result<(), Failure> {
+    if stat.address.path.is_empty() && !stat.files && !stat.follow {
+        return node::run(arguments, &stat.address);
+    }
     let links = if stat.follow { Links::Follow } else { Links::Inspect };
     let path = &stat.address.path;
     let attributes = visit::pay(arguments, &stat.address, Calls::Short, None, async |visit| {

@@ -80,7 +80,7 @@ fn stat_describes_a_path_and_what_a_link_leads_to() {
             assert!(link.contains("kind      symlink\n") && link.contains("target    file\n"), "{link}");
             let file = stat(&["stat", "-L", &serving.at("link")]);
             assert!(file.contains("kind      file\n") && file.contains("size      10 bytes\n"), "{file}");
-            let root = stat(&["stat", &serving.at("")]);
+            let root = stat(&["stat", "--files", &serving.at("")]);
             assert!(root.starts_with("path      /\nkind      directory\n"), "{root}");
         },
     );

@@ -13,12 +13,15 @@ use crate::answers::PeerId;
 use crate::questions::WireId;
 use crate::references::Patch;
 use crate::segments::Segments;
+use crate::sight;
 
 /// A received message.
 pub(crate) enum Message {
     Bootstrap(PeerId),
     Call {
         id: PeerId,
+        interface: u64,
+        method: u16,
         target: Target,
         redirected: bool,
         caps: Caps,
@@ -58,11 +61,22 @@ pub(crate) enum Target {
 /// What a Return says.
 pub(crate) enum Outcome {
     Results(Caps),
-    Exception,
+    Exception(exception::Type),
     /// An exception with more to say than callers are told.
     LongException(exception::Type, String),
     /// capnp-rpc would leave the caller waiting for ever.
     NoResult(&'static str),
+}
+
+impl Outcome {
+    /// What the caller of it sees.
+    pub(crate) fn seen(&self) -> sight::Outcome {
+        match self {
+            Self::Results(_) => sight::Outcome::Ok,
+            Self::Exception(kind) | Self::LongException(kind, _) => (*kind).into(),
+            Self::NoResult(_) => sight::Outcome::Exception,
+        }
+    }
 }
 
 pub(crate) enum Disembargo {
@@ -103,6 +117,8 @@ pub(crate) fn read(message: &Reader<Segments>, limits: &Limits) -> Result<Messag
             };
             Message::Call {
                 id: PeerId(call.get_question_id()),
+                interface: call.get_interface_id(),
+                method: call.get_method_id(),
                 target: target(call.get_target()?, limits)?,
                 redirected,
                 caps: table(message, call.get_params()?, limits)?,
@@ -189,11 +205,11 @@ fn outcome(
         return_::Exception(exception) => {
             let exception = exception?;
             let reason = exception.get_reason()?.as_bytes();
+            let kind = exception.get_type().unwrap_or(exception::Type::Failed);
             if reason.len() <= MAX_EXCEPTION_BYTES {
-                return Ok(Outcome::Exception);
+                return Ok(Outcome::Exception(kind));
             }
             let kept = reason.get(..KEPT_EXCEPTION_BYTES).unwrap_or_default();
-            let kind = exception.get_type().unwrap_or(exception::Type::Failed);
             Outcome::LongException(kind, format!("{}…", String::from_utf8_lossy(kept)))
         }
         return_::Canceled(()) => Outcome::NoResult("the peer canceled the call"),

@@ -42,6 +42,7 @@ use crate::incoming::{self, Incoming};
 use crate::questions::{Answer, Questions, WireId};
 use crate::references::{self, Patch};
 use crate::segments::Segments;
+use crate::sight::{self, Seen};
 use crate::{VatEnd, outgoing};
 
 pub(crate) use self::envelope::sent;
@@ -64,6 +65,8 @@ pub(crate) struct Orders {
     pub(crate) then: Vec<Incoming>,
     /// The peer gets these.
     pub(crate) replies: Vec<Builder<HeapAllocator>>,
+    /// What it means for the calls that are open, where it means something.
+    pub(crate) seen: Option<Seen>,
 }
 
 impl Orders {
@@ -73,6 +76,10 @@ impl Orders {
 
     fn deliver_for_reply(message: Incoming) -> Self {
         Self { deliver: Some(message), makes_reply: true, ..Self::default() }
+    }
+
+    fn seen(self, seen: Seen) -> Self {
+        Self { seen: Some(seen), ..self }
     }
 }
 
@@ -133,13 +140,15 @@ impl Guard {
             references::find(&message, |id| answers.answer_id(PeerId(id)).0).map_err(Violation::from)?
         };
         match said {
-            Message::Call { id, target, redirected, caps } => {
+            Message::Call { id, interface, method, target, redirected, caps } => {
                 check_vacant(id, answers)?;
                 self.check_target(target)?;
                 let on = results_used(target, &caps, answers);
                 let depth = self.depth(target, &caps, &on);
                 if let Some(refusal) = self.refusal(bytes, depth, target, redirected, &caps) {
-                    return Ok(self.refuse(id, &refusal, &caps));
+                    let outcome = refusal.kind.into();
+                    let seen = Seen::RefusedCall { interface, method, outcome };
+                    return Ok(self.refuse(id, &refusal, &caps).seen(seen));
                 }
                 self.imports.received(&caps.imports)?;
                 let answer = answers.call(id).map_err(|_| Violation::CallIdInUse(id.0))?;
@@ -149,7 +158,8 @@ impl Guard {
                     patches.push(references::own_id(&message, answer.0));
                 }
                 patches.extend(caps.patches);
-                Ok(Orders::deliver_for_reply(patched(message, patches)?))
+                let seen = Seen::Call { id, interface, method };
+                Ok(Orders::deliver_for_reply(patched(message, patches)?).seen(seen))
             }
             Message::Return { question, outcome, release_params } => {
                 let mut then = Vec::new();
@@ -158,7 +168,9 @@ impl Guard {
                     self.exports.release(id, 1)?;
                     then.push(Incoming::release(id, 1));
                 }
-                let mut orders = match questions.answer(question) {
+                let answer = questions.answer(question);
+                let mut outcome_seen = outcome.seen();
+                let mut orders = match answer {
                     Answer::Unasked => return Err(Violation::UnaskedAnswer(question.0).into()),
                     Answer::TooLate => Orders::default(),
                     // capnp-rpc wants to know that it came, and the peer knows that nobody wants what came.
@@ -168,14 +180,17 @@ impl Guard {
                         Outcome::LongException(kind, reason) => {
                             Orders::deliver(Incoming::exception(id, kind, &reason))
                         }
-                        Outcome::Results(caps) if self.would_circle(&caps, answers) => Orders {
-                            replies: releases(&caps.imports),
-                            ..Orders::deliver(Incoming::failed_return(
-                                id,
-                                "the peer answered with the result of a call to this side, which is not supported",
-                            ))
-                        },
-                        Outcome::Exception => {
+                        Outcome::Results(caps) if self.would_circle(&caps, answers) => {
+                            outcome_seen = sight::Outcome::Exception;
+                            Orders {
+                                replies: releases(&caps.imports),
+                                ..Orders::deliver(Incoming::failed_return(
+                                    id,
+                                    "the peer answered with the result of a call to this side, which is not supported",
+                                ))
+                            }
+                        }
+                        Outcome::Exception(_) => {
                             if id.0 != question.0 {
                                 patches.push(references::own_id(&message, id.0));
                             }
@@ -196,6 +211,9 @@ impl Guard {
                     },
                 };
                 orders.then = then;
+                if let Answer::Deliver(question) = answer {
+                    orders.seen = Some(Seen::Return { question, outcome: outcome_seen });
+                }
                 Ok(orders)
             }
             Message::Finish { call, release } => self.finish(call, release, message, answers),
@@ -275,6 +293,7 @@ impl Guard {
                 self.calls.finished(answer);
                 Orders {
                     replies: vec![outgoing::canceled_return(call)],
+                    seen: Some(Seen::Canceled(call)),
                     ..Orders::deliver(Incoming::finish(answer, true))
                 }
             }

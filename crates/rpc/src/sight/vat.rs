@@ -1,0 +1,176 @@
+//! The calls of one vat, while they are open.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use tracing::{Span, debug_span, field, trace_span};
+use vatmux_driver::{Handle, Instant};
+use vatmux_noise::NodeId;
+
+use crate::VatEnd;
+use crate::answers::PeerId;
+use crate::questions::{Asked, QuestionId};
+use crate::sight::{Caller, Meter, Outcome};
+
+/// What a received message means for the calls that are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The peer calls.
+    Call { id: PeerId, interface: u64, method: u16 },
+    /// The peer calls, and is told at once that it comes to nothing.
+    RefusedCall { interface: u64, method: u16, outcome: Outcome },
+    /// The peer answers.
+    Return { question: QuestionId, outcome: Outcome },
+    /// The peer gives a call up.
+    Canceled(PeerId),
+}
+
+/// Watches one vat.
+pub(crate) struct Sight {
+    peer: Option<NodeId>,
+    service: String,
+    meter: Rc<Meter>,
+    /// The span of the stream.
+    span: Span,
+    /// By question. capnp-rpc's ids are the lowest that are free.
+    asked: RefCell<Vec<Option<Open>>>,
+    served: RefCell<BTreeMap<PeerId, Open>>,
+}
+
+struct Open {
+    since: Instant,
+    span: Span,
+}
+
+impl Sight {
+    pub(crate) fn new(peer: Option<NodeId>, service: &str, meter: Rc<Meter>, span: Span) -> Self {
+        meter.vat_opened();
+        Self {
+            peer,
+            service: service.to_owned(),
+            meter,
+            span,
+            asked: RefCell::default(),
+            served: RefCell::default(),
+        }
+    }
+
+    /// The sight of a vat on a stream that is of no session.
+    pub(crate) fn alone(service: &str) -> Self {
+        Self::new(None, service, Rc::default(), debug_span!("stream", service))
+    }
+
+    /// The name of the service.
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The span of the stream, for whatever the vat does.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Calls of this side's, and of the peer's, that are open.
+    pub(crate) fn open_calls(&self) -> (usize, usize) {
+        (self.asked.borrow().iter().flatten().count(), self.served.borrow().len())
+    }
+
+    /// This side calls. Requests for the bootstrap capability are not counted.
+    pub(crate) fn asked(&self, id: QuestionId, asked: Asked, now: Instant) {
+        let Asked::Call { interface, method } = asked else { return };
+        let open = self.begin(Caller::Us, interface, method, now);
+        let mut calls = self.asked.borrow_mut();
+        let index = id.0 as usize;
+        if index >= calls.len() {
+            calls.resize_with(index + 1, || None);
+        }
+        if let Some(place) = calls.get_mut(index) {
+            *place = Some(open);
+        }
+    }
+
+    /// A call of this side's is over, if it was not before.
+    pub(crate) fn answered(&self, id: QuestionId, outcome: Outcome, now: Instant) {
+        let open = self.asked.borrow_mut().get_mut(id.0 as usize).and_then(Option::take);
+        self.finish(Caller::Us, open, outcome, now);
+    }
+
+    /// This side is done with a call, and gives it up if it is not over.
+    pub(crate) fn finished(&self, id: QuestionId, clock: &Handle) {
+        if self.asked.borrow().get(id.0 as usize).is_some_and(Option::is_some) {
+            self.answered(id, Outcome::Canceled, clock.now());
+        }
+    }
+
+    /// A call of the peer's is over, if it was not before.
+    pub(crate) fn returned(&self, id: PeerId, outcome: Outcome, now: Instant) {
+        let open = self.served.borrow_mut().remove(&id);
+        self.finish(Caller::Peer, open, outcome, now);
+    }
+
+    /// A message came from the peer.
+    pub(crate) fn saw(&self, seen: Seen, now: Instant) {
+        match seen {
+            Seen::Call { id, interface, method } => {
+                let open = self.begin(Caller::Peer, interface, method, now);
+                self.served.borrow_mut().insert(id, open);
+            }
+            Seen::RefusedCall { interface, method, outcome } => {
+                let open = self.begin(Caller::Peer, interface, method, now);
+                self.finish(Caller::Peer, Some(open), outcome, now);
+            }
+            Seen::Return { question, outcome } => self.answered(question, outcome, now),
+            Seen::Canceled(id) => self.returned(id, Outcome::Canceled, now),
+        }
+    }
+
+    /// The vat is over, and with it every call.
+    pub(crate) fn ended(&self, end: &VatEnd, now: Instant) {
+        for open in self.asked.take() {
+            self.finish(Caller::Us, open, Outcome::Disconnected, now);
+        }
+        for open in self.served.take().into_values() {
+            self.finish(Caller::Peer, Some(open), Outcome::Disconnected, now);
+        }
+        // An Abort says that the other side found fault with this one: that may be anybody's words.
+        let violated = end.worth_an_abort();
+        self.meter.vat_ended(violated);
+        if violated {
+            tracing::warn!(
+                parent: &self.span,
+                peer = self.peer.map(field::display),
+                service = self.service,
+                reason = ?end.to_string(),
+                "ended a vat because of its peer"
+            );
+        } else {
+            tracing::debug!(parent: &self.span, reason = ?end.to_string(), "a vat is over");
+        }
+    }
+
+    fn begin(&self, caller: Caller, interface: u64, method: u16, now: Instant) -> Open {
+        self.meter.call_started(caller);
+        let span = trace_span!(
+            parent: &self.span,
+            "call",
+            peer = self.peer.map(field::display),
+            service = self.service,
+            interface = format_args!("{interface:#018x}"),
+            method,
+            caller = match caller {
+                Caller::Us => "us",
+                Caller::Peer => "peer",
+            },
+            outcome = field::Empty,
+        );
+        Open { since: now, span }
+    }
+
+    fn finish(&self, caller: Caller, open: Option<Open>, outcome: Outcome, now: Instant) {
+        if let Some(Open { since, span }) = open {
+            span.record("outcome", outcome.name());
+            self.meter.call_ended(caller, outcome, now.saturating_since(since));
+        }
+    }
+}

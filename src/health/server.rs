@@ -1,0 +1,108 @@
+//! The service: what a node tells of itself, and to whom.
+
+use std::rc::Rc;
+
+use vatmux_driver::Instant;
+use vatmux_host::{NodeSnapshot, Observer, SessionSnapshot};
+use vatmux_rpc::Peer;
+
+use super::wire;
+use crate::schema::health_capnp::{self, health};
+
+/// Sessions in one answer, at most.
+const MAX_SESSIONS: u16 = 64;
+
+/// What the sessions of one answer take at most, unless the first one alone takes more; no session takes over 2 MiB.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// What a peer may see.
+pub(super) enum View {
+    /// The session that it is a part of.
+    OwnSession,
+    /// Everything.
+    WholeNode(Observer),
+}
+
+/// The service as one peer sees it.
+pub(super) struct Server {
+    peer: Peer,
+    view: View,
+}
+
+impl Server {
+    pub(super) fn new(peer: Peer, view: View) -> Self {
+        Self { peer, view }
+    }
+
+    /// How long the driver of this thread has run, whose clock counts from its start.
+    fn thread_uptime(&self) -> std::time::Duration {
+        self.peer.session().handle().now().saturating_since(Instant::ORIGIN)
+    }
+}
+
+impl health::Server for Server {
+    async fn ping(
+        self: Rc<Self>,
+        params: health::PingParams,
+        mut results: health::PingResults,
+    ) -> capnp::Result<()> {
+        results.get().set_nonce(params.get()?.get_nonce());
+        Ok(())
+    }
+
+    async fn node(
+        self: Rc<Self>,
+        _params: health::NodeParams,
+        mut results: health::NodeResults,
+    ) -> capnp::Result<()> {
+        let mut node = results.get();
+        wire::write_limits(node.reborrow().init_limits(), &self.peer);
+        match &self.view {
+            View::OwnSession => {
+                node.set_scope(health_capnp::Scope::OwnSession);
+                node.set_uptime_nanos(wire::nanos(self.thread_uptime()));
+                wire::write_services(&self.peer.statistics().services, |count| {
+                    node.reborrow().init_services(count)
+                });
+            }
+            View::WholeNode(observer) => {
+                let NodeSnapshot { uptime, counters, services, rescues, .. } = observer.page(None, 0).await;
+                node.set_scope(health_capnp::Scope::WholeNode);
+                node.set_uptime_nanos(wire::nanos(uptime));
+                node.set_software(concat!("vatmux ", env!("CARGO_PKG_VERSION")));
+                wire::write_counters(node.reborrow().init_counters(), &counters, rescues);
+                wire::write_services(&services, |count| node.reborrow().init_services(count));
+            }
+        }
+        Ok(())
+    }
+
+    async fn sessions(
+        self: Rc<Self>,
+        params: health::SessionsParams,
+        mut results: health::SessionsResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (after, limit) = (params.get_after(), params.get_limit().min(MAX_SESSIONS));
+        let (mut sessions, mut more) = match &self.view {
+            View::OwnSession if after == 0 && limit > 0 => {
+                (vec![SessionSnapshot { id: 0, statistics: self.peer.statistics() }], false)
+            }
+            View::OwnSession => (Vec::new(), false),
+            View::WholeNode(observer) => {
+                let page = observer.page((after > 0).then_some(after), limit.into()).await;
+                (page.sessions, page.more)
+            }
+        };
+        let fitting = wire::how_many_fit(&sessions, PAGE_BYTES);
+        more |= fitting < sessions.len();
+        sessions.truncate(fitting);
+        let mut page = results.get();
+        page.set_more(more);
+        let mut list = page.init_sessions(sessions.len() as u32);
+        for (index, session) in (0..).zip(&sessions) {
+            wire::write_session(list.reborrow().get(index), session);
+        }
+        Ok(())
+    }
+}
