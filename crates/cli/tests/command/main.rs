@@ -9,6 +9,7 @@ mod cuts;
 mod destinations;
 mod fetching;
 mod harness;
+mod health;
 mod keys;
 mod paths;
 mod programs;

@@ -38,7 +38,7 @@ pub struct SessionStatistics {
 }
 
 /// One stream at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamStatistics {
     /// Bytes of DATA payload transmitted.
     pub sent_bytes: u64,
