@@ -9,14 +9,17 @@ use vatmux_noise::{Entropy, SecretKey};
 use super::*;
 use crate::schema::health_capnp::session;
 
+/// Fills in a session.
+type Lie = fn(session::Builder<'_>);
+
 /// Answers with another's nonce, and with the sessions that it is made of.
 struct Liar {
-    sessions: Vec<fn(session::Builder<'_>)>,
+    sessions: Vec<Lie>,
     more: bool,
 }
 
 impl Liar {
-    fn client(sessions: &[fn(session::Builder<'_>)], more: bool) -> health::Client {
+    fn client(sessions: &[Lie], more: bool) -> health::Client {
         capnp_rpc::new_client(Self { sessions: sessions.to_vec(), more })
     }
 }
@@ -79,7 +82,7 @@ fn a_session_that_makes_sense_is_read() {
 
 #[test]
 fn test_reject_sessions_that_make_no_sense() {
-    let cases: [(fn(session::Builder<'_>), &str); 4] = [
+    let cases: [(Lie, &str); 4] = [
         (|mut session| session.set_peer("somebody"), "node id"),
         (|mut session| session.set_peer(capnp::text::Reader(b"\xff")), "UTF-8"),
         (
@@ -107,8 +110,7 @@ fn test_reject_sessions_that_make_no_sense() {
 
 #[test]
 fn test_reject_pages_that_have_no_end() {
-    let cases: [(&[fn(session::Builder<'_>)], u64); 4] =
-        [(&[honest, honest], 0), (&[honest], 1), (&[honest], 9), (&[], 0)];
+    let cases: [(&[Lie], u64); 4] = [(&[honest, honest], 0), (&[honest], 1), (&[honest], 9), (&[], 0)];
     for (sessions_told, after) in cases {
         let told = block_on(sessions(&Liar::client(sessions_told, true), after, 16));
         assert!(matches!(told, Err(AskError::Answer(_))), "{told:?}");

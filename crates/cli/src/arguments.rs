@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Tell on standard error what FILTER lets through, such as debug, or vatmux_rpc=trace,vatmux_host=warn
+    /// Tell on standard error what FILTER lets through, such as `debug`, or `vatmux_rpc=trace,vatmux_host=warn`
     #[arg(long, global = true, value_name = "FILTER", conflicts_with = "verbose")]
     pub(crate) log: Option<Targets>,
 

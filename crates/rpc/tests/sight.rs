@@ -19,7 +19,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use vatmux_driver::{Driver, Handle, Session, SessionOptions, Stream, accept, dial, pipe, virtual_time};
 use vatmux_mux::{CloseCode, HeapStorage, Priority, StreamName};
 use vatmux_noise::{AllowList, Entropy, SecretKey};
@@ -322,7 +322,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Listener {
         let mut told = Told::default();
         event.record(&mut told);
         told.name = told.fields.remove("message").unwrap();
-        let scope = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
+        let scope = context.event_scope(event).into_iter().flat_map(Scope::from_root);
         told.within = scope.map(|span| span.name().to_owned()).collect();
         TOLD.with_borrow_mut(|all| all.push(told));
     }

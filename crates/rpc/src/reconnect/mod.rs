@@ -328,10 +328,13 @@ impl<E> Inner<E> {
         let next = self.redial.borrow_mut().next(self.handle.now(), jitter);
         match next {
             Some(Next::At(attempt)) => {
+                let pause = attempt.due.saturating_since(self.handle.now());
+                tracing::debug!(?pause, "a peer is to be dialed");
                 self.set(Stage::Dialing(attempt));
                 true
             }
             Some(Next::GiveUp(bound)) => {
+                tracing::warn!(?bound, "gave up dialing a peer");
                 let last = self.last.borrow().clone();
                 self.set(Stage::GivenUp(GivenUp::Exhausted { bound, last }));
                 false
@@ -343,6 +346,7 @@ impl<E> Inner<E> {
 
     fn connected(&self, peer: Peer) -> Epoch {
         let epoch = self.redial.borrow_mut().connected(self.handle.now());
+        tracing::info!(peer = %peer.node_id(), ?epoch, "reached a peer that is dialed again when it is lost");
         self.set(Stage::Up { peer, epoch });
         epoch
     }
@@ -353,6 +357,7 @@ impl<E> Inner<E> {
             return;
         }
         let rejected = end == SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED);
+        tracing::info!(?epoch, reason = ?end.to_string(), "lost a peer");
         let failure = Failure::Session(end);
         if rejected {
             return self.reject(failure);

@@ -102,19 +102,20 @@ impl PeerSight {
 
     /// The session is over.
     pub(crate) fn ended(&self, end: Option<&SessionEnd>) {
-        match end {
-            Some(end @ (SessionEnd::Violation(_) | SessionEnd::Record(_))) => tracing::warn!(
+        if let Some(end @ (SessionEnd::Violation(_) | SessionEnd::Record(_))) = end {
+            tracing::warn!(
                 parent: &self.span,
                 peer = %self.node_id,
                 reason = ?end.to_string(),
                 "ended a session because of its peer"
-            ),
-            _ => tracing::info!(
+            );
+        } else {
+            tracing::info!(
                 parent: &self.span,
                 peer = %self.node_id,
                 reason = end.map(|end| field::debug(end.to_string())),
                 "a session is over"
-            ),
+            );
         }
     }
 

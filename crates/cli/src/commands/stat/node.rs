@@ -51,7 +51,11 @@ async fn tell(visit: Visit, json: bool) -> Result<(), Failure> {
 }
 
 fn lines(values: impl IntoIterator<Item = Value>) -> String {
-    values.into_iter().map(|value| format!("{value}\n")).collect()
+    values.into_iter().fold(String::new(), |mut text, value| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{value}");
+        text
+    })
 }
 
 fn node_to_json(node_id: NodeId, report: &NodeReport) -> Value {
