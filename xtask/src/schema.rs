@@ -13,7 +13,7 @@ use crate::repository::{Repository, output};
 use crate::request::Meaning;
 
 /// The directories whose schemas have requests, each of which is the top of its schemas' names.
-const DIRECTORIES: [&str; 2] = ["schema", "crates/rpc/tests/schema"];
+const DIRECTORIES: [&str; 3] = ["schema", "crates/bench/schema", "crates/rpc/tests/schema"];
 
 /// A schema and its request.
 struct Pair {

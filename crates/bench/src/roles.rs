@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::contestants::{h2, memory, raw, stream, vatmux, yamux};
+use crate::contestants::{h2, memory, raw, rpc, stream, vatmux, yamux};
 use crate::relay::Relay;
 use crate::side::Bench;
 
@@ -22,6 +22,10 @@ pub(crate) enum Role {
     VatmuxReader(vatmux::Reader),
     VatmuxFetcher(vatmux::Fetcher),
     VatmuxPinger(vatmux::Pinger),
+    RpcServer(rpc::Server),
+    RpcCaller(rpc::Caller),
+    RpcPusher(rpc::Pusher),
+    RpcHolder(rpc::Holder),
     Memory(memory::Run),
     Relay(Relay),
 }
@@ -42,6 +46,10 @@ impl Role {
             Self::VatmuxReader(_) => "the vatmux client that reads",
             Self::VatmuxFetcher(_) => "the vatmux client that fetches a tree",
             Self::VatmuxPinger(_) => "the vatmux client that pings",
+            Self::RpcServer(_) => "the server that is called",
+            Self::RpcCaller(_) => "the caller",
+            Self::RpcPusher(_) => "the caller that streams",
+            Self::RpcHolder(_) => "the caller whose calls stay open",
             Self::Memory(_) => "the multiplexer in memory",
             Self::Relay(_) => "the relay",
         }
@@ -61,6 +69,10 @@ impl Role {
             Self::VatmuxReader(role) => role.play(bench),
             Self::VatmuxFetcher(role) => role.play(bench),
             Self::VatmuxPinger(role) => role.play(bench),
+            Self::RpcServer(role) => role.play(bench),
+            Self::RpcCaller(role) => role.play(bench),
+            Self::RpcPusher(role) => role.play(bench),
+            Self::RpcHolder(role) => role.play(bench),
             Self::Memory(role) => role.play(bench),
             Self::Relay(role) => role.play(bench),
         }

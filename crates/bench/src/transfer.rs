@@ -37,7 +37,12 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     pub(crate) fn new(duration: Duration, sink: &Sink) -> Self {
-        Self { seconds: duration.as_secs_f64(), bytes: sink.bytes, checksum: sink.checksum }
+        Self::of(duration, sink.bytes, sink.checksum)
+    }
+
+    /// As another process counted it.
+    pub(crate) fn of(duration: Duration, bytes: u64, checksum: u64) -> Self {
+        Self { seconds: duration.as_secs_f64(), bytes, checksum }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod h2;
 pub(crate) mod memory;
 pub(crate) mod raw;
+pub(crate) mod rpc;
 pub(crate) mod sftp;
 pub(crate) mod stream;
 pub(crate) mod vatmux;

@@ -8,9 +8,10 @@ use crate::report::Report;
 mod link;
 mod mux;
 mod packagefs;
+mod rpc;
 
 /// Every suite: what it is called, what it measures, who takes part.
-pub(crate) const SUITES: [Suite; 3] = [
+pub(crate) const SUITES: [Suite; 4] = [
     Suite {
         name: "packagefs",
         about: "reading one large file, and many small ones over a path of 10 ms",
@@ -36,6 +37,12 @@ pub(crate) const SUITES: [Suite; 3] = [
         about: "multiplexers in memory, both ends on one core",
         contestants: mux::CONTESTANTS,
         run: mux::run,
+    },
+    Suite {
+        name: "rpc",
+        about: "calls one by one and many at a time, streams of calls, and calls that stay open",
+        contestants: rpc::CONTESTANTS,
+        run: rpc::run,
     },
 ];
 

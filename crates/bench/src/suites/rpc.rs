@@ -1,0 +1,200 @@
+//! `bench rpc`: calls beside those of others, what a stream of calls leaves of the link, and what open calls hold.
+
+use anyhow::Result;
+
+use crate::arguments::Arguments;
+use crate::contestants::raw;
+use crate::contestants::rpc::{CHUNK_BYTES, Called, Caller, Calls, Held, Holder, Pusher, Server, Stack};
+use crate::contestants::stream::{self, Windows};
+use crate::contestants::yamux::WRITE;
+use crate::figures::{self, Contestant, Figures};
+use crate::machine::Machine;
+use crate::noise::{Cipher, Contact};
+use crate::payload::{RECORD_PLAINTEXT, Source};
+use crate::report::{Column, Goal, Ratio, Report, Table};
+use crate::roles::Role;
+use crate::side::{DONE_WITHIN, READY_WITHIN, Side};
+use crate::transfer::{self, Connected};
+
+/// Who takes part, by name.
+pub(super) const CONTESTANTS: &[&str] =
+    &["vatmux", "capnp_plain", "tonic", "tarpc", "noise_raw", "vatmux_stream", "vatmux_push", "held"];
+
+const STACKS: [(&str, Stack); 4] = [
+    ("vatmux", Stack::Vatmux),
+    ("capnp_plain", Stack::CapnpPlain),
+    ("tonic", Stack::Tonic),
+    ("tarpc", Stack::Tarpc),
+];
+
+/// Calls under way at a time.
+const IN_FLIGHT: u64 = 64;
+
+/// Calls one after the other, among those that are asked for.
+const SEQUENTIAL_SHARE: u64 = 4;
+
+/// The cipher of the bytes that are streamed: the default of vatmux.
+const CIPHER: Cipher = Cipher::ChaChaPoly;
+
+/// Calls that stay open: as many as a vat may have by default, but for those that ask about them.
+const HELD_CALLS: u64 = 4_000;
+
+const CALL_COLUMNS: &[Column] = &[
+    Column { figure: "sequential_p50_us", heading: "sequential p50 µs", decimals: 1 },
+    Column { figure: "sequential_p99_us", heading: "p99 µs", decimals: 1 },
+    Column { figure: "sequential_cpu_us", heading: "CPU µs", decimals: 1 },
+    Column { figure: "inflight_calls_per_s", heading: "in flight calls/s", decimals: 0 },
+    Column { figure: "inflight_p50_us", heading: "p50 µs", decimals: 0 },
+    Column { figure: "inflight_server_cpu_us", heading: "server CPU µs", decimals: 2 },
+    Column { figure: "inflight_caller_cpu_us", heading: "caller CPU µs", decimals: 2 },
+];
+
+const STREAM_COLUMNS: &[Column] = &[
+    Column { figure: "gb_per_s", heading: "GB/s", decimals: 2 },
+    Column { figure: "server_cpu_s", heading: "server CPU s", decimals: 2 },
+    Column { figure: "client_cpu_s", heading: "client CPU s", decimals: 2 },
+    Column { figure: "server_rss_mib", heading: "server MiB", decimals: 1 },
+    Column { figure: "client_rss_mib", heading: "client MiB", decimals: 1 },
+];
+
+const HELD_COLUMNS: &[Column] = &[
+    Column { figure: "server_bytes", heading: "server bytes", decimals: 0 },
+    Column { figure: "caller_bytes", heading: "caller bytes", decimals: 0 },
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
+    let before = Machine::now();
+    let calls = call(arguments)?;
+    let streams = stream(arguments)?;
+    let held = hold(arguments)?;
+
+    let over = |table: &Table, figure: &str, ours: &str, theirs: &str| {
+        Some(table.median(ours, figure)? / table.median(theirs, figure)?)
+    };
+    let sequential = |theirs| over(&calls, "sequential_p50_us", "vatmux", theirs);
+    let in_flight = |theirs| over(&calls, "inflight_calls_per_s", "vatmux", theirs);
+    let stream = |ours| over(&streams, "gb_per_s", ours, "noise_raw");
+    let ratios = [
+        Ratio::new("rpc.sequential_p50.vs_capnp_plain", sequential("capnp_plain"), Some(Goal::AtMost(1.15))),
+        Ratio::new("rpc.inflight64_calls.vs_capnp_plain", in_flight("capnp_plain"), Some(Goal::AtLeast(1.5))),
+        Ratio::new("rpc.inflight64_calls.vs_tonic", in_flight("tonic"), Some(Goal::AtLeast(1.25))),
+        Ratio::new("rpc.sequential_p50.vs_tonic", sequential("tonic"), Some(Goal::AtMost(0.65))),
+        Ratio::new("rpc.inflight64_calls.vs_tarpc", in_flight("tarpc"), None),
+        Ratio::new("rpc.sequential_p50.vs_tarpc", sequential("tarpc"), None),
+        Ratio::new("rpc.stream_throughput.vs_noise_raw", stream("vatmux_push"), Some(Goal::AtLeast(0.85))),
+        Ratio::new("rpc.stream_throughput.of_the_mux_alone", stream("vatmux_stream"), None),
+        Ratio::new("rpc.memory_per_outstanding_call", held.median("held", "server_bytes"), None),
+        Ratio::new("rpc.memory_per_outstanding_call.caller", held.median("held", "caller_bytes"), None),
+    ];
+    Ok(Report {
+        suite: "rpc",
+        runs: arguments.runs,
+        before,
+        after: Machine::now(),
+        ratios: ratios.into_iter().flatten().collect(),
+        // Whoever asks for some contestants only does not want to see the headings of the others.
+        tables: [calls, streams, held].into_iter().filter(|table| !table.rows.is_empty()).collect(),
+    })
+}
+
+fn call(arguments: &Arguments) -> Result<Table> {
+    let sequential = (arguments.calls / SEQUENTIAL_SHARE).max(1);
+    let calls = Calls { sequential, concurrent: arguments.calls, in_flight: IN_FLIGHT };
+    let contestants =
+        STACKS.into_iter().map(|(name, stack)| Contestant::new(name, move |_| round(stack, calls))).collect();
+    Ok(Table {
+        title: format!(
+            "one number in, the next one out, over loopback TCP, a process and a thread each side: {sequential} calls one \
+             after the other, then {} with {IN_FLIGHT} in flight: medians (least–greatest). vatmux is encrypted and \
+             multiplexed, the others are neither but for tonic's HTTP/2; CPU is that of both sides per call",
+            calls.concurrent
+        ),
+        columns: CALL_COLUMNS,
+        rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
+    })
+}
+
+/// A server and its caller, from the first call to the last.
+fn round(stack: Stack, calls: Calls) -> Result<Figures> {
+    let mut server = Side::start(&Role::RpcServer(Server { stack }))?;
+    let contact: Contact = server.hear(READY_WITHIN)?;
+    let mut caller = Side::start(&Role::RpcCaller(Caller { stack, server: contact, calls }))?;
+    let _: Connected = caller.hear(READY_WITHIN)?;
+
+    let before = cpu_seconds(&server, &caller)?;
+    caller.go()?;
+    let sequential: Called = caller.hear(DONE_WITHIN)?;
+    let between = cpu_seconds(&server, &caller)?;
+    caller.go()?;
+    let in_flight: Called = caller.hear(DONE_WITHIN)?;
+    let after = cpu_seconds(&server, &caller)?;
+
+    let each = |seconds: f64, calls: u64| seconds / calls as f64 * 1e6;
+    let sequential_cpu = (between.0 - before.0) + (between.1 - before.1);
+    Ok(Figures::default()
+        .with("sequential_p50_us", sequential.p50_seconds * 1e6)
+        .with("sequential_p99_us", sequential.p99_seconds * 1e6)
+        .with("sequential_cpu_us", each(sequential_cpu, calls.sequential))
+        .with("inflight_calls_per_s", calls.concurrent as f64 / in_flight.seconds)
+        .with("inflight_p50_us", in_flight.p50_seconds * 1e6)
+        .with("inflight_p99_us", in_flight.p99_seconds * 1e6)
+        .with("inflight_server_cpu_us", each(after.0 - between.0, calls.concurrent))
+        .with("inflight_caller_cpu_us", each(after.1 - between.1, calls.concurrent)))
+}
+
+fn cpu_seconds(server: &Side, caller: &Side) -> Result<(f64, f64)> {
+    Ok((server.usage()?.cpu_seconds, caller.usage()?.cpu_seconds))
+}
+
+fn stream(arguments: &Arguments) -> Result<Table> {
+    let bytes = arguments.bytes;
+    let source = || Source::Memory { bytes };
+    let records_checksum = source().checksum(RECORD_PLAINTEXT)?;
+    let writes_checksum = source().checksum(WRITE)?;
+    let chunks_checksum = source().checksum(CHUNK_BYTES)?;
+    let windows = Windows::Growing;
+    let contestants = vec![
+        Contestant::new("noise_raw", |purpose| {
+            let server = Role::RawServer(raw::Server { source: source(), cipher: CIPHER });
+            let client = |server, order| Role::RawClient(raw::Client { server, cipher: CIPHER, order });
+            transfer::run(&server, client, bytes, records_checksum, purpose)
+        }),
+        Contestant::new("vatmux_stream", |purpose| {
+            let server = Role::StreamServer(stream::Server { source: source(), windows });
+            let client =
+                |server, order| Role::StreamClient(stream::Client { server, cipher: CIPHER, windows, order });
+            transfer::run(&server, client, bytes, writes_checksum, purpose)
+        }),
+        Contestant::new("vatmux_push", |purpose| {
+            let server = Role::RpcServer(Server { stack: Stack::Vatmux });
+            let client = |server, order| Role::RpcPusher(Pusher { server, order });
+            transfer::run(&server, client, bytes, chunks_checksum, purpose)
+        }),
+    ];
+    Ok(Table {
+        title: format!(
+            "{bytes} bytes from one process to another over loopback TCP under {}: raw in whole records, on a stream of \
+             vatmux's without RPC, and pushed by the client through a method that streams, {CHUNK_BYTES} a call: medians \
+             (least–greatest)",
+            CIPHER.suite()
+        ),
+        columns: STREAM_COLUMNS,
+        rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
+    })
+}
+
+fn hold(arguments: &Arguments) -> Result<Table> {
+    let contestants = vec![Contestant::new("held", |_| {
+        let mut server = Side::start(&Role::RpcServer(Server { stack: Stack::Vatmux }))?;
+        let contact: Contact = server.hear(READY_WITHIN)?;
+        let holder = Holder { server: contact, calls: HELD_CALLS };
+        let held: Held = Side::start(&Role::RpcHolder(holder))?.hear(DONE_WITHIN)?;
+        Ok(Figures::default().with("server_bytes", held.server_bytes).with("caller_bytes", held.caller_bytes))
+    })];
+    Ok(Table {
+        title: format!("heap of each of {HELD_CALLS} calls of vatmux's that are not answered"),
+        columns: HELD_COLUMNS,
+        // The heap is the same each time.
+        rows: figures::interleave(contestants, 1, &arguments.only)?,
+    })
+}
