@@ -4,7 +4,9 @@ use anyhow::Result;
 
 use crate::arguments::Arguments;
 use crate::contestants::raw;
-use crate::contestants::rpc::{CHUNK_BYTES, Called, Caller, Calls, Held, Holder, Pusher, Server, Stack};
+use crate::contestants::rpc::{
+    Both, CHUNK_BYTES, Called, Caller, Calls, Held, Holder, Pusher, Server, Stack,
+};
 use crate::contestants::stream::{self, Windows};
 use crate::contestants::yamux::WRITE;
 use crate::figures::{self, Contestant, Figures};
@@ -45,8 +47,7 @@ const CALL_COLUMNS: &[Column] = &[
     Column { figure: "sequential_cpu_us", heading: "CPU µs", decimals: 1 },
     Column { figure: "inflight_calls_per_s", heading: "in flight calls/s", decimals: 0 },
     Column { figure: "inflight_p50_us", heading: "p50 µs", decimals: 0 },
-    Column { figure: "inflight_server_cpu_us", heading: "server CPU µs", decimals: 2 },
-    Column { figure: "inflight_caller_cpu_us", heading: "caller CPU µs", decimals: 2 },
+    Column { figure: "inflight_cpu_us", heading: "CPU µs", decimals: 2 },
 ];
 
 const STREAM_COLUMNS: &[Column] = &[
@@ -64,23 +65,50 @@ const HELD_COLUMNS: &[Column] = &[
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
     let before = Machine::now();
-    let calls = call(arguments)?;
+    let one_thread = call(arguments, Place::OneThread)?;
+    let processes = call(arguments, Place::Processes)?;
     let streams = stream(arguments)?;
     let held = hold(arguments)?;
 
     let over = |table: &Table, figure: &str, ours: &str, theirs: &str| {
         Some(table.median(ours, figure)? / table.median(theirs, figure)?)
     };
-    let sequential = |theirs| over(&calls, "sequential_p50_us", "vatmux", theirs);
-    let in_flight = |theirs| over(&calls, "inflight_calls_per_s", "vatmux", theirs);
+    let sequential = |table, theirs| over(table, "sequential_p50_us", "vatmux", theirs);
+    let in_flight = |table, theirs| over(table, "inflight_calls_per_s", "vatmux", theirs);
     let stream = |ours| over(&streams, "gb_per_s", ours, "noise_raw");
     let ratios = [
-        Ratio::new("rpc.sequential_p50.vs_capnp_plain", sequential("capnp_plain"), Some(Goal::AtMost(1.15))),
-        Ratio::new("rpc.inflight64_calls.vs_capnp_plain", in_flight("capnp_plain"), Some(Goal::AtLeast(1.5))),
-        Ratio::new("rpc.inflight64_calls.vs_tonic", in_flight("tonic"), Some(Goal::AtLeast(1.25))),
-        Ratio::new("rpc.sequential_p50.vs_tonic", sequential("tonic"), Some(Goal::AtMost(0.65))),
-        Ratio::new("rpc.inflight64_calls.vs_tarpc", in_flight("tarpc"), None),
-        Ratio::new("rpc.sequential_p50.vs_tarpc", sequential("tarpc"), None),
+        // The goals are those of one thread: between processes most of a call is the time that it takes to wake a core.
+        Ratio::new(
+            "rpc.sequential_p50.vs_capnp_plain",
+            sequential(&one_thread, "capnp_plain"),
+            Some(Goal::AtMost(1.15)),
+        ),
+        Ratio::new(
+            "rpc.inflight64_calls.vs_capnp_plain",
+            in_flight(&one_thread, "capnp_plain"),
+            Some(Goal::AtLeast(1.5)),
+        ),
+        Ratio::new(
+            "rpc.inflight64_calls.vs_tonic",
+            in_flight(&one_thread, "tonic"),
+            Some(Goal::AtLeast(1.25)),
+        ),
+        Ratio::new("rpc.sequential_p50.vs_tonic", sequential(&one_thread, "tonic"), Some(Goal::AtMost(0.65))),
+        Ratio::new("rpc.inflight64_calls.vs_tarpc", in_flight(&one_thread, "tarpc"), None),
+        Ratio::new("rpc.sequential_p50.vs_tarpc", sequential(&one_thread, "tarpc"), None),
+        Ratio::new(
+            "rpc.processes.sequential_p50.vs_capnp_plain",
+            sequential(&processes, "capnp_plain"),
+            None,
+        ),
+        Ratio::new(
+            "rpc.processes.inflight64_calls.vs_capnp_plain",
+            in_flight(&processes, "capnp_plain"),
+            None,
+        ),
+        Ratio::new("rpc.processes.inflight64_calls.vs_tonic", in_flight(&processes, "tonic"), None),
+        Ratio::new("rpc.processes.sequential_p50.vs_tonic", sequential(&processes, "tonic"), None),
+        Ratio::new("rpc.processes.inflight64_calls.vs_tarpc", in_flight(&processes, "tarpc"), None),
         Ratio::new("rpc.stream_throughput.vs_noise_raw", stream("vatmux_push"), Some(Goal::AtLeast(0.85))),
         Ratio::new("rpc.stream_throughput.of_the_mux_alone", stream("vatmux_stream"), None),
         Ratio::new("rpc.memory_per_outstanding_call", held.median("held", "server_bytes"), None),
@@ -93,57 +121,80 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
         after: Machine::now(),
         ratios: ratios.into_iter().flatten().collect(),
         // Whoever asks for some contestants only does not want to see the headings of the others.
-        tables: [calls, streams, held].into_iter().filter(|table| !table.rows.is_empty()).collect(),
+        tables: [one_thread, processes, streams, held]
+            .into_iter()
+            .filter(|table| !table.rows.is_empty())
+            .collect(),
     })
 }
 
-fn call(arguments: &Arguments) -> Result<Table> {
+/// Where a server and its caller run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    OneThread,
+    Processes,
+}
+
+fn call(arguments: &Arguments, place: Place) -> Result<Table> {
     let sequential = (arguments.calls / SEQUENTIAL_SHARE).max(1);
     let calls = Calls { sequential, concurrent: arguments.calls, in_flight: IN_FLIGHT };
-    let contestants =
-        STACKS.into_iter().map(|(name, stack)| Contestant::new(name, move |_| round(stack, calls))).collect();
+    let contestant = |(name, stack)| {
+        Contestant::new(name, move |_| match place {
+            Place::OneThread => call_on_one_thread(stack, calls),
+            Place::Processes => call_between_processes(stack, calls),
+        })
+    };
+    let who = match place {
+        Place::OneThread => "both sides on one thread",
+        Place::Processes => "a process and a thread each side",
+    };
     Ok(Table {
         title: format!(
-            "one number in, the next one out, over loopback TCP, a process and a thread each side: {sequential} calls one \
-             after the other, then {} with {IN_FLIGHT} in flight: medians (least–greatest). vatmux is encrypted and \
-             multiplexed, the others are neither but for tonic's HTTP/2; CPU is that of both sides per call",
+            "one number in, the next one out, over loopback TCP, {who}: {sequential} calls one after the other, then {} with \
+             {IN_FLIGHT} in flight: medians (least–greatest). vatmux is encrypted and multiplexed, the others are neither \
+             but for tonic's HTTP/2; CPU is that of both sides, per call",
             calls.concurrent
         ),
         columns: CALL_COLUMNS,
-        rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
+        rows: figures::interleave(STACKS.map(contestant).into(), arguments.runs, &arguments.only)?,
     })
 }
 
-/// A server and its caller, from the first call to the last.
-fn round(stack: Stack, calls: Calls) -> Result<Figures> {
+fn call_on_one_thread(stack: Stack, calls: Calls) -> Result<Figures> {
+    let mut both = Side::start(&Role::RpcBoth(Both { stack, calls }))?;
+    measure(&mut both, None, calls)
+}
+
+fn call_between_processes(stack: Stack, calls: Calls) -> Result<Figures> {
     let mut server = Side::start(&Role::RpcServer(Server { stack }))?;
     let contact: Contact = server.hear(READY_WITHIN)?;
     let mut caller = Side::start(&Role::RpcCaller(Caller { stack, server: contact, calls }))?;
-    let _: Connected = caller.hear(READY_WITHIN)?;
+    measure(&mut caller, Some(&server), calls)
+}
 
-    let before = cpu_seconds(&server, &caller)?;
+/// From the first call to the last.
+fn measure(caller: &mut Side, server: Option<&Side>, calls: Calls) -> Result<Figures> {
+    let _: Connected = caller.hear(READY_WITHIN)?;
+    let before = cpu_seconds(caller, server)?;
     caller.go()?;
     let sequential: Called = caller.hear(DONE_WITHIN)?;
-    let between = cpu_seconds(&server, &caller)?;
+    let between = cpu_seconds(caller, server)?;
     caller.go()?;
     let in_flight: Called = caller.hear(DONE_WITHIN)?;
-    let after = cpu_seconds(&server, &caller)?;
-
-    let each = |seconds: f64, calls: u64| seconds / calls as f64 * 1e6;
-    let sequential_cpu = (between.0 - before.0) + (between.1 - before.1);
+    let after = cpu_seconds(caller, server)?;
     Ok(Figures::default()
         .with("sequential_p50_us", sequential.p50_seconds * 1e6)
         .with("sequential_p99_us", sequential.p99_seconds * 1e6)
-        .with("sequential_cpu_us", each(sequential_cpu, calls.sequential))
+        .with("sequential_cpu_us", (between - before) / calls.sequential as f64 * 1e6)
         .with("inflight_calls_per_s", calls.concurrent as f64 / in_flight.seconds)
         .with("inflight_p50_us", in_flight.p50_seconds * 1e6)
         .with("inflight_p99_us", in_flight.p99_seconds * 1e6)
-        .with("inflight_server_cpu_us", each(after.0 - between.0, calls.concurrent))
-        .with("inflight_caller_cpu_us", each(after.1 - between.1, calls.concurrent)))
+        .with("inflight_cpu_us", (after - between) / calls.concurrent as f64 * 1e6))
 }
 
-fn cpu_seconds(server: &Side, caller: &Side) -> Result<(f64, f64)> {
-    Ok((server.usage()?.cpu_seconds, caller.usage()?.cpu_seconds))
+fn cpu_seconds(caller: &Side, server: Option<&Side>) -> Result<f64> {
+    let server = server.map_or(Ok(0.0), |server| server.usage().map(|usage| usage.cpu_seconds))?;
+    Ok(server + caller.usage()?.cpu_seconds)
 }
 
 fn stream(arguments: &Arguments) -> Result<Table> {

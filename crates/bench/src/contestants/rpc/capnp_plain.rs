@@ -22,22 +22,34 @@ use crate::side::Bench;
 pub(super) fn serve(bench: &Bench) -> Result<()> {
     let (listener, contact) = listen()?;
     bench.say(&contact)?;
-    LocalSet::new().block_on(&runtime()?, async {
-        let (stream, _) = TcpListener::from_std(listener)?.accept().await?;
-        stream.set_nodelay(true)?;
-        RpcSystem::new(network(stream, Side::Server), Some(service::capability().client)).await?;
-        Ok(())
-    })
+    LocalSet::new().block_on(&runtime()?, serve_one(listener))
 }
 
 pub(super) fn call(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
+    LocalSet::new().block_on(&runtime()?, call_from_here(bench, server, calls))
+}
+
+pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
+    let (listener, contact) = listen()?;
     LocalSet::new().block_on(&runtime()?, async {
-        let dialed = Instant::now();
-        let mut system = RpcSystem::new(network(connect(server).await?, Side::Client), None);
-        let client: bench::Client = system.bootstrap(Side::Server);
-        tokio::task::spawn_local(system.map(drop));
-        caller::measure(bench, dialed, calls, async |value| Ok(increment(&client, value).await?)).await
+        let _serving = tokio::task::spawn_local(serve_one(listener));
+        call_from_here(bench, contact.address, calls).await
     })
+}
+
+async fn serve_one(listener: std::net::TcpListener) -> Result<()> {
+    let (stream, _) = TcpListener::from_std(listener)?.accept().await?;
+    stream.set_nodelay(true)?;
+    RpcSystem::new(network(stream, Side::Server), Some(service::capability().client)).await?;
+    Ok(())
+}
+
+async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
+    let dialed = Instant::now();
+    let mut system = RpcSystem::new(network(connect(server).await?, Side::Client), None);
+    let client: bench::Client = system.bootstrap(Side::Server);
+    tokio::task::spawn_local(system.map(drop));
+    caller::measure(bench, dialed, calls, async |value| Ok(increment(&client, value).await?)).await
 }
 
 fn network(stream: TcpStream, side: Side) -> Box<VatNetwork<impl futures::AsyncRead + Unpin>> {

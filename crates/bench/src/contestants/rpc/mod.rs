@@ -1,7 +1,7 @@
 //! Remote procedure calls: one number in, the next one out, by everybody's own means.
 //!
-//! Each contestant is a server and a caller that do nothing but this, a process and a thread each, over loopback TCP
-//! without delay. [`Stack`] says whose they are; [`caller`] makes the calls and takes the times, the same for all.
+//! Each contestant is a server and a caller that do nothing but this over loopback TCP without delay: a process and a
+//! thread each, or both on one thread, where nobody's figures have the time in them that another core takes to wake. [`Stack`] says whose they are; [`caller`] makes the calls and takes the times, the same for all.
 
 mod caller;
 mod capnp_plain;
@@ -80,6 +80,24 @@ impl Caller {
             Stack::CapnpPlain => capnp_plain::call(bench, self.server.address, self.calls),
             Stack::Tonic => tonic::call(bench, self.server.address, self.calls),
             Stack::Tarpc => tarpc::call(bench, self.server.address, self.calls),
+        }
+    }
+}
+
+/// A server and its caller on one thread.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Both {
+    pub(crate) stack: Stack,
+    pub(crate) calls: Calls,
+}
+
+impl Both {
+    pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
+        match self.stack {
+            Stack::Vatmux => vatmux::both(bench, self.calls),
+            Stack::CapnpPlain => capnp_plain::both(bench, self.calls),
+            Stack::Tonic => tonic::both(bench, self.calls),
+            Stack::Tarpc => tarpc::both(bench, self.calls),
         }
     }
 }

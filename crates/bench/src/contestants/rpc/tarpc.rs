@@ -33,31 +33,43 @@ impl Increment for Service {
 pub(super) fn serve(bench: &Bench) -> Result<()> {
     let (listener, contact) = listen()?;
     bench.say(&contact)?;
-    runtime()?.block_on(async {
-        let (stream, _) = TcpListener::from_std(listener)?.accept().await?;
-        stream.set_nodelay(true)?;
-        let transport = serde_transport::new(framed(stream), Bincode::default());
-        let answers = BaseChannel::with_defaults(transport).execute(Service.serve());
-        answers
-            .for_each(|answer| {
-                tokio::spawn(answer);
-                future::ready(())
-            })
-            .await;
-        Ok(())
-    })
+    runtime()?.block_on(serve_one(listener))
 }
 
 pub(super) fn call(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
+    runtime()?.block_on(call_from_here(bench, server, calls))
+}
+
+pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
+    let (listener, contact) = listen()?;
     runtime()?.block_on(async {
-        let dialed = Instant::now();
-        let transport = serde_transport::new(framed(connect(server).await?), Bincode::default());
-        let client = IncrementClient::new(client::Config::default(), transport).spawn();
-        caller::measure(bench, dialed, calls, async |value| {
-            Ok(client.increment(context::current(), value).await?)
-        })
-        .await
+        let _serving = tokio::spawn(serve_one(listener));
+        call_from_here(bench, contact.address, calls).await
     })
+}
+
+async fn serve_one(listener: std::net::TcpListener) -> Result<()> {
+    let (stream, _) = TcpListener::from_std(listener)?.accept().await?;
+    stream.set_nodelay(true)?;
+    let transport = serde_transport::new(framed(stream), Bincode::default());
+    let answers = BaseChannel::with_defaults(transport).execute(Service.serve());
+    answers
+        .for_each(|answer| {
+            tokio::spawn(answer);
+            future::ready(())
+        })
+        .await;
+    Ok(())
+}
+
+async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
+    let dialed = Instant::now();
+    let transport = serde_transport::new(framed(connect(server).await?), Bincode::default());
+    let client = IncrementClient::new(client::Config::default(), transport).spawn();
+    caller::measure(bench, dialed, calls, async |value| {
+        Ok(client.increment(context::current(), value).await?)
+    })
+    .await
 }
 
 fn framed(stream: TcpStream) -> Framed<TcpStream, LengthDelimitedCodec> {

@@ -68,25 +68,37 @@ impl Service<http::Request<Body>> for Routes {
 pub(super) fn serve(bench: &Bench) -> Result<()> {
     let (listener, contact) = listen()?;
     bench.say(&contact)?;
-    runtime()?.block_on(async {
-        let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
-        Ok(Server::builder().serve_with_incoming(Routes, incoming.with_nodelay(Some(true))).await?)
-    })
+    runtime()?.block_on(serve_all(listener))
 }
 
 pub(super) fn call(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
+    runtime()?.block_on(call_from_here(bench, server, calls))
+}
+
+pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
+    let (listener, contact) = listen()?;
     runtime()?.block_on(async {
-        let dialed = Instant::now();
-        let channel = Endpoint::from_shared(format!("http://{server}"))?.tcp_nodelay(true).connect().await?;
-        let client = tonic::client::Grpc::new(channel);
-        caller::measure(bench, dialed, calls, async |value| {
-            // As generated clients are cloned for each caller.
-            let mut client = client.clone();
-            client.ready().await?;
-            let method = PathAndQuery::from_static(METHOD);
-            let answer = client.unary(Request::new(Number { value }), method, ProstCodec::default());
-            Ok::<_, anyhow::Error>(answer.await.map(|answer: Response<Number>| answer.get_ref().value)?)
-        })
-        .await
+        let _serving = tokio::spawn(serve_all(listener));
+        call_from_here(bench, contact.address, calls).await
     })
+}
+
+async fn serve_all(listener: std::net::TcpListener) -> Result<()> {
+    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+    Ok(Server::builder().serve_with_incoming(Routes, incoming.with_nodelay(Some(true))).await?)
+}
+
+async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
+    let dialed = Instant::now();
+    let channel = Endpoint::from_shared(format!("http://{server}"))?.tcp_nodelay(true).connect().await?;
+    let client = tonic::client::Grpc::new(channel);
+    caller::measure(bench, dialed, calls, async |value| {
+        // As generated clients are cloned for each caller.
+        let mut client = client.clone();
+        client.ready().await?;
+        let method = PathAndQuery::from_static(METHOD);
+        let answer = client.unary(Request::new(Number { value }), method, ProstCodec::default());
+        Ok::<_, anyhow::Error>(answer.await.map(|answer: Response<Number>| answer.get_ref().value)?)
+    })
+    .await
 }

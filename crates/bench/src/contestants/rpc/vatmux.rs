@@ -1,14 +1,17 @@
 //! vatmux as its users run it: a node that serves and one that dials, on default options.
 
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use serde::{Deserialize, Serialize};
-use vatmux_host::{Endpoint, Local, Node};
-use vatmux_mux::Priority;
-use vatmux_noise::AllowList;
-use vatmux_rpc::Remote;
+use vatmux_driver::{Driver, SessionOptions};
+use vatmux_host::{Endpoint, Local, MonotonicClock, Node, Reactor, SocketLink};
+use vatmux_mux::{HeapStorage, Priority};
+use vatmux_noise::{AllowList, Entropy};
+use vatmux_rpc::{Options, Peer, Remote, Services};
 
 use super::bench_capnp::bench;
 use super::caller::{self, Calls};
@@ -60,6 +63,48 @@ pub(super) fn call(bench: &Bench, server: &Contact, calls: Calls) -> Result<()> 
     dial(server, async |dialed, remote| {
         caller::measure(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
     })
+}
+
+/// A node cannot be had without threads of its own, so this is what a node's worker and a dialer run on, on one driver.
+pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
+    let clock = MonotonicClock::default();
+    let reactor = Reactor::new(clock)?;
+    let calling = SocketLink::new(&reactor, TcpStream::connect(listener.local_addr()?)?)?;
+    let serving = SocketLink::new(&reactor, listener.accept()?.0)?;
+    let mut driver = Driver::new(clock, reactor.into_park()).contain_panics();
+    let handle = driver.handle();
+    let (server_key, caller_key) = (fresh_key()?, fresh_key()?);
+    let mut services = Services::default();
+    services.serve(SERVICE_NAME, Priority::default(), |_| service::capability().client)?;
+    driver.drive_until(async {
+        let dialed = Instant::now();
+        let (served, called) = try_join(
+            vatmux_driver::accept(
+                &handle,
+                serving,
+                &server_key,
+                &AllowList::Anyone,
+                Entropy::from_system()?,
+                HeapStorage::new(),
+                SessionOptions::default(),
+            ),
+            vatmux_driver::dial(
+                &handle,
+                calling,
+                &caller_key,
+                server_key.node_id(),
+                Entropy::from_system()?,
+                HeapStorage::new(),
+                SessionOptions::default(),
+            ),
+        )
+        .await?;
+        let _served = Peer::new(served, Rc::new(services), Options::default());
+        let peer = Peer::new(called, Rc::default(), Options::default());
+        let remote: Remote<bench::Client> = peer.connect(SERVICE_NAME, Priority::default())?;
+        caller::measure(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
+    })?
 }
 
 /// Shared with plain capnp-rpc.
