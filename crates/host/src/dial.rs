@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use vatmux_driver::{Handle, HandshakeFailure, Link};
 use vatmux_liveness::{
     AttemptBudget, Attempted, Backoff, Deadline, MismatchBudget, Outcome, RetryLimits, retry,
@@ -201,15 +201,14 @@ async fn connect_to(reactor: &Reactor, address: SocketAddr) -> io::Result<Socket
         Err(error) => return Err(error),
     };
     let stream = TcpStream::from(socket);
-    stream.prepare()?;
-    let socket = reactor.watch(stream)?;
+    let socket = reactor.watch(stream.into_watched()?)?;
     if connecting {
         let mut parked = false;
         poll_fn(|cx| {
             if !std::mem::replace(&mut parked, true) {
                 return socket.park::<()>(Direction::Write, cx);
             }
-            socket.poll(Direction::Write, cx, |stream| match SockRef::from(stream).take_error()? {
+            socket.poll(Direction::Write, cx, |stream| match stream.take_error()? {
                 Some(error) => Err(error),
                 // Connected once it has a peer; a wake-up for another reason is no connection.
                 None => stream.peer_addr().map(drop).map_err(|error| match error.kind() {

@@ -30,7 +30,7 @@ pub use local::{Dialer, Local};
 pub use node::{Bound, Node, NodeBuilder, NodeEvent, StartError};
 pub use observe::{NodeCounters, NodeSnapshot, Observer, SessionSnapshot};
 pub use reactor::{Reactor, ReactorPark};
-pub use socket::{SocketLink, StreamSocket};
+pub use socket::{SocketLink, StreamSocket, WatchedSocket};
 pub use vatmux_rpc::ReconnectOptions;
 
 /// A node that is dialed again when its session is lost; see [`Dialer::reconnecting`].

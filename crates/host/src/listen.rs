@@ -208,17 +208,23 @@ impl Accepted {
 
 /// A listener under a reactor's watch.
 pub(crate) enum WatchedListener {
-    Tcp(Socket<TcpListener>),
+    Tcp(Socket<mio::net::TcpListener>),
     #[cfg(unix)]
-    Unix(Socket<UnixListener>, #[expect(dead_code, reason = "removes the file when dropped")] SocketFile),
+    Unix(
+        Socket<mio::net::UnixListener>,
+        #[expect(dead_code, reason = "removes the file when dropped")] SocketFile,
+    ),
 }
 
 impl WatchedListener {
     pub(crate) fn new(reactor: &Reactor, listener: Listener) -> io::Result<Self> {
         match listener.socket {
-            BoundSocket::Tcp(listener) => reactor.watch(listener).map(Self::Tcp),
+            BoundSocket::Tcp(listener) => {
+                reactor.watch(mio::net::TcpListener::from_std(listener)).map(Self::Tcp)
+            }
             #[cfg(unix)]
             BoundSocket::Unix(listener, file) => {
+                let listener = mio::net::UnixListener::from_std(listener);
                 reactor.watch(listener).map(|listener| Self::Unix(listener, file))
             }
         }
@@ -251,11 +257,11 @@ impl WatchedListener {
     async fn accept(&self) -> io::Result<Accepted> {
         poll_fn(|cx| match self {
             Self::Tcp(listener) => listener.poll(Direction::Read, cx, |listener| {
-                listener.accept().map(|(stream, _)| Accepted::Tcp(stream))
+                listener.accept().map(|(stream, _)| Accepted::Tcp(stream.into()))
             }),
             #[cfg(unix)]
             Self::Unix(listener, _) => listener.poll(Direction::Read, cx, |listener| {
-                listener.accept().map(|(stream, _)| Accepted::Unix(stream))
+                listener.accept().map(|(stream, _)| Accepted::Unix(stream.into()))
             }),
         })
         .await

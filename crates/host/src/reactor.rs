@@ -7,16 +7,39 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use polling::{AsSource, Event, Events, PollMode, Poller};
+use mio::event::{Event, Source};
+use mio::{Events, Interest, Token};
 use slab::Slab;
 use vatmux_driver::{Clock, Instant, Park, Unpark};
 
 use crate::MonotonicClock;
 
+/// What the poller says when another thread calls.
+const UNPARKED: Token = Token(usize::MAX);
+
+/// Events taken from the poller at a time; the others are there at the next look.
+const EVENTS: usize = 256;
+
+/// A read that leaves part of its buffer empty has taken everything, and what comes later is announced: epoll and
+/// kqueue promise that. The read that would only be told to wait is left out.
+const SHORT_READ_DRAINS: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+));
+
 /// The poller of one thread. Clones share it: one goes to the driver as its park, others make sockets.
+///
+/// A socket is registered once, for both directions, and the poller tells of each *change* to ready: waiting costs one
+/// system call, whatever is awaited. A deadline is met to the millisecond, never early.
 #[derive(Clone)]
 pub struct Reactor {
-    poller: Arc<Poller>,
+    poller: Rc<RefCell<mio::Poll>>,
+    waker: Arc<mio::Waker>,
     watched: Rc<RefCell<Slab<Watched>>>,
     clock: MonotonicClock,
 }
@@ -33,9 +56,19 @@ pub(crate) enum Direction {
 struct Side {
     /// False once the system said "would block", until it says "ready".
     blocked: bool,
-    /// The poller reports this direction.
-    armed: bool,
+    /// Nothing will be announced any more: the peer ended this direction, or the socket failed.
+    over: bool,
     parked: Option<Waker>,
+}
+
+impl Side {
+    fn ready(&mut self, over: bool) {
+        self.blocked = false;
+        self.over |= over;
+        if let Some(waker) = self.parked.take() {
+            waker.wake();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -52,26 +85,30 @@ impl Watched {
         }
     }
 
-    fn interest(&self, key: usize) -> Event {
-        Event::new(key, self.read.armed, self.write.armed)
+    fn announce(&mut self, event: &Event) {
+        let failed = event.is_error();
+        if event.is_readable() || event.is_read_closed() || failed {
+            self.read.ready(event.is_read_closed() || failed);
+        }
+        if event.is_writable() || event.is_write_closed() || failed {
+            self.write.ready(event.is_write_closed() || failed);
+        }
     }
 }
 
 impl Reactor {
     /// A poller of its own, telling the time by `clock`.
     pub fn new(clock: MonotonicClock) -> io::Result<Self> {
-        Ok(Self { poller: Arc::new(Poller::new()?), watched: Rc::default(), clock })
+        let poller = mio::Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poller.registry(), UNPARKED)?);
+        Ok(Self { poller: Rc::new(RefCell::new(poller)), waker, watched: Rc::default(), clock })
     }
 
     /// Takes `source`, which must be non-blocking, under watch.
-    pub(crate) fn watch<S: AsSource>(&self, source: S) -> io::Result<Socket<S>> {
+    pub(crate) fn watch<S: Source>(&self, mut source: S) -> io::Result<Socket<S>> {
         let key = self.watched.borrow_mut().insert(Watched::default());
-        // SAFETY: the poller wants a source deleted before it is closed. `Socket` owns the source and deletes
-        // it in its destructor, before the source's own destructor closes it.
-        #[allow(unsafe_code)]
-        let added =
-            unsafe { self.poller.add_with_mode(&source.source(), Event::none(key), PollMode::Oneshot) };
-        if let Err(error) = added {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poller.borrow().registry().register(&mut source, Token(key), interest) {
             self.watched.borrow_mut().remove(key);
             return Err(error);
         }
@@ -80,13 +117,13 @@ impl Reactor {
 }
 
 /// A socket under the reactor's watch.
-pub(crate) struct Socket<S: AsSource> {
+pub(crate) struct Socket<S: Source> {
     reactor: Reactor,
     key: usize,
     source: S,
 }
 
-impl<S: AsSource> Socket<S> {
+impl<S: Source> Socket<S> {
     pub(crate) fn get(&self) -> &S {
         &self.source
     }
@@ -111,23 +148,33 @@ impl<S: AsSource> Socket<S> {
         }
     }
 
+    /// As [`poll`](Self::poll), for `operation`s that read a stream into `buf`.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+        mut operation: impl FnMut(&S, &mut [u8]) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let outcome = self.poll(Direction::Read, cx, |source| operation(source, buf));
+        if SHORT_READ_DRAINS
+            && let Poll::Ready(Ok(read)) = outcome
+            && (1..buf.len()).contains(&read)
+        {
+            let mut watched = self.reactor.watched.borrow_mut();
+            let side = &mut watched[self.key].read;
+            // The end of the stream may have been announced together with its last bytes.
+            side.blocked = !side.over;
+        }
+        outcome
+    }
+
     /// Waits for readiness without an operation of its own: a connecting socket becomes writable.
     pub(crate) fn park<T>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let mut watched = self.reactor.watched.borrow_mut();
-        let entry = &mut watched[self.key];
-        let side = entry.side(direction);
+        let side = watched[self.key].side(direction);
         side.blocked = true;
         if !side.parked.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             side.parked = Some(cx.waker().clone());
-        }
-        if !side.armed {
-            side.armed = true;
-            let interest = entry.interest(self.key);
-            if let Err(error) =
-                self.reactor.poller.modify_with_mode(&self.source, interest, PollMode::Oneshot)
-            {
-                return Poll::Ready(Err(error));
-            }
         }
         Poll::Pending
     }
@@ -141,10 +188,10 @@ impl<S: AsSource> Socket<S> {
     }
 }
 
-impl<S: AsSource> Drop for Socket<S> {
+impl<S: Source> Drop for Socket<S> {
     fn drop(&mut self) {
         // Where the system refuses, the descriptor is gone from the poller with its close.
-        let _ = self.reactor.poller.delete(&self.source);
+        let _ = self.reactor.poller.borrow().registry().deregister(&mut self.source);
         self.reactor.watched.borrow_mut().remove(self.key);
     }
 }
@@ -159,34 +206,12 @@ impl Reactor {
     /// What a driver parks on, so that sockets which other clones of this reactor watch wake it.
     #[must_use]
     pub fn into_park(self) -> ReactorPark {
-        ReactorPark { reactor: self, events: Events::new() }
-    }
-}
-
-impl ReactorPark {
-    /// Whether a look would find nothing.
-    ///
-    /// A wait of the poller's is five system calls, for its timer and its notifier want to be armed again. The poller's
-    /// own descriptor is readable while it has events, and to ask for that is one. A busy thread looks once for every
-    /// record that it sends or takes in, and mostly finds nothing.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn is_quiet(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut [PollFd::new(&*self.reactor.poller, PollFlags::IN)], Some(&at_once)) == Ok(0)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn is_quiet(&self) -> bool {
-        false
+        ReactorPark { reactor: self, events: Events::with_capacity(EVENTS) }
     }
 }
 
 impl Park for ReactorPark {
     fn park(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        if deadline == Some(Instant::ORIGIN) && self.is_quiet() {
-            return Ok(());
-        }
         let timeout = deadline.map(|deadline| {
             if deadline == Instant::ORIGIN {
                 Duration::ZERO
@@ -194,41 +219,32 @@ impl Park for ReactorPark {
                 deadline.saturating_since(self.reactor.clock.now())
             }
         });
-        self.events.clear();
-        match self.reactor.poller.wait(&mut self.events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
+        match self.reactor.poller.borrow_mut().poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // What the events are then is not said.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
         }
         let mut watched = self.reactor.watched.borrow_mut();
-        for event in self.events.iter() {
+        for event in &self.events {
             // A socket that was dropped while its event was on the way has no entry any more.
-            let Some(entry) = watched.get_mut(event.key) else { continue };
-            // One event disarms both directions; the one that stays parked arms itself again below.
-            for (side, ready) in [(&mut entry.read, event.readable), (&mut entry.write, event.writable)] {
-                side.armed = false;
-                if ready {
-                    side.blocked = false;
-                    if let Some(waker) = side.parked.take() {
-                        waker.wake();
-                    }
-                } else if let Some(waker) = &side.parked {
-                    waker.wake_by_ref();
-                }
+            if let Some(entry) = watched.get_mut(event.token().0) {
+                entry.announce(event);
             }
         }
         Ok(())
     }
 
     fn unpark(&self) -> Arc<dyn Unpark> {
-        Arc::new(Notifier(self.reactor.poller.clone()))
+        Arc::new(Notifier(self.reactor.waker.clone()))
     }
 }
 
-struct Notifier(Arc<Poller>);
+struct Notifier(Arc<mio::Waker>);
 
 impl Unpark for Notifier {
     fn unpark(&self) {
         // It fails only when the poller is closed, and then nobody is parked on it.
-        let _ = self.0.notify();
+        let _ = self.0.wake();
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
-use polling::AsSource;
+use mio::event::Source;
 use vatmux_driver::Link;
 
 use crate::Reactor;
@@ -19,24 +19,30 @@ use crate::reactor::{Direction, Socket};
 pub(crate) const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// A connected, non-blocking stream socket.
-pub struct SocketLink<S: StreamSocket>(Socket<S>);
+pub struct SocketLink<S: StreamSocket>(Socket<S::Watched>);
 
 impl<S: StreamSocket> SocketLink<S> {
     /// Makes `stream` non-blocking and puts it under the reactor's watch.
     pub fn new(reactor: &Reactor, stream: S) -> io::Result<Self> {
-        stream.prepare()?;
-        reactor.watch(stream).map(Self)
+        reactor.watch(stream.into_watched()?).map(Self)
     }
 
-    pub(crate) fn from_watched(socket: Socket<S>) -> Self {
+    pub(crate) fn from_watched(socket: Socket<S::Watched>) -> Self {
         Self(socket)
     }
 }
 
-/// A kind of socket that [`SocketLink`] can carry.
-pub trait StreamSocket: AsSource + 'static {
+/// A kind of socket that [`SocketLink`] can carry: TCP, and where there are any, Unix sockets.
+pub trait StreamSocket: 'static {
+    /// The same socket, as the poller wants it.
+    type Watched: WatchedSocket;
+
     /// Sets what the link needs of it: non-blocking, no delay.
-    fn prepare(&self) -> io::Result<()>;
+    fn into_watched(self) -> io::Result<Self::Watched>;
+}
+
+/// A socket that the poller knows.
+pub trait WatchedSocket: Source + 'static {
     /// Reads without blocking.
     fn read(&self, buf: &mut [u8]) -> io::Result<usize>;
     /// Writes without blocking.
@@ -46,15 +52,19 @@ pub trait StreamSocket: AsSource + 'static {
 }
 
 impl StreamSocket for TcpStream {
-    fn prepare(&self) -> io::Result<()> {
+    type Watched = mio::net::TcpStream;
+
+    fn into_watched(self) -> io::Result<Self::Watched> {
         self.set_nonblocking(true)?;
         // A record is written whole; waiting to fill a packet would add 40 ms to a call, not save a packet.
         self.set_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket2::SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES)?;
-        Ok(())
+        socket2::SockRef::from(&self).set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        Ok(mio::net::TcpStream::from_std(self))
     }
+}
 
+impl WatchedSocket for mio::net::TcpStream {
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &*self, buf)
     }
@@ -70,10 +80,16 @@ impl StreamSocket for TcpStream {
 
 #[cfg(unix)]
 impl StreamSocket for std::os::unix::net::UnixStream {
-    fn prepare(&self) -> io::Result<()> {
-        self.set_nonblocking(true)
-    }
+    type Watched = mio::net::UnixStream;
 
+    fn into_watched(self) -> io::Result<Self::Watched> {
+        self.set_nonblocking(true)?;
+        Ok(mio::net::UnixStream::from_std(self))
+    }
+}
+
+#[cfg(unix)]
+impl WatchedSocket for mio::net::UnixStream {
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         Read::read(&mut &*self, buf)
     }
@@ -91,7 +107,7 @@ impl<S: StreamSocket> Unpin for SocketLink<S> {}
 
 impl<S: StreamSocket> AsyncRead for SocketLink<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.0.poll(Direction::Read, cx, |socket| socket.read(buf))
+        self.0.poll_read(cx, buf, WatchedSocket::read)
     }
 }
 
