@@ -75,10 +75,32 @@ fn the_mux_suite_compares_with_every_peer_in_memory_and_over_tcp() {
 }
 
 #[test]
+fn the_rpc_suite_compares_with_every_peer_on_one_thread_and_between_processes() {
+    let output = bench(&["rpc", "--runs", "1", "--bytes", "1048577", "--calls", "400"]);
+    let ratios = ratios(&output);
+    for name in [
+        "sequential_p50.vs_capnp_plain",
+        "inflight64_calls.vs_capnp_plain",
+        "inflight64_calls.vs_tonic",
+        "sequential_p50.vs_tonic",
+        "inflight64_calls.vs_tarpc",
+        "processes.sequential_p50.vs_capnp_plain",
+        "processes.inflight64_calls.vs_tonic",
+        "stream_throughput.vs_noise_raw",
+    ] {
+        let name = format!("rpc.{name}");
+        assert!(ratios.iter().any(|(ratio, value)| *ratio == name && *value > 0.0), "{name} is missing");
+    }
+    // What the limits on calls are reckoned with.
+    let held = ratios.iter().find(|(ratio, _)| *ratio == "rpc.memory_per_outstanding_call");
+    assert!(held.is_some_and(|(_, bytes)| (1.0..=2_600.0).contains(bytes)), "{held:?}");
+}
+
+#[test]
 fn an_unknown_suite_is_refused_with_the_names_of_those_there_are() {
     let output = bench(&["speed"]);
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("there is no suite `speed`; there are: packagefs, link, mux"));
+    assert!(text(&output.stderr).contains("there is no suite `speed`; there are: packagefs, link, mux, rpc"));
 }
 
 #[test]

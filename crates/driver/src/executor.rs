@@ -32,9 +32,14 @@ const BUSY_BETWEEN_PARKS: Duration = Duration::from_micros(40);
 
 /// Blocks the thread until something outside wants attention: the loop's last resort, never its pacemaker.
 pub trait Park {
-    /// Wakes the wakers of whatever became ready, blocking until something did, `deadline` came or somebody
-    /// called [`Unpark::unpark`]. A deadline that has passed means: look, do not block. None means no deadline.
+    /// Blocks until something became ready, `deadline` came or somebody called [`Unpark::unpark`], and wakes the wakers
+    /// of what is ready, or leaves that to [`wake_ready`](Self::wake_ready). A deadline that has passed means: look, do
+    /// not block. None means no deadline.
     fn park(&mut self, deadline: Option<Instant>) -> io::Result<()>;
+
+    /// Wakes the wakers of what the last park found. The thread is not parked any more by then: those that are woken
+    /// here do not unpark it, which may cost a system call each.
+    fn wake_ready(&mut self) {}
 
     /// What ends a park from elsewhere.
     fn unpark(&self) -> Arc<dyn Unpark>;
@@ -129,11 +134,11 @@ impl Driver {
                 || passes >= PASSES_BETWEEN_PARKS
                 || self.handle.now() >= parked_at + BUSY_BETWEEN_PARKS
             {
-                self.fire_timers();
+                // A deadline that has come by now does not let it block.
                 self.park()?;
-                self.fire_timers();
                 passes = 0;
                 parked_at = self.handle.now();
+                self.fire_timers(parked_at);
             }
             flags = self.wakeups.take();
         }
@@ -147,11 +152,7 @@ impl Driver {
         // What was spawned since has set the flag: the next pass adopts it.
     }
 
-    fn fire_timers(&mut self) {
-        if self.handle.timers().borrow().nearest().is_none() {
-            return;
-        }
-        let now = self.handle.now();
+    fn fire_timers(&mut self, now: Instant) {
         loop {
             let due = self.handle.timers().borrow_mut().take_due(now);
             match due {
@@ -162,15 +163,18 @@ impl Driver {
     }
 
     fn park(&mut self) -> io::Result<()> {
-        if self.wakeups.prepare_to_park() {
+        let parked = if self.wakeups.prepare_to_park() {
             let nearest = self.handle.timers().borrow().nearest();
             let parked = self.park.park(nearest);
             self.wakeups.parked_no_more();
             parked
         } else {
             self.park.park(Some(Instant::ORIGIN))
-        }
-        .inspect(|()| self.handle.0.looks.set(self.handle.0.looks.get() + 1))
+        };
+        parked?;
+        self.park.wake_ready();
+        self.handle.0.looks.set(self.handle.0.looks.get() + 1);
+        Ok(())
     }
 }
 

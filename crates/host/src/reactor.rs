@@ -222,9 +222,13 @@ impl Park for ReactorPark {
         match self.reactor.poller.borrow_mut().poll(&mut self.events, timeout) {
             Ok(()) => {}
             // What the events are then is not said.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(error),
         }
+        Ok(())
+    }
+
+    fn wake_ready(&mut self) {
         let mut watched = self.reactor.watched.borrow_mut();
         for event in &self.events {
             // A socket that was dropped while its event was on the way has no entry any more.
@@ -232,7 +236,6 @@ impl Park for ReactorPark {
                 entry.announce(event);
             }
         }
-        Ok(())
     }
 
     fn unpark(&self) -> Arc<dyn Unpark> {

@@ -130,3 +130,6 @@ impl<S: StreamSocket> Link for SocketLink<S> {
         self.0.recheck();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,8 @@ use crate::shared::Shared;
 use crate::sight::Outcome;
 
 /// capnp-rpc asks for 8 KiB for each call, zeroed. A call is a few hundred bytes; a larger one gets a second
-/// segment that fits it.
-const MAX_FIRST_SEGMENT_WORDS: u32 = 128;
+/// segment that fits it. From 1 KiB on glibc counts a block as large, and tidies up before it gives one.
+const MAX_FIRST_SEGMENT_WORDS: u32 = 64;
 
 /// A message that capnp-rpc fills in and sends.
 pub(crate) struct OutgoingMessage {
