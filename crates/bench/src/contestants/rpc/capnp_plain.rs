@@ -40,20 +40,20 @@ pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
 async fn serve_one(listener: std::net::TcpListener) -> Result<()> {
     let (stream, _) = TcpListener::from_std(listener)?.accept().await?;
     stream.set_nodelay(true)?;
-    RpcSystem::new(network(stream, Side::Server), Some(service::capability().client)).await?;
+    RpcSystem::new(Box::new(network(stream, Side::Server)), Some(service::capability().client)).await?;
     Ok(())
 }
 
 async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Result<()> {
     let dialed = Instant::now();
-    let mut system = RpcSystem::new(network(connect(server).await?, Side::Client), None);
+    let mut system = RpcSystem::new(Box::new(network(connect(server).await?, Side::Client)), None);
     let client: bench::Client = system.bootstrap(Side::Server);
     tokio::task::spawn_local(system.map(drop));
     caller::measure(bench, dialed, calls, async |value| Ok(increment(&client, value).await?)).await
 }
 
-fn network(stream: TcpStream, side: Side) -> Box<VatNetwork<impl futures::AsyncRead + Unpin>> {
+fn network(stream: TcpStream, side: Side) -> VatNetwork<impl futures::AsyncRead + Unpin> {
     let (reader, writer) = stream.into_split();
     let (reader, writer) = (BufReader::new(reader.compat()), BufWriter::new(writer.compat_write()));
-    Box::new(VatNetwork::new(reader, writer, side, capnp::message::ReaderOptions::default()))
+    VatNetwork::new(reader, writer, side, capnp::message::ReaderOptions::default())
 }
