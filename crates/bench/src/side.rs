@@ -55,6 +55,11 @@ impl Side {
         Self::start_by(counter.command(&own_program()?), role)
     }
 
+    /// Starts it under callgrind, to be counted inside of `functions` only.
+    pub(crate) fn start_counted_inside(counter: &Counter, functions: &[&str], role: &Role) -> Result<Self> {
+        Self::start_by(counter.command_inside(&own_program()?, functions), role)
+    }
+
     fn start_by(mut command: Command, role: &Role) -> Result<Self> {
         let name = role.name().to_owned();
         let mut child = command

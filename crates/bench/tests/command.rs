@@ -87,6 +87,7 @@ fn the_rpc_suite_compares_with_every_peer_on_one_thread_and_between_processes() 
         "processes.sequential_p50.vs_capnp_plain",
         "processes.inflight64_calls.vs_tonic",
         "stream_throughput.vs_noise_raw",
+        "guard_cost",
     ] {
         let name = format!("rpc.{name}");
         assert!(ratios.iter().any(|(ratio, value)| *ratio == name && *value > 0.0), "{name} is missing");

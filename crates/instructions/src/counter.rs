@@ -40,11 +40,19 @@ impl Counter {
     /// the way glibc copies: the environment lies on the stack, and moves what lies behind it.
     #[must_use]
     pub fn command(&self, program: &Path) -> Command {
+        self.command_inside(program, &[])
+    }
+
+    /// As [`command`](Self::command), to be counted only while one of `functions` runs, or what it calls. Each is a path
+    /// that may end in `*`, and none may call another; those that the compiler has put into their callers are not seen.
+    #[must_use]
+    pub fn command_inside(&self, program: &Path, functions: &[&str]) -> Command {
         let output = self.output();
         let mut command = Command::new("valgrind");
         command
             .args(["--tool=callgrind", "--quiet"])
             .arg(format!("--callgrind-out-file={}", output.display()))
+            .args(functions.iter().map(|function| format!("--toggle-collect={function}")))
             .arg(program);
         let path = std::env::var_os("PATH");
         command.env_clear().envs(path.map(|path| ("PATH", path))).env("GLIBC_TUNABLES", TUNABLES);

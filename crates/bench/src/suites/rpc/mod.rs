@@ -1,4 +1,7 @@
-//! `bench rpc`: calls beside those of others, what a stream of calls leaves of the link, and what open calls hold.
+//! `bench rpc`: calls beside those of others, what a stream of calls leaves of the link, and what open calls hold, and
+//! what the guard costs.
+
+mod guard;
 
 use anyhow::Result;
 
@@ -19,8 +22,17 @@ use crate::side::{DONE_WITHIN, READY_WITHIN, Side};
 use crate::transfer::{self, Connected};
 
 /// Who takes part, by name.
-pub(super) const CONTESTANTS: &[&str] =
-    &["vatmux", "capnp_plain", "tonic", "tarpc", "noise_raw", "vatmux_stream", "vatmux_push", "held"];
+pub(super) const CONTESTANTS: &[&str] = &[
+    "vatmux",
+    "capnp_plain",
+    "tonic",
+    "tarpc",
+    "noise_raw",
+    "vatmux_stream",
+    "vatmux_push",
+    "held",
+    "guard",
+];
 
 const STACKS: [(&str, Stack); 4] = [
     ("vatmux", Stack::Vatmux),
@@ -38,7 +50,7 @@ const SEQUENTIAL_SHARE: u64 = 4;
 /// The cipher of the bytes that are streamed: the default of vatmux.
 const CIPHER: Cipher = Cipher::ChaChaPoly;
 
-/// Calls that stay open: as many as a vat may have by default, but for those that ask about them.
+/// Calls that stay open: nearly as many as the guard lets a peer have by default.
 const HELD_CALLS: u64 = 4_000;
 
 const CALL_COLUMNS: &[Column] = &[
@@ -69,6 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
     let processes = call(arguments, Place::Processes)?;
     let streams = stream(arguments)?;
     let held = hold(arguments)?;
+    let guard = guard::run(arguments)?;
 
     let over = |table: &Table, figure: &str, ours: &str, theirs: &str| {
         Some(table.median(ours, figure)? / table.median(theirs, figure)?)
@@ -111,6 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
         Ratio::new("rpc.processes.inflight64_calls.vs_tarpc", in_flight(&processes, "tarpc"), None),
         Ratio::new("rpc.stream_throughput.vs_noise_raw", stream("vatmux_push"), Some(Goal::AtLeast(0.85))),
         Ratio::new("rpc.stream_throughput.of_the_mux_alone", stream("vatmux_stream"), None),
+        Ratio::new("rpc.guard_cost", guard.median("guard", "cost"), Some(Goal::AtMost(1.05))),
         Ratio::new("rpc.memory_per_outstanding_call", held.median("held", "server_bytes"), None),
         Ratio::new("rpc.memory_per_outstanding_call.caller", held.median("held", "caller_bytes"), None),
     ];
@@ -121,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
         after: Machine::now(),
         ratios: ratios.into_iter().flatten().collect(),
         // Whoever asks for some contestants only does not want to see the headings of the others.
-        tables: [one_thread, processes, streams, held]
+        tables: [one_thread, processes, streams, held, guard]
             .into_iter()
             .filter(|table| !table.rows.is_empty())
             .collect(),
