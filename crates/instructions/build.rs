@@ -1,9 +1,15 @@
-//! Tells the program which compiler built it: instructions of two compilers do not compare.
+//! Tells the program which compiler built it, as instructions of two compilers do not compare, and generates the code
+//! of the schema that its calls have.
 
 use std::env;
+use std::error::Error;
+use std::fs::File;
 use std::process::Command;
 
-fn main() {
+/// What the tests of vats call.
+const REQUEST: &str = "../rpc/tests/schema/probe.capnp.request";
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(compiler).arg("--version").output();
@@ -11,4 +17,8 @@ fn main() {
     let version = version.and_then(|output| String::from_utf8(output.stdout).ok());
     let version = version.unwrap_or_else(|| "an unknown compiler".to_owned());
     println!("cargo::rustc-env=VATMUX_COMPILER={}", version.trim());
+    println!("cargo::rerun-if-changed={REQUEST}");
+    let out = env::var("OUT_DIR")?;
+    capnpc::codegen::CodeGenerationCommand::new().output_directory(out).run(File::open(REQUEST)?)?;
+    Ok(())
 }

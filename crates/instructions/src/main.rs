@@ -3,6 +3,19 @@
 mod baseline;
 mod workloads;
 
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unimplemented,
+    dead_code,
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub
+)]
+mod probe_capnp {
+    include!(concat!(env!("OUT_DIR"), "/probe_capnp.rs"));
+}
+
 use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;

@@ -9,6 +9,7 @@ use vatmux_driver::{Incoming, OpenError, Session, SessionEnd};
 use vatmux_mux::{CloseCode, NameError, Priority, ResetCode, StreamName};
 use vatmux_noise::NodeId;
 
+use crate::guard::Account;
 use crate::sight::PeerSight;
 use crate::{Options, PeerStatistics, Remote, Services, Vat};
 
@@ -20,6 +21,8 @@ pub struct Peer {
     session: Session,
     options: Rc<Options>,
     sight: Rc<PeerSight>,
+    /// What the peer has under way, over all vats of the session.
+    account: Account,
 }
 
 /// Why a service of the peer cannot be reached.
@@ -53,15 +56,17 @@ impl Peer {
         let mut incoming = session.incoming();
         let sight = Rc::new(PeerSight::new(&session, services.meters().clone()));
         let (accepted_with, watched_by) = (options.clone(), sight.clone());
+        let account = Account::default();
+        let shared_account = account.clone();
         let served = Rc::new(Cell::new(0));
         session.handle().spawn(async move {
             // It does not keep the session open: whoever is called does, by the stream.
             while let Some(stream) = incoming.next().await {
-                accept(stream, &services, &accepted_with, &served, &watched_by);
+                accept(stream, &services, &accepted_with, &shared_account, &served, &watched_by);
             }
             watched_by.ended(incoming.end().as_ref());
         });
-        Self { session, options, sight }
+        Self { session, options, sight, account }
     }
 
     /// Who the peer is. Nothing else says so: no field of any message.
@@ -88,6 +93,7 @@ impl Peer {
         let id = stream.id();
         let sight = self.sight.of_vat(&stream, service, priority, true);
         let remote: Remote<C> = Vat::connect_watched(stream, self.session.handle(), &self.options, sight);
+        remote.vat().shared().join(&self.account);
         self.sight.watch(id, priority, true, remote.vat().shared());
         Ok(remote)
     }
@@ -131,6 +137,7 @@ fn accept(
     incoming: Incoming,
     services: &Services,
     options: &Rc<Options>,
+    account: &Account,
     served: &Rc<Cell<usize>>,
     sight: &Rc<PeerSight>,
 ) {
@@ -149,13 +156,15 @@ fn accept(
     }
     let (service, priority) = (incoming.name().clone(), incoming.priority());
     let stream = incoming.accept();
-    let peer = Peer { session: stream.session().clone(), options: options.clone(), sight: sight.clone() };
+    let session = stream.session().clone();
+    let peer = Peer { session, options: options.clone(), sight: sight.clone(), account: account.clone() };
     let bootstrap = (offered.factory)(&peer);
     let handle = peer.session.handle().clone();
     drop(peer);
     let id = stream.id();
     let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false);
     let vat = Vat::serve_watched(stream, bootstrap, &handle, options, vat_sight);
+    vat.shared().join(account);
     sight.watch(id, priority, false, vat.shared());
     served.set(served.get() + 1);
     let served = served.clone();

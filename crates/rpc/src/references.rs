@@ -12,12 +12,14 @@ use capnp_rpc::rpc_capnp::{
 use crate::segments::{Place, Segments};
 
 /// A field that gets another value.
+#[derive(Debug)]
 pub(crate) struct Patch {
     /// None where the message is too short to have the field, and so says zero.
     place: Option<Place>,
     value: Value,
 }
 
+#[derive(Debug)]
 enum Value {
     Id(u32),
     /// Which member of a union it is.

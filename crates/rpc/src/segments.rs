@@ -38,6 +38,14 @@ impl Segments {
         self.words.len() * WORD_BYTES
     }
 
+    /// The bytes of the only segment of a message that was sent as one.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        match self.table {
+            SegmentTable::One => Some(Word::words_to_bytes(&self.words)),
+            SegmentTable::Many(_) => None,
+        }
+    }
+
     /// Where a segment lies, in words. None where there is no such segment.
     pub(crate) fn range(&self, segment: u32) -> Option<Range<usize>> {
         match &self.table {

@@ -12,7 +12,7 @@ use capnp_rpc::rpc_capnp::exception;
 use vatmux_driver::{Handle, Instant};
 
 use crate::answers::{Answers, ReturnOrder};
-use crate::guard::{Exceeded, Guard, Orders, sent};
+use crate::guard::{self, Account, Exceeded, Guard, Orders, sent};
 use crate::incoming::Incoming;
 use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
@@ -71,6 +71,16 @@ impl Shared {
         })
     }
 
+    /// Shares the bounds of a session with its other vats.
+    pub(crate) fn join(&self, account: &Account) {
+        self.guard.borrow_mut().join(account);
+    }
+
+    /// The vat is over, and capnp-rpc has let go of everything.
+    pub(crate) fn forget_calls(&self) {
+        self.guard.borrow_mut().forget_calls();
+    }
+
     /// capnp-rpc sends a message. It is queued, or answered here where it cannot be sent.
     pub(crate) fn send(&self, mut message: Builder<HeapAllocator>) -> Outgoing {
         let queue = match self.admit(&mut message) {
@@ -113,7 +123,7 @@ impl Shared {
         let mut guard = self.guard.borrow_mut();
         let kept = match kind {
             Kind::Question(id, asked) => {
-                let caps = sent::caps(message.get_root_as_reader()?)?;
+                let caps = sent::caps(message)?;
                 if let Some(reason) = self.too_large(outbox::content_bytes(message)) {
                     self.questions.borrow_mut().refuse(id);
                     let now = self.handle.now();
@@ -168,7 +178,7 @@ impl Shared {
                         } else {
                             // capnp-rpc wants no Finish for results without capabilities.
                             if needs_finish {
-                                caps = sent::caps(message.get_root_as_reader()?)?;
+                                caps = sent::caps(message)?;
                             }
                             if call.0 != answer.0 {
                                 outgoing::address_return(message, call)?;
@@ -313,7 +323,7 @@ impl Shared {
         // The Abort that says why is in the queue by now: nothing is thrown away.
         self.record_end(match result {
             Ok(()) => VatEnd::EndedHere,
-            Err(error) => VatEnd::Protocol(error.to_string()),
+            Err(error) => guard::end_of(&error),
         });
         self.shut_down.set(true);
         self.wake_task();

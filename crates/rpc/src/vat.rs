@@ -372,6 +372,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
                 bootstrap.revoke(end.to_error(self.shared.sight.service()));
             }
             drop(rpc);
+            self.shared.forget_calls();
         }
     }
 

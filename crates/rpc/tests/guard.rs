@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use capnp::ErrorKind;
 use capnp::traits::HasTypeId;
-use capnp_rpc::rpc_capnp::{call, message};
+use capnp_rpc::rpc_capnp::{call, message, message_target};
 use common::wire::{Outcome, Place, Target, Told, Wire};
 use common::{Pair, Scripted, Served, add, counter, echo, never, probe};
 use vatmux_rpc::{Exceeded, Limits, Malformed, Options, VatEnd, Violation};
@@ -685,6 +685,36 @@ fn a_disembargo_for_a_capability_that_is_not_held_ends_the_vat() {
 }
 
 #[test]
+fn a_disembargo_for_what_does_not_lead_back_to_the_peer_ends_the_vat() {
+    on_a_small_stack(|| {
+        let to_result = |mut target: message_target::Builder<'_>| {
+            target.reborrow().init_promised_answer().set_question_id(77);
+        };
+        let targets = [|mut target: message_target::Builder<'_>| target.set_imported_cap(0), to_result];
+        for set_target in targets {
+            let Served { mut driver, mut wire, server, seen, handle, .. } = Served::new();
+            driver
+                .drive_until(async {
+                    bootstrapped(&mut wire).await;
+                    wire.say(|root| {
+                        let mut disembargo = root.init_disembargo();
+                        disembargo.reborrow().init_context().set_sender_loopback(0);
+                        set_target(disembargo.init_target());
+                    })
+                    .await;
+                    assert_eq!(server.wait_for_end().await, Violation::DisembargoAstray.into());
+                    // The words are capnp-rpc's: it alone knows where a capability leads.
+                    let Some(Told::Abort { reason }) = wire.told().await else { panic!("no Abort") };
+                    assert!(reason.contains("does not point back to the sender"), "{reason}");
+                    handle.sleep(Duration::from_nanos(1)).await;
+                    assert_eq!(seen.probes.get(), 0);
+                })
+                .unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_disembargo_of_three_parties_ends_the_vat() {
     ends_with(Violation::ThreeParties.into(), |root| root.init_disembargo().init_context().set_provide(0));
 }
@@ -759,6 +789,32 @@ fn a_table_of_half_a_billion_capabilities_in_four_words_ends_the_vat() {
                 wire.say_bytes(&framed(&words)).await;
                 let end = Violation::Malformed(Malformed::TooManyEmptyElements).into();
                 assert_eq!(server.wait_for_end().await, end);
+            })
+            .unwrap();
+    });
+}
+
+#[test]
+fn two_pointers_to_one_text_end_the_vat() {
+    on_a_small_stack(|| {
+        let Served { mut driver, mut wire, server, .. } = Served::new();
+        driver
+            .drive_until(async {
+                bootstrapped(&mut wire).await;
+                let mut builder = capnp::message::Builder::new_default();
+                let mut call = called(builder.init_root());
+                call.reborrow().init_target().set_imported_cap(0);
+                let mut texts = call.init_params().get_content().initn_as::<capnp::text_list::Builder<'_>>(2);
+                texts.set(0, "text");
+                texts.set(1, "more");
+                let mut bytes = capnp::serialize::write_message_to_words(&builder);
+                // The two pointers are alike, as each leads as far as the other; the second now leads to the first text.
+                let words = bytes.as_chunks_mut::<8>().0;
+                let second =
+                    (1..words.len()).find(|at| words[*at] == words[*at - 1] && words[*at][0] & 3 == 1);
+                words[second.unwrap()][0] -= 1 << 2;
+                wire.say_bytes(&bytes).await;
+                assert_eq!(server.wait_for_end().await, Violation::Malformed(Malformed::Overlap).into());
             })
             .unwrap();
     });
@@ -971,6 +1027,8 @@ fn the_page_has_the_defaults_of_the_code() {
         ("max_segments", options.max_segments),
         ("max_calls", limits.max_calls),
         ("max_held_bytes", limits.max_held_bytes),
+        ("max_peer_calls", limits.max_peer_calls),
+        ("max_peer_held_bytes", limits.max_peer_held_bytes),
         ("max_bootstraps", limits.max_bootstraps),
         ("max_pipeline_depth", limits.max_pipeline_depth.into()),
         ("max_capabilities_per_message", limits.max_capabilities_per_message as usize),

@@ -13,7 +13,7 @@ use futures::future::{join, join_all};
 use vatmux_driver::{Driver, Handle, Session, SessionEnd, SessionOptions, accept, dial, pipe, virtual_time};
 use vatmux_mux::{CloseCode, HeapStorage, MAX_EXCLUSIVE_NAMES, Priority, ResetCode, StreamName};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
-use vatmux_rpc::{ConnectError, Options, Peer, Remote, ServeError, Services, VatEnd};
+use vatmux_rpc::{ConnectError, Exceeded, Limits, Options, Peer, Remote, ServeError, Services, VatEnd};
 
 const DIALER: u8 = 1;
 const ACCEPTOR: u8 = 2;
@@ -57,6 +57,10 @@ fn offer(seen: &Rc<Seen>, handle: &Handle) -> impl Fn(&Peer) -> Client + use<> {
 
 impl Nodes {
     fn new() -> Self {
+        Self::with(&Options::default())
+    }
+
+    fn with(options: &Options) -> Self {
         let (mut driver, _) = virtual_time::driver();
         let handle = driver.handle();
         let seen = Rc::new(Seen::default());
@@ -64,8 +68,8 @@ impl Nodes {
         let mut services = Services::default();
         services.serve("probe", Priority::default(), offer(&seen, &handle)).unwrap();
         let services = Rc::new(services);
-        let dialer = Peer::new(dialed, services.clone(), Options::default());
-        let acceptor = Peer::new(accepted, services, Options::default());
+        let dialer = Peer::new(dialed, services.clone(), options.clone());
+        let acceptor = Peer::new(accepted, services, options.clone());
         Self { driver, handle, seen, dialer, acceptor }
     }
 
@@ -395,4 +399,79 @@ fn a_stream_that_breaks_the_protocol_ends_alone() {
     assert_eq!((there.vat().ended(), back.vat().ended()), (None, None));
     assert_eq!(nodes.seen.running.get(), 1, "the call that waited waits on");
     drop(waiting);
+}
+
+/// Lets everything run that can run at this moment.
+fn settle(nodes: &mut Nodes) {
+    let handle = nodes.handle.clone();
+    nodes.run(async move { handle.sleep(Duration::from_millis(1)).await });
+}
+
+fn is_overloaded(outcome: Result<u64, capnp::Error>, what: &str) {
+    let error = outcome.expect_err("too much is under way");
+    assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
+    assert!(error.to_string().contains(what), "{error}");
+}
+
+#[test]
+fn the_calls_of_one_peer_are_bounded_over_all_its_streams() {
+    let limits = Limits { max_peer_calls: 3, ..Limits::default() };
+    let mut nodes = Nodes::with(&Options { limits, ..Options::default() });
+    let (first, second) = (connect(&nodes.dialer), connect(&nodes.dialer));
+    let back = connect(&nodes.acceptor);
+    nodes.run(join_all([&first, &second, &back].map(|probe| echo(probe, 1))));
+    let waiting = [never(&first), never(&first), never(&second)];
+    settle(&mut nodes);
+    for probe in [&first, &second] {
+        is_overloaded(nodes.run(echo(probe, 2)), "as many as 3 calls");
+    }
+    // The other direction has an account of its own.
+    assert_eq!(nodes.run(echo(&back, 3)).unwrap(), 3);
+    // What one stream lets go of, another one may have.
+    drop(waiting);
+    settle(&mut nodes);
+    assert_eq!(nodes.run(echo(&first, 4)).unwrap(), 4);
+    assert_eq!(nodes.run(echo(&second, 5)).unwrap(), 5);
+}
+
+#[test]
+fn a_stream_that_ends_gives_back_what_its_calls_took_of_the_peers_bounds() {
+    let limits = Limits { max_peer_calls: 2, ..Limits::default() };
+    let mut nodes = Nodes::with(&Options { limits, ..Options::default() });
+    let (first, second) = (connect(&nodes.dialer), connect(&nodes.dialer));
+    let waiting = [never(&first), never(&first)];
+    settle(&mut nodes);
+    is_overloaded(nodes.run(echo(&second, 1)), "as many as 2 calls");
+    first.vat().end();
+    settle(&mut nodes);
+    assert_eq!(nodes.run(echo(&second, 2)).unwrap(), 2);
+    drop(waiting);
+}
+
+#[test]
+fn the_bytes_that_one_peer_has_held_are_bounded_over_all_its_streams() {
+    let limits = Limits { max_peer_held_bytes: 60_000, ..Limits::default() };
+    let mut nodes = Nodes::with(&Options { limits, ..Options::default() });
+    let (first, second) = (connect(&nodes.dialer), connect(&nodes.dialer));
+    let blob = |probe: &probe::Client, bytes| {
+        let mut request = probe.blob_and_counter_request();
+        request.get().set_bytes(bytes);
+        request.send().promise
+    };
+    // An answer is held until it is finished, which is when it is dropped here.
+    let held = nodes.run(blob(&first, 80_000)).unwrap();
+    is_overloaded(nodes.run(echo(&second, 1)), "as many as 60000 bytes");
+    drop(held);
+    settle(&mut nodes);
+    assert_eq!(nodes.run(echo(&second, 2)).unwrap(), 2);
+    // There is room for another call, but not for its answer: the stream of that ends.
+    let one = nodes.run(blob(&first, 50_000)).unwrap();
+    assert!(nodes.run(blob(&second, 80_000)).is_err(), "the second answer");
+    let VatEnd::Aborted(reason) = second.vat().ended().expect("its end") else { panic!("another end") };
+    let exceeded = Exceeded::PeerHeldBytes { held: 0, limit: 60_000 }.to_string();
+    assert!(reason.contains(exceeded.strip_prefix('0').unwrap()), "{reason}");
+    assert_eq!(first.vat().ended(), None);
+    drop(one);
+    settle(&mut nodes);
+    assert_eq!(nodes.run(echo(&first, 3)).unwrap(), 3);
 }

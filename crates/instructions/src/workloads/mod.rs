@@ -1,6 +1,7 @@
 //! What is counted. Every workload is deterministic: no clock, no randomness, one thread.
 
 mod engine;
+mod rpc;
 mod session;
 
 use anyhow::{Context as _, Result};
@@ -23,7 +24,7 @@ pub(crate) struct Workload {
 }
 
 /// Everything that is counted.
-pub(crate) const WORKLOADS: [Workload; 11] = [
+pub(crate) const WORKLOADS: [Workload; 12] = [
     Workload {
         name: "engine_bulk",
         unit: "write of 32 KiB on one stream, storage on the heap",
@@ -85,6 +86,12 @@ pub(crate) const WORKLOADS: [Workload; 11] = [
         unit: "session that is dialed, accepted and closed",
         operations: 4,
         run: session::handshakes,
+    },
+    Workload {
+        name: "rpc_call",
+        unit: "call that carries a number there and back: two vats, driver and pipe",
+        operations: 1000,
+        run: rpc::calls,
     },
 ];
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::account::Account;
 use crate::answers::AnswerId;
 
 /// What a call costs beside its message, by measure.
@@ -22,6 +23,16 @@ pub(crate) struct Reference {
 pub(crate) enum What {
     Bootstrap,
     Call,
+}
+
+impl What {
+    /// As how many calls it counts.
+    fn calls(self) -> usize {
+        match self {
+            Self::Bootstrap => 0,
+            Self::Call => 1,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +68,34 @@ pub(crate) struct Calls {
     held_bytes: usize,
     bootstraps: usize,
     serial: u64,
+    /// Has the same sums for all vats of the session.
+    account: Account,
 }
 
 impl Calls {
+    /// Has an account of several vats count what this one holds, now and later.
+    pub(crate) fn join(&mut self, account: &Account) {
+        self.leave();
+        self.account = account.clone();
+        self.account.add(self.count(), self.held_bytes);
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The vat is over, and capnp-rpc has let go of everything.
+    pub(crate) fn clear(&mut self) {
+        self.leave();
+        self.held.clear();
+        self.held_bytes = 0;
+        self.bootstraps = 0;
+    }
+
+    fn leave(&self) {
+        self.account.subtract(self.count(), self.held_bytes);
+    }
+
     /// Calls, requests for the bootstrap capability not among them.
     pub(crate) fn count(&self) -> usize {
         self.held.len() - self.bootstraps
@@ -103,6 +139,7 @@ impl Calls {
         let bytes = bytes + CALL_BYTES;
         self.held_bytes += bytes;
         self.bootstraps += usize::from(what == What::Bootstrap);
+        self.account.add(what.calls(), bytes);
         let call = Held {
             serial: self.serial,
             what,
@@ -125,6 +162,8 @@ impl Calls {
             (Some(bytes), State::Open | State::Returned) => {
                 let bytes = bytes + CALL_BYTES;
                 self.held_bytes = self.held_bytes - call.bytes + bytes;
+                self.account.subtract(0, call.bytes);
+                self.account.add(0, bytes);
                 call.bytes = bytes;
                 call.state = State::Returned;
                 call.exports = exports;
@@ -167,7 +206,14 @@ impl Calls {
         let call = self.held.remove(&id)?;
         self.held_bytes -= call.bytes;
         self.bootstraps -= usize::from(call.what == What::Bootstrap);
+        self.account.subtract(call.what.calls(), call.bytes);
         Some(call)
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

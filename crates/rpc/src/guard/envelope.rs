@@ -16,6 +16,7 @@ use crate::segments::Segments;
 use crate::sight;
 
 /// A received message.
+#[derive(Debug)]
 pub(crate) enum Message {
     Bootstrap(PeerId),
     Call {
@@ -50,7 +51,7 @@ pub(crate) enum Message {
 }
 
 /// Where a Call or a Disembargo goes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     /// A capability of ours.
     Export(u32),
@@ -59,6 +60,7 @@ pub(crate) enum Target {
 }
 
 /// What a Return says.
+#[derive(Debug)]
 pub(crate) enum Outcome {
     Results(Caps),
     Exception(exception::Type),
@@ -79,6 +81,7 @@ impl Outcome {
     }
 }
 
+#[derive(Debug)]
 pub(crate) enum Disembargo {
     /// The peer wants it back, once what it sent to the target before has arrived there.
     Echo(Target),
@@ -87,7 +90,7 @@ pub(crate) enum Disembargo {
 }
 
 /// The capabilities in one message, by whose they are.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Caps {
     /// The peer's.
     pub(crate) imports: Vec<u32>,
@@ -302,7 +305,10 @@ impl Caps {
 
 /// What a message that this side sends gives to the peer, and what comes back with it.
 pub(crate) mod sent {
+    use capnp::message::{Builder, HeapAllocator};
+
     use super::{cap_descriptor, disembargo, message, payload, resolve, return_};
+    use crate::guard::plain;
 
     /// A capability in a message of ours.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,7 +334,13 @@ pub(crate) mod sent {
     }
 
     /// The capabilities of a Call's parameters or a Return's results.
-    pub(crate) fn caps(root: message::Reader<'_>) -> capnp::Result<Vec<Cap>> {
+    pub(crate) fn caps(message: &Builder<HeapAllocator>) -> capnp::Result<Vec<Cap>> {
+        if let [segment] = *message.get_segments_for_output()
+            && plain::has_no_caps(segment)
+        {
+            return Ok(Vec::new());
+        }
+        let root = message.get_root_as_reader::<message::Reader<'_>>()?;
         let payload: payload::Reader<'_> = match root.which()? {
             message::Call(call) => call?.get_params()?,
             message::Return(answer) => match answer?.which()? {

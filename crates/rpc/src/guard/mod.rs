@@ -16,12 +16,14 @@
 //! length, and it panics when a request with capabilities in it finds that its target has become another. What
 //! this costs is a way through the peer for calls on a promise that became an object of this side's.
 
+mod account;
 mod calls;
 mod embargoes;
 mod envelope;
 mod exports;
 mod imports;
 mod limits;
+mod plain;
 mod tree;
 mod violation;
 
@@ -45,6 +47,7 @@ use crate::segments::Segments;
 use crate::sight::{self, Seen};
 use crate::{VatEnd, outgoing};
 
+pub(crate) use self::account::Account;
 pub(crate) use self::envelope::sent;
 pub use self::limits::Limits;
 pub(crate) use self::tree::MAX_DEPTH;
@@ -122,6 +125,16 @@ impl Guard {
         }
     }
 
+    /// Shares the bounds of a session with its other vats.
+    pub(crate) fn join(&mut self, account: &Account) {
+        self.calls.join(account);
+    }
+
+    /// The vat is over, and nothing is held for the peer any more.
+    pub(crate) fn forget_calls(&mut self) {
+        self.calls.clear();
+    }
+
     /// Judges a message from the peer. An error ends the vat.
     pub(crate) fn received(
         &mut self,
@@ -131,8 +144,12 @@ impl Guard {
     ) -> Result<Orders, VatEnd> {
         self.tree.check(&segments).map_err(Violation::Malformed)?;
         let bytes = segments.total_bytes();
+        let plain = segments.only().and_then(|segment| plain::read(segment, &self.limits));
         let message = incoming::reader(segments);
-        let said = envelope::read(&message, &self.limits)?;
+        let said = match plain {
+            Some(said) => said,
+            None => envelope::read(&message, &self.limits)?,
+        };
         // What refers to calls of the peer's is looked up before this message changes which ones are open.
         let mut patches = if answers.untranslated() {
             Vec::new()
@@ -140,10 +157,10 @@ impl Guard {
             references::find(&message, |id| answers.answer_id(PeerId(id)).0).map_err(Violation::from)?
         };
         match said {
-            Message::Call { id, interface, method, target, redirected, caps } => {
+            Message::Call { id, interface, method, target, redirected, mut caps } => {
                 check_vacant(id, answers)?;
                 self.check_target(target)?;
-                let on = results_used(target, &caps, answers);
+                let on = self.results_awaited(target, &caps, answers);
                 let depth = self.depth(target, &caps, &on);
                 if let Some(refusal) = self.refusal(bytes, depth, target, redirected, &caps) {
                     let outcome = refusal.kind.into();
@@ -157,7 +174,7 @@ impl Guard {
                 if answer.0 != id.0 {
                     patches.push(references::own_id(&message, answer.0));
                 }
-                patches.extend(caps.patches);
+                patches.append(&mut caps.patches);
                 let seen = Seen::Call { id, interface, method };
                 Ok(Orders::deliver_for_reply(patched(message, patches)?).seen(seen))
             }
@@ -196,7 +213,7 @@ impl Guard {
                             }
                             Orders::deliver(patched(message, patches)?)
                         }
-                        Outcome::Results(caps) => {
+                        Outcome::Results(mut caps) => {
                             let limit = self.limits.max_imports;
                             if self.imports.held() + self.imports.count_new(&caps.imports) > limit {
                                 return Err(Exceeded::Imports { limit }.into());
@@ -205,7 +222,7 @@ impl Guard {
                             if id.0 != question.0 {
                                 patches.push(references::own_id(&message, id.0));
                             }
-                            patches.extend(caps.patches);
+                            patches.append(&mut caps.patches);
                             Orders::deliver(patched(message, patches)?)
                         }
                     },
@@ -328,11 +345,15 @@ impl Guard {
         {
             return Some(Refusal::overloaded("the call that this one waits for was refused".to_owned()));
         }
-        let held = self.calls.held_bytes();
+        let (held, account) = (self.calls.held_bytes(), self.calls.account());
         let (over, what, limit) = if self.calls.count() >= limits.max_calls {
             (true, "calls are under way or not finished", limits.max_calls)
         } else if held + bytes > limits.max_held_bytes {
             (true, "bytes are held for calls that are not over", limits.max_held_bytes)
+        } else if account.calls() >= limits.max_peer_calls {
+            (true, "calls are under way or not finished on all streams together", limits.max_peer_calls)
+        } else if account.bytes() + bytes > limits.max_peer_held_bytes {
+            (true, "bytes are held for the calls on all streams together", limits.max_peer_held_bytes)
         } else if self.exports.held() >= limits.max_exports {
             (true, "capabilities were given out and not released", limits.max_exports)
         } else {
@@ -345,6 +366,22 @@ impl Guard {
         let limit = limits.max_pipeline_depth;
         (depth > limit)
             .then(|| Refusal::overloaded(format!("more than {limit} calls wait for each other's results")))
+    }
+
+    /// The calls whose results a call refers to, where those are not there yet or may be promises.
+    fn results_awaited(&self, target: Target, caps: &Caps, answers: &Answers) -> Vec<AnswerId> {
+        let target = match target {
+            Target::Answer(call) => Some(call),
+            Target::Export(_) => None,
+        };
+        let mut awaited = Vec::new();
+        for call in target.iter().chain(&caps.answers).filter(|call| answers.is_open(**call)) {
+            let id = answers.answer_id(*call);
+            if !self.calls.is_settled(id) {
+                awaited.push(id);
+            }
+        }
+        awaited
     }
 
     /// How deep a call waits for others: 0 where it needs nothing that is not there.
@@ -411,6 +448,10 @@ impl Guard {
         if held > limit.saturating_mul(2) {
             return Err(Exceeded::HeldBytes { held, limit }.into());
         }
+        let (held, limit) = (self.calls.account().bytes(), self.limits.max_peer_held_bytes);
+        if held > limit.saturating_mul(2) {
+            return Err(Exceeded::PeerHeldBytes { held, limit }.into());
+        }
         Ok(())
     }
 
@@ -467,18 +508,19 @@ impl Guard {
     }
 }
 
-fn check_vacant(call: PeerId, answers: &Answers) -> Result<(), Violation> {
-    if answers.is_open(call) { Err(Violation::CallIdInUse(call.0)) } else { Ok(()) }
+/// What it means that capnp-rpc gives a connection up for this reason.
+///
+/// Where a capability leads that is not settled only capnp-rpc knows, and whether that is back to the peer it says
+/// in words alone.
+pub(crate) fn end_of(error: &capnp::Error) -> VatEnd {
+    if error.extra.starts_with("'Disembargo' of type 'senderLoopback' sent to an object") {
+        return Violation::DisembargoAstray.into();
+    }
+    VatEnd::Protocol(error.to_string())
 }
 
-/// The calls whose results a call refers to.
-fn results_used(target: Target, caps: &Caps, answers: &Answers) -> Vec<AnswerId> {
-    let target = match target {
-        Target::Answer(call) => Some(call),
-        Target::Export(_) => None,
-    };
-    let used = target.iter().chain(&caps.answers);
-    used.filter(|call| answers.is_open(**call)).map(|call| answers.answer_id(*call)).collect()
+fn check_vacant(call: PeerId, answers: &Answers) -> Result<(), Violation> {
+    if answers.is_open(call) { Err(Violation::CallIdInUse(call.0)) } else { Ok(()) }
 }
 
 fn releases(imports: &[u32]) -> Vec<Builder<HeapAllocator>> {

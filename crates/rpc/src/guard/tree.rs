@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::segments::Segments;
+use crate::segments::{Segments, WORD_BYTES};
 
 /// Structs and lists around the innermost one, what RPC puts around parameters and results included.
 pub(crate) const MAX_DEPTH: u32 = 64;
@@ -49,19 +49,100 @@ pub enum Malformed {
 /// Checks messages. What it allocates is kept for the next one, where that is little.
 #[derive(Default)]
 pub(crate) struct TreeCheck {
-    /// A bit for each word that belongs to an object.
+    /// A bit for each word that belongs to an object, of messages that are too large for [`Small`].
     taken: Vec<u64>,
-    /// Where pointers are still to be followed; as deep as the message at most.
+    /// Objects with pointers that are still to be followed, around the present one; as deep as the message at most.
     rows: Vec<Row>,
-    empty_elements: u64,
     capabilities: bool,
 }
 
 /// Words of marks that are kept between messages: enough for 64 KiB of message.
 const KEPT_MARKS: usize = 128;
 
+/// The words of a message, and which of them belong to an object.
+trait Ground {
+    /// Zero where there is no such word.
+    fn word(&self, at: usize) -> u64;
+
+    /// Where a segment lies, in words. None where there is no such segment.
+    fn range(&self, segment: u32) -> Option<Range<usize>>;
+
+    /// Marks words from `start` up to `end`, which is more and lies in the message. False where one is marked already.
+    fn mark(&mut self, start: usize, end: usize) -> bool;
+}
+
+/// A message of one segment with no more words than a number has bits, as most are.
+struct Small<'a> {
+    words: &'a [[u8; WORD_BYTES]],
+    taken: u64,
+}
+
+impl Small<'_> {
+    const MAX_WORDS: usize = 64;
+}
+
+impl Ground for Small<'_> {
+    #[inline]
+    fn word(&self, at: usize) -> u64 {
+        self.words.get(at).map_or(0, |word| u64::from_le_bytes(*word))
+    }
+
+    #[inline]
+    fn range(&self, segment: u32) -> Option<Range<usize>> {
+        (segment == 0).then_some(0..self.words.len())
+    }
+
+    #[inline]
+    fn mark(&mut self, start: usize, end: usize) -> bool {
+        let mask = (u64::MAX >> (64 - (end - start))) << start;
+        let free = self.taken & mask == 0;
+        self.taken |= mask;
+        free
+    }
+}
+
+/// Any message.
+struct Large<'a> {
+    message: &'a Segments,
+    taken: &'a mut [u64],
+}
+
+impl Ground for Large<'_> {
+    fn word(&self, at: usize) -> u64 {
+        self.message.word(at)
+    }
+
+    fn range(&self, segment: u32) -> Option<Range<usize>> {
+        self.message.range(segment)
+    }
+
+    fn mark(&mut self, start: usize, end: usize) -> bool {
+        let mut at = start;
+        while at < end {
+            let bit = at % 64;
+            let run = (64 - bit).min(end - at);
+            let mask = (u64::MAX >> (64 - run)) << bit;
+            let Some(marks) = self.taken.get_mut(at / 64) else { return false };
+            if *marks & mask != 0 {
+                return false;
+            }
+            *marks |= mask;
+            at += run;
+        }
+        true
+    }
+}
+
+/// One check of one message.
+struct Walk<'a, G> {
+    ground: G,
+    rows: &'a mut Vec<Row>,
+    empty_elements: u64,
+    capabilities: bool,
+}
+
 /// The pointers of one object: of a struct, or of a list of pointers or structs.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Row {
     segment: u32,
     /// The next pointer to follow.
@@ -108,85 +189,91 @@ impl TreeCheck {
 
     /// Follows every pointer of the message.
     pub(crate) fn check(&mut self, message: &Segments) -> Result<(), Malformed> {
-        let result = self.follow_all(message);
-        if self.taken.len() > KEPT_MARKS {
-            self.taken = Vec::new();
+        self.rows.clear();
+        if let Some(segment) = message.only()
+            && message.total_words() <= Small::MAX_WORDS
+        {
+            return self.walk(Small { words: segment.as_chunks().0, taken: 0 });
+        }
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.clear();
+        taken.resize(message.total_words().div_ceil(64), 0);
+        let result = self.walk(Large { message, taken: &mut taken });
+        if taken.len() <= KEPT_MARKS {
+            self.taken = taken;
         }
         result
     }
 
-    fn follow_all(&mut self, message: &Segments) -> Result<(), Malformed> {
-        self.taken.clear();
-        self.taken.resize(message.total_words().div_ceil(64), 0);
-        self.rows.clear();
-        self.empty_elements = 0;
-        self.capabilities = false;
-        let root = message.range(0).ok_or(Malformed::OutOfBounds)?.start;
-        self.take(message, 0, root, 1)?;
-        self.follow(message, 0, root, 0)?;
-        while let Some(row) = self.rows.last_mut() {
-            if row.left == 0 {
-                if row.elements == 0 {
-                    self.rows.pop();
+    fn walk(&mut self, ground: impl Ground) -> Result<(), Malformed> {
+        let mut walk = Walk { ground, rows: &mut self.rows, empty_elements: 0, capabilities: false };
+        let result = walk.follow_all();
+        self.capabilities = walk.capabilities;
+        result
+    }
+}
+
+impl<G: Ground> Walk<'_, G> {
+    fn follow_all(&mut self) -> Result<(), Malformed> {
+        let root = self.ground.range(0).ok_or(Malformed::OutOfBounds)?.start;
+        self.take(0, root, 1)?;
+        let mut row = Row { segment: 0, next: root, left: 1, ..Row::default() };
+        loop {
+            if row.left > 0 {
+                row.left -= 1;
+                let at = row.next;
+                row.next += 1;
+                let pointer = self.ground.word(at);
+                if pointer == 0 {
                     continue;
                 }
+                if let Some(inner) = self.follow(pointer, at, &row)? {
+                    // One that has nothing left need not be gone back to.
+                    if row.left > 0 || row.elements > 0 {
+                        self.rows.push(row);
+                    }
+                    row = inner;
+                }
+            } else if row.elements > 0 {
                 row.elements -= 1;
                 row.next += row.data_words as usize;
                 row.left = row.pointers;
-                continue;
+            } else if let Some(outer) = self.rows.pop() {
+                row = outer;
+            } else {
+                return Ok(());
             }
-            row.left -= 1;
-            let (segment, at, depth) = (row.segment, row.next, row.depth);
-            row.next += 1;
-            self.follow(message, segment, at, depth)?;
         }
-        Ok(())
     }
 
-    /// Follows the pointer at the word `at`, which is known to exist.
-    fn follow(&mut self, message: &Segments, segment: u32, at: usize, depth: u32) -> Result<(), Malformed> {
-        let pointer = message.word(at);
-        if pointer == 0 {
-            return Ok(());
-        }
+    /// Follows a pointer that is not null, which lies at the word `at` and belongs to `outer`. Gives the pointers of the
+    /// object that it leads to, if that has any.
+    #[inline]
+    fn follow(&mut self, pointer: u64, at: usize, outer: &Row) -> Result<Option<Row>, Malformed> {
         let (tag, segment, start) = match kind(pointer) {
-            STRUCT | LIST => (pointer, segment, offset(at, pointer)?),
-            FAR => self.landing(message, pointer)?,
+            STRUCT | LIST => (pointer, outer.segment, offset(at, pointer)?),
+            FAR => self.landing(pointer)?,
             _ => return self.capability(pointer),
         };
-        if depth == MAX_DEPTH {
+        if outer.depth == MAX_DEPTH {
             return Err(Malformed::TooDeep);
         }
+        let depth = outer.depth + 1;
         match kind(tag) {
             STRUCT => {
                 let (data_words, pointers) = struct_size(tag);
-                self.take(message, segment, start, u64::from(data_words + pointers))?;
+                self.take(segment, start, u64::from(data_words + pointers))?;
                 let next = start + data_words as usize;
-                self.open(Row {
-                    segment,
-                    next,
-                    left: pointers,
-                    elements: 0,
-                    data_words,
-                    pointers,
-                    depth: depth + 1,
-                });
-                Ok(())
+                let inner = Row { segment, next, left: pointers, elements: 0, data_words, pointers, depth };
+                Ok((pointers > 0).then_some(inner))
             }
-            LIST => self.list(message, tag, segment, start, depth + 1),
+            LIST => self.list(tag, segment, start, depth),
             // A capability behind a far pointer.
             _ => self.capability(tag),
         }
     }
 
-    fn list(
-        &mut self,
-        message: &Segments,
-        tag: u64,
-        segment: u32,
-        start: usize,
-        depth: u32,
-    ) -> Result<(), Malformed> {
+    fn list(&mut self, tag: u64, segment: u32, start: usize, depth: u32) -> Result<Option<Row>, Malformed> {
         let count = high(tag) >> 3;
         let bits_each: u64 = match high(tag) & 7 {
             0 => {
@@ -199,34 +286,26 @@ impl TreeCheck {
             4 => 32,
             5 => 64,
             6 => {
-                self.take(message, segment, start, u64::from(count))?;
-                self.open(Row {
-                    segment,
-                    next: start,
-                    left: count,
-                    elements: 0,
-                    data_words: 0,
-                    pointers: count,
-                    depth,
-                });
-                return Ok(());
+                self.take(segment, start, u64::from(count))?;
+                let pointers = Row { segment, next: start, left: count, depth, ..Row::default() };
+                return Ok((count > 0).then_some(pointers));
             }
-            _ => return self.structs(message, count, segment, start, depth),
+            _ => return self.structs(count, segment, start, depth),
         };
-        self.take(message, segment, start, (u64::from(count) * bits_each).div_ceil(64))
+        self.take(segment, start, (u64::from(count) * bits_each).div_ceil(64))?;
+        Ok(None)
     }
 
     /// A list of structs: a word that says what each is like, and `words` words of them.
     fn structs(
         &mut self,
-        message: &Segments,
         words: u32,
         segment: u32,
         start: usize,
         depth: u32,
-    ) -> Result<(), Malformed> {
-        self.take(message, segment, start, u64::from(words) + 1)?;
-        let tag = message.word(start);
+    ) -> Result<Option<Row>, Malformed> {
+        self.take(segment, start, u64::from(words) + 1)?;
+        let tag = self.ground.word(start);
         if kind(tag) != STRUCT {
             return Err(Malformed::UnknownPointer);
         }
@@ -237,53 +316,38 @@ impl TreeCheck {
             return Err(Malformed::Overrun);
         }
         if words_each == 0 {
-            return self.count_empty(u64::from(count));
+            self.count_empty(u64::from(count))?;
+            return Ok(None);
         }
-        if pointers > 0 && count > 0 {
-            let next = start + 1 + data_words as usize;
-            self.open(Row {
-                segment,
-                next,
-                left: pointers,
-                elements: count - 1,
-                data_words,
-                pointers,
-                depth,
-            });
-        }
-        Ok(())
+        let Some(elements) = count.checked_sub(1).filter(|_| pointers > 0) else { return Ok(None) };
+        let next = start + 1 + data_words as usize;
+        Ok(Some(Row { segment, next, left: pointers, elements, data_words, pointers, depth }))
     }
 
     /// Where a far pointer leads: what describes the object, its segment, and its first word.
-    fn landing(&mut self, message: &Segments, pointer: u64) -> Result<(u64, u32, usize), Malformed> {
-        let (segment, pad) = far_place(message, pointer)?;
+    fn landing(&mut self, pointer: u64) -> Result<(u64, u32, usize), Malformed> {
+        let (segment, pad) = self.far_place(pointer)?;
         if low(pointer) & 4 == 0 {
-            self.take(message, segment, pad, 1)?;
-            let pointer = message.word(pad);
+            self.take(segment, pad, 1)?;
+            let pointer = self.ground.word(pad);
             return match kind(pointer) {
                 STRUCT | LIST => Ok((pointer, segment, offset(pad, pointer)?)),
                 FAR => Err(Malformed::UnknownPointer),
                 _ => Ok((pointer, segment, pad)),
             };
         }
-        self.take(message, segment, pad, 2)?;
-        let (far, tag) = (message.word(pad), message.word(pad + 1));
+        self.take(segment, pad, 2)?;
+        let (far, tag) = (self.ground.word(pad), self.ground.word(pad + 1));
         if kind(far) != FAR || low(far) & 4 != 0 || !matches!(kind(tag), STRUCT | LIST) {
             return Err(Malformed::UnknownPointer);
         }
-        let (segment, start) = far_place(message, far)?;
+        let (segment, start) = self.far_place(far)?;
         Ok((tag, segment, start))
     }
 
-    fn capability(&mut self, pointer: u64) -> Result<(), Malformed> {
+    fn capability(&mut self, pointer: u64) -> Result<Option<Row>, Malformed> {
         self.capabilities = true;
-        if low(pointer) == 3 { Ok(()) } else { Err(Malformed::UnknownPointer) }
-    }
-
-    fn open(&mut self, row: Row) {
-        if row.left > 0 {
-            self.rows.push(row);
-        }
+        if low(pointer) == 3 { Ok(None) } else { Err(Malformed::UnknownPointer) }
     }
 
     fn count_empty(&mut self, elements: u64) -> Result<(), Malformed> {
@@ -295,24 +359,23 @@ impl TreeCheck {
     }
 
     /// Marks the words as taken by one object.
-    fn take(&mut self, message: &Segments, segment: u32, start: usize, words: u64) -> Result<(), Malformed> {
-        let Range { start: first, end } = message.range(segment).ok_or(Malformed::OutOfBounds)?;
-        if start < first || start as u64 + words > end as u64 {
+    #[inline]
+    fn take(&mut self, segment: u32, start: usize, words: u64) -> Result<(), Malformed> {
+        let Range { start: first, end: last } = self.ground.range(segment).ok_or(Malformed::OutOfBounds)?;
+        let end = start as u64 + words;
+        if start < first || end > last as u64 {
             return Err(Malformed::OutOfBounds);
         }
-        let (mut at, end) = (start, start + words as usize);
-        while at < end {
-            let bit = at % 64;
-            let run = (64 - bit).min(end - at);
-            let mask = (u64::MAX >> (64 - run)) << bit;
-            let marks = self.taken.get_mut(at / 64).ok_or(Malformed::OutOfBounds)?;
-            if *marks & mask != 0 {
-                return Err(Malformed::Overlap);
-            }
-            *marks |= mask;
-            at += run;
+        if words > 0 && !self.ground.mark(start, end as usize) {
+            return Err(Malformed::Overlap);
         }
         Ok(())
+    }
+
+    fn far_place(&self, pointer: u64) -> Result<(u32, usize), Malformed> {
+        let segment = high(pointer);
+        let start = self.ground.range(segment).ok_or(Malformed::OutOfBounds)?.start;
+        Ok((segment, start + (low(pointer) >> 3) as usize))
     }
 }
 
@@ -320,12 +383,6 @@ impl TreeCheck {
 fn offset(at: usize, pointer: u64) -> Result<usize, Malformed> {
     let offset = (low(pointer).cast_signed() >> 2) as isize;
     (at + 1).checked_add_signed(offset).ok_or(Malformed::OutOfBounds)
-}
-
-fn far_place(message: &Segments, pointer: u64) -> Result<(u32, usize), Malformed> {
-    let segment = high(pointer);
-    let start = message.range(segment).ok_or(Malformed::OutOfBounds)?.start;
-    Ok((segment, start + (low(pointer) >> 3) as usize))
 }
 
 #[cfg(test)]

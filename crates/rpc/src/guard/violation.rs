@@ -30,6 +30,9 @@ pub enum Violation {
         /// What the peer holds.
         held: u32,
     },
+    /// A Disembargo that is to come back, sent to a capability that does not lead back to the peer.
+    #[error("a disembargo for a capability that is not its own")]
+    DisembargoAstray,
     /// An embargo lifted that is not in force.
     #[error("embargo {0} lifted, which is not in force")]
     UnknownEmbargo(u32),
@@ -76,6 +79,14 @@ pub enum Exceeded {
     /// Twice [`Limits::max_held_bytes`](super::Limits): it does not finish its calls.
     #[error("{held} bytes are held for calls that it does not finish, over twice the limit of {limit}")]
     HeldBytes {
+        /// What is held.
+        held: usize,
+        /// Allowed, doubled for answers.
+        limit: usize,
+    },
+    /// Twice [`Limits::max_peer_held_bytes`](super::Limits): it does not finish its calls on the streams of its session.
+    #[error("{held} bytes are held for its calls on all its streams, over twice the limit of {limit}")]
+    PeerHeldBytes {
         /// What is held.
         held: usize,
         /// Allowed, doubled for answers.

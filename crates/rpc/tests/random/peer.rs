@@ -27,11 +27,11 @@ impl Random {
         self.next() % limit
     }
 
-    fn one_in(&mut self, chances: u64) -> bool {
+    pub(crate) fn one_in(&mut self, chances: u64) -> bool {
         self.below(chances) == 0
     }
 
-    fn pick<T: Copy>(&mut self, from: impl ExactSizeIterator<Item = T>) -> Option<T> {
+    pub(crate) fn pick<T: Copy>(&mut self, from: impl ExactSizeIterator<Item = T>) -> Option<T> {
         let mut from = from;
         let count = from.len() as u64;
         if count == 0 { None } else { from.nth(self.below(count) as usize) }
@@ -61,6 +61,8 @@ pub(crate) struct Peer {
     reused_an_id: bool,
     /// How likely nonsense is: one message in so many.
     sense: u64,
+    /// The vat calls, and has nothing to offer: it wants answers most of all.
+    is_called: bool,
 }
 
 /// The capabilities of this peer's have ids below this.
@@ -82,7 +84,18 @@ impl Peer {
             embargoes: BTreeSet::new(),
             reused_an_id: false,
             sense,
+            is_called: false,
         }
+    }
+
+    /// One that a vat calls.
+    pub(crate) fn that_is_called(seed: u64) -> Self {
+        Self { is_called: true, ..Self::new(seed) }
+    }
+
+    /// It has answered the request for its bootstrap capability.
+    pub(crate) fn hosts_bootstrap(&mut self) {
+        self.asked.remove(&0);
     }
 
     pub(crate) fn unanswered(&self) -> Vec<u32> {
@@ -142,6 +155,9 @@ impl Peer {
     }
 
     fn next_message(&mut self) -> Vec<u8> {
+        if self.is_called && self.random.one_in(2) {
+            return self.answer();
+        }
         match self.random.below(100) {
             0..3 => self.bootstrap(),
             3..50 => self.call(),
@@ -483,7 +499,10 @@ impl Peer {
                 self.asked.insert(call.get_question_id());
                 self.given(call.get_params().unwrap());
             }
-            message::Bootstrap(_) => panic!("a server asks for a bootstrap capability"),
+            message::Bootstrap(_) if !self.is_called => panic!("a server asks for a bootstrap capability"),
+            message::Bootstrap(bootstrap) => {
+                self.asked.insert(bootstrap.unwrap().get_question_id());
+            }
             message::Resolve(resolve) => {
                 use capnp_rpc::rpc_capnp::resolve::Cap;
                 if let Cap(cap) = resolve.unwrap().which().unwrap() {
