@@ -11,11 +11,17 @@
 //! | [`MuxOperations`](Target::MuxOperations) | the choices of a run of the simulator | all that its oracle checks |
 //! | [`NoiseHandshake`](Target::NoiseHandshake) | what happens to the messages of two honest ends on the way | a handshake completes with the right peer, over the bytes that were sent, or not at all |
 //! | [`NoiseRecords`](Target::NoiseRecords) | what happens to records on the way | a record opens once, in its place, unchanged, or never |
+//! | [`RpcGuard`](Target::RpcGuard) | what arrives at a vat that serves | bounded memory, an end with a name, nothing held after it |
 
+// The tests of vats have the server and the peer that the target needs.
+#[path = "../../rpc/tests/common/mod.rs"]
+mod common;
 mod decoder;
 mod engine;
 mod handshake;
 mod records;
+#[path = "../../rpc/tests/random/corrupt.rs"]
+mod rpc_guard;
 mod script;
 mod witness;
 
@@ -34,12 +40,20 @@ pub enum Target {
     NoiseHandshake,
     /// Records and whoever carries them.
     NoiseRecords,
+    /// A vat that serves, and a peer that sends any bytes.
+    RpcGuard,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 5] =
-        [Self::MuxDecoder, Self::MuxEngine, Self::MuxOperations, Self::NoiseHandshake, Self::NoiseRecords];
+    pub const ALL: [Self; 6] = [
+        Self::MuxDecoder,
+        Self::MuxEngine,
+        Self::MuxOperations,
+        Self::NoiseHandshake,
+        Self::NoiseRecords,
+        Self::RpcGuard,
+    ];
 
     /// The name, as files and directories have it.
     #[must_use]
@@ -50,6 +64,7 @@ impl Target {
             Self::MuxOperations => "mux_operations",
             Self::NoiseHandshake => "noise_handshake",
             Self::NoiseRecords => "noise_records",
+            Self::RpcGuard => "rpc_guard",
         }
     }
 
@@ -68,6 +83,8 @@ impl Target {
             }
             Self::NoiseHandshake => handshake::run(bytes),
             Self::NoiseRecords => records::run(bytes),
+            // Who fuzzes bounds the heap of the whole process.
+            Self::RpcGuard => rpc_guard::feed(bytes, || 0),
         }
     }
 }
