@@ -90,7 +90,8 @@ impl Peer {
 
     /// One that a vat calls.
     pub(crate) fn that_is_called(seed: u64) -> Self {
-        Self { is_called: true, ..Self::new(seed) }
+        let peer = Self::new(seed);
+        Self { is_called: true, sense: peer.sense * 8, ..peer }
     }
 
     /// It has answered the request for its bootstrap capability.

@@ -130,12 +130,12 @@ fn what_is_not_plain_is_left_to_capnp() {
         }),
         segment(|root| root.init_return().set_canceled(())),
         segment(|root| root.init_return().init_exception().set_reason("no")),
-        segment(|root| drop(root.init_bootstrap())),
-        segment(|root| drop(root.init_abort())),
-        segment(|root| drop(root.init_resolve())),
-        segment(|root| drop(root.init_disembargo())),
+        segment(|root| root.init_bootstrap().set_question_id(1)),
+        segment(|root| root.init_abort().set_reason("no")),
+        segment(|root| root.init_resolve().set_promise_id(1)),
+        segment(|root| root.init_disembargo().init_context().set_accept(())),
         // Pointers that are missing.
-        segment(|root| drop(root.init_call())),
+        segment(|root| root.init_call().set_question_id(1)),
         vec![0; 8],
         Vec::new(),
     ];
