@@ -42,7 +42,8 @@ pub struct Options {
     /// 65,536, which is 20 MiB.
     pub max_canceled_calls: usize,
     /// How many vats one peer may have this side serve at once, over all services; what it opens beyond is reset as
-    /// `OVERLOADED`. The worst case of a peer is this many times that of a vat. Default: 32.
+    /// `OVERLOADED`. The worst case of a peer is this many times that of a vat, but for what its calls hold:
+    /// that has one bound for all of them ([`Limits::max_peer_held_bytes`]). Default: 32.
     pub max_served_vats: usize,
     /// What the peer may have under way: calls, capabilities, and what they hold.
     pub limits: Limits,
