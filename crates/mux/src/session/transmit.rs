@@ -116,7 +116,8 @@ impl<S: Storage> Session<S> {
         if !turn || stream.has_output() || stream.send_credit == 0 {
             return self.write(id, bytes);
         }
-        self.supply(id)?;
+        self.slot_mut(slot).writer = Writer::Supplied;
+        self.schedule(slot);
         let mut writer = OneWrite { bytes, sent: 0 };
         self.transmit_to(output, &mut writer);
         let sent = writer.sent;
