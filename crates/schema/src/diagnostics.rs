@@ -1,18 +1,22 @@
 //! What is wrong with a schema, told to the person who wrote it.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::source::{FileId, Place, Source, Span as SourceSpan, line_and_column};
+
 /// All that was found wrong in one run, in the order of files and lines.
 #[derive(Clone, Default)]
 pub struct Diagnostics {
-    pub(crate) list: Vec<Diagnostic>,
-    pub(crate) sources: Vec<(PathBuf, Arc<str>)>,
+    list: Vec<Diagnostic>,
+    sources: Vec<(PathBuf, Arc<str>)>,
+    dropped: usize,
 }
 
 /// One finding.
@@ -66,17 +70,170 @@ pub struct Label {
 }
 
 /// What kind of thing is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A file could not be read, or is none that could be.
+    /// A file, imported or embedded ones too, is missing, cannot be read or is not what it should be.
     File,
     /// The text does not follow the grammar.
+    #[default]
     Syntax,
+    /// A name is not written as its kind of declaration is written.
+    NameStyle,
+    /// Something is declared twice.
+    Duplicate,
+    /// An ordinal is missing, is used twice, or is too large.
+    Ordinal,
+    /// An id is missing, is used twice, or is not one.
+    Id,
+    /// A name is not declared.
+    Unknown,
+    /// Something is declared, but is not what is needed here: not a type, not an interface, not an annotation.
+    Mismatch,
+    /// Generic parameters are too many, too few, or not pointers.
+    Generic,
+    /// A value is not one of its type.
+    Value,
+    /// An annotation is applied where it cannot be, or without its value.
+    Annotation,
+    /// A declaration depends on itself.
+    Cycle,
+    /// A struct, union or group does not have the members that it needs.
+    Members,
+    /// A bound of the compiler is reached: see [`crate::limits`].
+    Limit,
+}
+
+/// A finding inside of the compiler, before places are turned into lines.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) kind: Kind,
+    pub(crate) span: SourceSpan,
+    pub(crate) message: String,
+    /// What is said at the place; may be empty.
+    pub(crate) label: String,
+    pub(crate) help: Option<String>,
+    /// Other places that are concerned.
+    pub(crate) related: Vec<(Place, String)>,
+}
+
+/// Collects findings, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    reports: Vec<(FileId, Report)>,
+    seen: HashSet<(FileId, SourceSpan, Kind)>,
+    dropped: usize,
+}
+
+impl Collector {
+    pub(crate) fn add(&mut self, file: FileId, report: Report) {
+        // Several fields of a type that is wrong complain about it at one place, and one complaint is enough.
+        if !self.seen.insert((file, report.span, report.kind)) {
+            return;
+        }
+        if self.reports.len() < crate::limits::ERRORS {
+            self.reports.push((file, report));
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Whether something was found wrong at `span`.
+    pub(crate) fn has_errors_at(&self, file: FileId, span: SourceSpan) -> bool {
+        self.seen.iter().any(|(seen_file, seen, _)| *seen_file == file && span.start <= seen.start && seen.end <= span.end)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reports.is_empty()
+    }
+
+    pub(crate) fn finish(mut self, sources: &[Source]) -> Diagnostics {
+        self.reports.sort_by_key(|(file, report)| (*file, report.span));
+        let path = |file: FileId| sources.get(file.0 as usize).map(|source| source.path.clone()).unwrap_or_default();
+        let texts: HashMap<FileId, Arc<str>> = self
+            .reports
+            .iter()
+            .flat_map(|(file, report)| report.related.iter().map(|(place, _)| place.file).chain([*file]))
+            .filter_map(|file| Some((file, sources.get(file.0 as usize)?.shown().into())))
+            .collect();
+        let resolve = |place: Place| {
+            let text = texts.get(&place.file).map_or("", |text| text);
+            // A place is made of whole characters, whatever the text is.
+            let mut start = (place.span.start as usize).min(text.len());
+            while !text.is_char_boundary(start) {
+                start -= 1;
+            }
+            let mut end = (place.span.end as usize).clamp(start, text.len());
+            while !text.is_char_boundary(end) {
+                end += 1;
+            }
+            let (line, column) = line_and_column(text, start);
+            Span { bytes: start..end, line, column }
+        };
+        let list = self
+            .reports
+            .into_iter()
+            .map(|(file, report)| {
+                let span = resolve(Place { file, span: report.span });
+                let first = Label { file: path(file), span: span.clone(), text: report.label };
+                let related = report.related.into_iter().map(|(place, text)| Label {
+                    file: path(place.file),
+                    span: resolve(place),
+                    text,
+                });
+                Diagnostic {
+                    kind: report.kind,
+                    severity: Severity::Error,
+                    file: path(file),
+                    span,
+                    message: report.message,
+                    labels: std::iter::once(first).chain(related).collect(),
+                    help: report.help,
+                }
+            })
+            .collect();
+        let sources = texts.into_iter().map(|(file, text)| (path(file), text)).collect();
+        Diagnostics { list, sources, dropped: self.dropped }
+    }
+}
+
+/// The candidate that a person most likely meant, if any is close.
+pub(crate) fn most_similar<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let bound = name.len().div_ceil(3);
+    candidates
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= bound && *candidate != name)
+        .map(|candidate| (distance(name.as_bytes(), candidate.as_bytes()), candidate))
+        .filter(|(distance, _)| *distance <= bound)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters have to be changed, left out or put in, two that changed places counting as one; the case of a
+/// letter counts nothing.
+fn distance(left: &[u8], right: &[u8]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut previous: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in right.iter().enumerate() {
+            let same = a.eq_ignore_ascii_case(b);
+            let mut best = (previous[j] + usize::from(!same)).min(previous[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a.eq_ignore_ascii_case(&right[j - 1]) && left[i - 1].eq_ignore_ascii_case(b) {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut previous, row);
+    }
+    previous.last().copied().unwrap_or_default()
 }
 
 impl Diagnostics {
-    /// The findings.
+    /// The findings, at most [`crate::limits::ERRORS`].
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.list.iter()
     }
@@ -96,21 +253,30 @@ impl fmt::Display for Diagnostics {
         let renderer = Renderer::plain().decor_style(DecorStyle::Ascii);
         for diagnostic in &self.list {
             let mut group = Group::with_title(Level::ERROR.primary_title(&diagnostic.message));
-            for (index, label) in diagnostic.labels.iter().enumerate() {
-                let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                let Some((path, text)) = self.sources.iter().find(|(path, _)| *path == label.file) else {
-                    continue;
-                };
-                group = group.element(
-                    Snippet::source(&**text)
-                        .path(path.to_string_lossy())
-                        .annotation(kind.span(label.span.bytes.clone()).label(&label.text)),
-                );
+            let mut files: Vec<&Path> = Vec::new();
+            for label in &diagnostic.labels {
+                if !files.contains(&&*label.file) {
+                    files.push(&label.file);
+                }
+            }
+            for file in files {
+                let Some((path, text)) = self.sources.iter().find(|(path, _)| path == file) else { continue };
+                let annotations = diagnostic.labels.iter().enumerate().filter(|(_, label)| label.file == *file);
+                let annotations = annotations.map(|(index, label)| {
+                    let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                    let annotation = kind.span(label.span.bytes.clone());
+                    if label.text.is_empty() { annotation } else { annotation.label(&label.text) }
+                });
+                let snippet = Snippet::source(&**text).path(path.to_string_lossy());
+                group = group.element(snippet.annotations(annotations));
             }
             if let Some(help) = &diagnostic.help {
                 group = group.element(Level::HELP.message(help));
             }
-            writeln!(f, "{}", renderer.render(&[group]))?;
+            writeln!(f, "{}\n", renderer.render(&[group]))?;
+        }
+        if self.dropped > 0 {
+            writeln!(f, "error: and {} more", self.dropped)?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! What the compiler promises:
-//! - **No input makes it panic**, overflow its stack or take memory without bound.
+//! - **No input makes it panic**, overflow its stack or take memory without bound: see [`limits`].
 //! - **One run reports many errors**, each with its place in the source, what was expected, and a hint where there is
 //!   one: see [`Diagnostics`].
 //! - **It is pure** but for reading the files: [`compile_from`] reads them from wherever the caller keeps them.
@@ -30,9 +30,27 @@
 use std::path::Path;
 
 mod compiled;
+mod compiler;
 mod diagnostics;
+mod encode;
 mod files;
+mod ids;
+mod layout;
+mod lexer;
+pub mod limits;
+mod load;
+mod model;
+mod names;
+mod nodes;
 mod options;
+mod parser;
+mod request;
+mod resolve;
+mod source;
+mod standard;
+mod structs;
+mod syntax;
+mod values;
 
 pub use compiled::Compiled;
 pub use diagnostics::{Diagnostic, Diagnostics, Kind, Label, Severity, Span};
@@ -50,6 +68,5 @@ pub fn compile_from<P: AsRef<Path>>(
     paths: &[P],
     options: &Options,
 ) -> Result<Compiled, Diagnostics> {
-    let _ = (files, paths, options);
-    Err(Diagnostics::default())
+    compiler::Compiler::new(files, options).run(paths)
 }

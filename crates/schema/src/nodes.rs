@@ -1,0 +1,667 @@
+//! The nodes of a request: those of the files that were asked for, and all that they depend on.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use crate::compiler::Compiler;
+use crate::diagnostics::{Kind as ErrorKind, Report};
+use crate::ids;
+use crate::lexer::comment_text;
+use crate::model::{Bindings, Brand, Entity, FieldKind, Node, NodeId, NodeKind, StructShape, Type, Value};
+use crate::names::Name;
+use crate::resolve::{Implicit, Scope};
+use crate::source::{FileId, Place, Span};
+use crate::syntax::{
+    Annotation, AnnotationValue, Declaration, DeclarationId, File, Kind, Method, Number, Parameters, TARGETS,
+};
+
+/// A node as the request has it.
+#[derive(Debug)]
+pub(crate) struct OutNode {
+    pub(crate) id: u64,
+    pub(crate) display_name: String,
+    pub(crate) prefix_length: u32,
+    pub(crate) scope_id: u64,
+    pub(crate) parameters: Vec<Rc<str>>,
+    pub(crate) generic: bool,
+    /// `None` for groups and lists of parameters, which cannot have any.
+    pub(crate) nested: Option<Vec<(Rc<str>, u64)>>,
+    pub(crate) annotations: Vec<OutAnnotation>,
+    pub(crate) body: Body,
+    /// `None` for lists of parameters, which no comment belongs to.
+    pub(crate) source: Option<SourceInfo>,
+}
+
+/// The doc comments of a node and its members.
+#[derive(Debug, Default)]
+pub(crate) struct SourceInfo {
+    pub(crate) doc: Vec<u8>,
+    pub(crate) members: Option<Vec<Vec<u8>>>,
+}
+
+/// What only nodes of one kind have.
+#[derive(Debug)]
+pub(crate) enum Body {
+    File,
+    Struct {
+        data_words: u16,
+        pointers: u16,
+        is_group: bool,
+        discriminants: u16,
+        discriminant_offset: u32,
+        fields: Vec<OutField>,
+    },
+    Enum(Vec<OutEnumerant>),
+    Interface { methods: Vec<OutMethod>, superclasses: Vec<(u64, Rc<Brand>)> },
+    Const { ty: Type, value: Value },
+    Annotation { ty: Type, targets: u16 },
+}
+
+#[derive(Debug)]
+pub(crate) struct OutField {
+    pub(crate) name: Rc<str>,
+    pub(crate) code_order: u16,
+    pub(crate) annotations: Vec<OutAnnotation>,
+    pub(crate) discriminant: Option<u16>,
+    pub(crate) ordinal: Option<u16>,
+    pub(crate) kind: OutFieldKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum OutFieldKind {
+    Slot { offset: u32, ty: Type, default: Option<Value> },
+    Group(u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct OutEnumerant {
+    pub(crate) name: Rc<str>,
+    pub(crate) code_order: u16,
+    pub(crate) annotations: Vec<OutAnnotation>,
+}
+
+#[derive(Debug)]
+pub(crate) struct OutMethod {
+    pub(crate) name: Rc<str>,
+    pub(crate) code_order: u16,
+    pub(crate) implicit: Vec<Rc<str>>,
+    pub(crate) parameters: (u64, Rc<Brand>),
+    pub(crate) results: (u64, Rc<Brand>),
+    pub(crate) annotations: Vec<OutAnnotation>,
+}
+
+#[derive(Debug)]
+pub(crate) struct OutAnnotation {
+    pub(crate) id: u64,
+    pub(crate) brand: Rc<Brand>,
+    pub(crate) ty: Type,
+    pub(crate) value: Value,
+}
+
+/// A file that was asked for, as the request has it.
+#[derive(Debug)]
+pub(crate) struct OutFile {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) imports: Vec<(u64, String)>,
+}
+
+/// What is still to be written.
+#[derive(Default)]
+struct Queue {
+    seen: HashSet<NodeId>,
+    waiting: Vec<NodeId>,
+    done: usize,
+}
+
+/// Builds nodes one after the other.
+struct Collecting {
+    queue: Queue,
+    nodes: Vec<OutNode>,
+}
+
+impl Queue {
+    fn add(&mut self, node: NodeId) {
+        if self.seen.insert(node) {
+            self.waiting.push(node);
+        }
+    }
+
+    fn next(&mut self) -> Option<NodeId> {
+        let next = self.waiting.get(self.done).copied();
+        self.done += 1;
+        next
+    }
+}
+
+impl Compiler<'_> {
+    /// All nodes of the files in `requested`, and those that they depend on.
+    pub(crate) fn collect_nodes(&mut self, requested: &[FileId]) -> Vec<OutNode> {
+        let mut out = Collecting { queue: Queue::default(), nodes: Vec::new() };
+        for node in 0..self.nodes.len() {
+            let id = NodeId(node as u32);
+            if requested.contains(&self.node(id).file) && self.node(id).kind != NodeKind::Alias {
+                out.queue.add(id);
+            }
+        }
+        // Aliases are in no node; what is wrong with them is found by following them.
+        for index in 0..self.nodes.len() {
+            let node = *self.node(NodeId(index as u32));
+            if node.kind == NodeKind::Alias && requested.contains(&node.file) {
+                self.check_alias(node);
+            }
+        }
+        while let Some(node) = out.queue.next() {
+            if let Some(parent) = self.node(node).parent {
+                out.queue.add(parent);
+            }
+            self.emit(&mut out, node);
+        }
+        out.nodes
+    }
+
+    fn check_alias(&mut self, node: Node) {
+        let Some(parent) = node.parent else { return };
+        let file = self.file(node.file);
+        if let Kind::Using { target } = file.declaration(node.declaration).kind {
+            let scope = self.scope_of(parent);
+            self.resolve(&scope, target);
+        }
+    }
+
+    /// The files in `requested` with what they import.
+    pub(crate) fn requested_files(&mut self, requested: &[FileId]) -> Vec<OutFile> {
+        let mut files = Vec::new();
+        for id in requested {
+            let file = self.file(*id);
+            let Some(unit) = self.units.get(id.0 as usize).and_then(Option::as_ref) else { continue };
+            let (node, name) = (unit.node, unit.name.clone());
+            let mut paths: Vec<String> = Vec::new();
+            for path in &file.imports {
+                paths.extend(std::str::from_utf8(file.string(*path)).map(str::to_owned));
+            }
+            if file.stream.is_some() {
+                paths.push(STREAM.into());
+            }
+            paths.sort_unstable();
+            paths.dedup();
+            let mut imports = Vec::new();
+            for path in paths {
+                // What could not be imported has been reported where it was used.
+                let span = file.stream.unwrap_or_default();
+                if let Some(imported) = self.import(*id, &path, span)
+                    && let Some(unit) = self.units.get(imported.0 as usize).and_then(Option::as_ref)
+                {
+                    imports.push((self.node(unit.node).id, path));
+                }
+            }
+            files.push(OutFile { id: self.node(node).id, name, imports });
+        }
+        files
+    }
+
+    fn emit(&mut self, out: &mut Collecting, id: NodeId) {
+        let node = *self.node(id);
+        let file = self.file(node.file);
+        let declaration = file.declaration(node.declaration);
+        let display_name = self.display_name(id);
+        let own_name = declaration.name.map(|named| self.names.text(named.name).len());
+        let prefix_length = match own_name {
+            Some(length) => display_name.len() - length,
+            None => display_name.rfind(['.', '/']).map_or(0, |end| end + 1),
+        };
+        let scope = self.scope_of(id);
+        let mut members = None;
+        let body = match &declaration.kind {
+            Kind::File => Body::File,
+            Kind::Struct => {
+                let shape = self.shape(id);
+                self.emit_struct(out, id, &scope, &shape, &display_name);
+                return;
+            }
+            Kind::Enum => {
+                let shape = self.enum_shape(id);
+                let mut enumerants = Vec::with_capacity(shape.enumerants.len());
+                let mut docs = Vec::with_capacity(shape.enumerants.len());
+                for (enumerant, code_order) in &shape.enumerants {
+                    let enumerant = file.declaration(*enumerant);
+                    docs.push(self.doc(node.file, &file, enumerant));
+                    enumerants.push(OutEnumerant {
+                        name: self.name_of(enumerant),
+                        code_order: *code_order,
+                        annotations: self.annotations(out, &scope, &enumerant.annotations, "enumerant"),
+                    });
+                }
+                members = Some(docs);
+                Body::Enum(enumerants)
+            }
+            Kind::Interface { superclasses } => {
+                let mut supers = Vec::with_capacity(superclasses.len());
+                for superclass in superclasses {
+                    supers.extend(self.superclass(out, &scope, *superclass, id));
+                }
+                let (methods, docs) = self.methods(out, &scope, id, &file, declaration, &display_name);
+                members = Some(docs);
+                Body::Interface { methods, superclasses: supers }
+            }
+            Kind::Const { .. } => {
+                let crate::values::Constant::Known { ty, value, .. } = self.constant(id) else { return };
+                self.need(out, &ty);
+                Body::Const { ty, value }
+            }
+            Kind::Annotation { ty, targets } => {
+                let Some(ty) = self.resolve_type(&scope, *ty) else { return };
+                self.need(out, &ty);
+                Body::Annotation { ty, targets: *targets }
+            }
+            Kind::Using { .. } | Kind::Enumerant | Kind::Field { .. } | Kind::Union | Kind::Group | Kind::Method(_) => {
+                return;
+            }
+        };
+        let target = match body {
+            Body::File => "file",
+            Body::Struct { .. } => "struct",
+            Body::Enum(_) => "enum",
+            Body::Interface { .. } => "interface",
+            Body::Const { .. } => "const",
+            Body::Annotation { .. } => "annotation",
+        };
+        let annotations = self.annotations(out, &scope, &declaration.annotations, target);
+        let doc = self.doc(node.file, &file, declaration);
+        let node = OutNode {
+            id: node.id,
+            display_name,
+            prefix_length: prefix_length as u32,
+            scope_id: node.parent.map_or(0, |parent| self.node(parent).id),
+            parameters: declaration.parameters.iter().map(|named| self.names.shared(named.name)).collect(),
+            generic: node.generic,
+            nested: Some(self.nested(id, &file, declaration)),
+            annotations,
+            body,
+            source: Some(SourceInfo { doc, members }),
+        };
+        out.nodes.push(node);
+    }
+
+    fn nested(&self, id: NodeId, file: &File, declaration: &Declaration) -> Vec<(Rc<str>, u64)> {
+        let children = declaration.children.iter().filter_map(|child| file.declaration(*child).name);
+        let nodes = children.filter_map(|named| Some((named.name, *self.members.get(&(id, named.name))?)));
+        let nodes = nodes.filter(|(_, node)| self.node(*node).kind != NodeKind::Alias);
+        nodes.map(|(name, node)| (self.names.shared(name), self.node(node).id)).collect()
+    }
+
+    fn name_of(&self, declaration: &Declaration) -> Rc<str> {
+        self.names.shared(declaration.name.map_or(self.empty_name, |named| named.name))
+    }
+
+    fn display_name(&self, id: NodeId) -> String {
+        let file = self.node(id).file;
+        let unit = self.units.get(file.0 as usize).and_then(Option::as_ref);
+        let name = unit.map_or("", |unit| &unit.name);
+        let path = self.path_of(id);
+        if path.is_empty() { name.to_owned() } else { format!("{name}:{path}") }
+    }
+
+    fn doc(&self, id: FileId, file: &File, declaration: &Declaration) -> Vec<u8> {
+        let span = file.docs.get(declaration.doc as usize).copied().unwrap_or_default();
+        let text = self.sources.get(id.0 as usize).map_or(&[][..], |source| &source.text);
+        if span == Span::default() { Vec::new() } else { comment_text(text, span) }
+    }
+
+    /// Writes a struct and its groups.
+    fn emit_struct(&mut self, out: &mut Collecting, id: NodeId, scope: &Scope, shape: &StructShape, display_name: &str) {
+        let node = *self.node(id);
+        let file = self.file(node.file);
+        let declaration = file.declaration(node.declaration);
+        let mut names: Vec<String> = Vec::with_capacity(shape.groups.len());
+        for (index, group) in shape.groups.iter().enumerate() {
+            let own = group.declaration.map(|declaration| file.declaration(declaration));
+            let own_name = own.map(|own| self.name_of(own)).unwrap_or_default();
+            let name = match group.parent.and_then(|parent| names.get(parent)) {
+                Some(parent) => format!("{parent}.{own_name}"),
+                None => display_name.to_owned(),
+            };
+            let is_group = index > 0;
+            let mut fields = Vec::with_capacity(group.fields.len());
+            let mut docs = Vec::with_capacity(group.fields.len());
+            for (field_index, field) in group.fields.iter().enumerate() {
+                let member = file.declaration(field.declaration);
+                docs.push(self.doc(node.file, &file, member));
+                let (kind, target) = match &field.kind {
+                    FieldKind::Group(inner) => {
+                        let target = if matches!(member.kind, Kind::Union) { "union" } else { "group" };
+                        (OutFieldKind::Group(shape.groups.get(*inner).map_or(0, |inner| inner.id)), target)
+                    }
+                    FieldKind::Slot { offset, ty } => {
+                        self.need(out, ty);
+                        let default = self.default(id, index, field_index);
+                        (OutFieldKind::Slot { offset: *offset, ty: ty.clone(), default }, "field")
+                    }
+                };
+                let annotations = self.annotations(out, scope, &member.annotations, target);
+                fields.push(OutField {
+                    name: self.names.shared(field.name),
+                    code_order: field.code_order,
+                    annotations,
+                    discriminant: field.discriminant,
+                    ordinal: field.ordinal,
+                    kind,
+                });
+            }
+            let annotations = if is_group {
+                Vec::new()
+            } else {
+                self.annotations(out, scope, &declaration.annotations, "struct")
+            };
+            let has_members = !docs.is_empty();
+            let doc = own.map(|own| self.doc(node.file, &file, own)).unwrap_or_default();
+            let scope_id = match group.parent {
+                Some(parent) => shape.groups.get(parent).map_or(0, |parent| parent.id),
+                None => node.parent.map_or(0, |parent| self.node(parent).id),
+            };
+            let parameters = declaration.parameters.iter().filter(|_| !is_group);
+            let parameters = parameters.map(|named| self.names.shared(named.name)).collect();
+            out.nodes.push(OutNode {
+                id: group.id,
+                prefix_length: (name.len() - own_name.len()) as u32,
+                display_name: name.clone(),
+                scope_id,
+                parameters,
+                generic: node.generic,
+                nested: (!is_group).then(|| self.nested(id, &file, declaration)),
+                annotations,
+                body: Body::Struct {
+                    data_words: shape.data_words,
+                    pointers: shape.pointers,
+                    is_group,
+                    discriminants: group.discriminants,
+                    discriminant_offset: group.discriminant_offset,
+                    fields,
+                },
+                source: Some(SourceInfo { doc, members: has_members.then_some(docs) }),
+            });
+            names.push(name);
+        }
+    }
+
+    fn superclass(
+        &mut self,
+        out: &mut Collecting,
+        scope: &Scope,
+        expression: crate::syntax::ExpressionId,
+        own: NodeId,
+    ) -> Option<(u64, Rc<Brand>)> {
+        let file = self.file(scope.file);
+        let span = file.expression(expression).span;
+        let ty = self.resolve_type(scope, expression)?;
+        let Type::Interface { node, ref brand } = ty else {
+            let shown = self.snippet(scope.file, span);
+            let message = format!("`{shown}` is not an interface");
+            let label = "an interface extends only interfaces".into();
+            let kind = ErrorKind::Mismatch;
+            self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
+            return None;
+        };
+        if node == own {
+            let message = "an interface cannot extend itself".into();
+            self.report(scope.file, Report { kind: ErrorKind::Cycle, span, message, ..Report::default() });
+            return None;
+        }
+        self.need(out, &ty);
+        Some((self.node(node).id, Rc::clone(brand)))
+    }
+
+    fn methods(
+        &mut self,
+        out: &mut Collecting,
+        scope: &Scope,
+        id: NodeId,
+        file: &Rc<File>,
+        declaration: &Declaration,
+        display_name: &str,
+    ) -> (Vec<OutMethod>, Vec<Vec<u8>>) {
+        let children = declaration.children.iter().map(|child| file.declaration(*child));
+        let methods = children.filter_map(|child| match &child.kind {
+            Kind::Method(method) => Some((child, &**method, child.ordinal?)),
+            _ => None,
+        });
+        let mut methods: Vec<_> =
+            methods.enumerate().map(|(index, (child, method, ordinal))| (ordinal, child, method, index)).collect();
+        methods.sort_by_key(|(ordinal, ..)| ordinal.value);
+        let numbers: Vec<Number> = methods.iter().map(|(ordinal, ..)| *ordinal).collect();
+        let usable = self.check_ordinals(self.node(id).file, &numbers, declaration.incomplete, "method");
+        let mut written = Vec::with_capacity(methods.len());
+        let mut docs = Vec::with_capacity(methods.len());
+        for ((ordinal, child, method, index), usable) in methods.into_iter().zip(usable) {
+            let (true, Ok(ordinal)) = (usable, u16::try_from(ordinal.value)) else { continue };
+            let name = self.name_of(child);
+            let prefix = format!("{display_name}.{name}");
+            let parameters = self.side(out, scope, id, method, &method.parameters, (ordinal, false), &prefix);
+            let results = self.side(out, scope, id, method, &method.results, (ordinal, true), &prefix);
+            let annotations = self.annotations(out, scope, &child.annotations, "method");
+            docs.push(self.doc(scope.file, file, child));
+            let (Some(parameters), Some(results)) = (parameters, results) else { continue };
+            written.push(OutMethod {
+                name,
+                code_order: index as u16,
+                implicit: method.implicit.iter().map(|named| self.names.shared(named.name)).collect(),
+                parameters,
+                results,
+                annotations,
+            });
+        }
+        (written, docs)
+    }
+
+    /// The struct that one side of a method's arrow is, by its id and brand.
+    #[expect(clippy::too_many_arguments, reason = "one step of `methods`")]
+    fn side(
+        &mut self,
+        out: &mut Collecting,
+        scope: &Scope,
+        interface: NodeId,
+        method: &Method,
+        side: &Parameters,
+        (ordinal, results): (u16, bool),
+        prefix: &str,
+    ) -> Option<(u64, Rc<Brand>)> {
+        let implicit: Rc<[Name]> = method.implicit.iter().map(|named| named.name).collect();
+        match side {
+            Parameters::List { fields, .. } => {
+                let id = ids::of_parameters(self.node(interface).id, ordinal, results);
+                let implicit = Implicit { names: implicit, structure: Some(id) };
+                let inner = Scope { implicit: Some(implicit), ..scope.clone() };
+                self.emit_parameters(out, &inner, interface, id, method, fields, prefix, results);
+                Some((id, Rc::clone(&scope.brand)))
+            }
+            Parameters::Stream(span) => {
+                let file = self.import(scope.file, STREAM, *span)?;
+                let root = self.units.get(file.0 as usize)?.as_ref()?.node;
+                let name = self.names.intern("StreamResult");
+                let node = self.members.get(&(root, name)).copied().filter(|node| self.node(*node).kind == NodeKind::Struct);
+                let Some(node) = node else {
+                    let message = format!("{STREAM} declares no struct `StreamResult`");
+                    self.report(scope.file, Report { kind: ErrorKind::Unknown, span: *span, message, ..Report::default() });
+                    return None;
+                };
+                out.queue.add(node);
+                let brand = self.scope_of(node).brand;
+                Some((self.node(node).id, brand))
+            }
+            Parameters::Type(expression) => {
+                let inner = Scope { implicit: Some(Implicit { names: implicit, structure: None }), ..scope.clone() };
+                let ty = self.resolve_type(&inner, *expression)?;
+                let file = self.file(scope.file);
+                let span = file.expression(*expression).span;
+                match &ty {
+                    Type::Struct { node, brand } => {
+                        self.need(out, &ty);
+                        Some((self.node(*node).id, Rc::clone(brand)))
+                    }
+                    Type::Parameter { .. } | Type::Implicit { .. } => {
+                        let message = "a generic parameter cannot be all that a method takes or gives".into();
+                        let label = "expected a struct or a list of parameters".into();
+                        let help = Some("make it a field: `(value :T)`".into());
+                        let kind = ErrorKind::Generic;
+                        self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
+                        None
+                    }
+                    _ => {
+                        let shown = self.snippet(scope.file, span);
+                        let message = format!("`{shown}` is not a struct");
+                        let label = "expected a struct or a list of parameters".into();
+                        let help = Some(format!("make it a field: `(value :{shown})`"));
+                        let kind = ErrorKind::Mismatch;
+                        self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of `side`")]
+    fn emit_parameters(
+        &mut self,
+        out: &mut Collecting,
+        scope: &Scope,
+        interface: NodeId,
+        id: u64,
+        method: &Method,
+        members: &[DeclarationId],
+        prefix: &str,
+        results: bool,
+    ) {
+        let file = self.file(scope.file);
+        let shape = self.lay_out(scope, id, None, members);
+        let mut fields = Vec::with_capacity(members.len());
+        let Some(group) = shape.groups.first() else { return };
+        for (index, field) in group.fields.iter().enumerate() {
+            let FieldKind::Slot { offset, ty } = &field.kind else { continue };
+            let member = file.declaration(field.declaration);
+            self.need(out, ty);
+            let default = self.state_default(scope, &shape, 0, index);
+            let annotations = self.annotations(out, scope, &member.annotations, "param");
+            fields.push(OutField {
+                name: self.names.shared(field.name),
+                code_order: field.code_order,
+                annotations,
+                discriminant: None,
+                ordinal: field.ordinal,
+                kind: OutFieldKind::Slot { offset: *offset, ty: ty.clone(), default },
+            });
+        }
+        let suffix = if results { "$Results" } else { "$Params" };
+        let name = format!("{prefix}{suffix}");
+        // The method's name counts as the struct's, and its interface's as the prefix.
+        let method_start = prefix.rfind('.').map_or(0, |dot| dot + 1);
+        out.nodes.push(OutNode {
+            id,
+            prefix_length: method_start as u32,
+            display_name: name,
+            scope_id: 0,
+            parameters: method.implicit.iter().map(|named| self.names.shared(named.name)).collect(),
+            generic: self.node(interface).generic || !method.implicit.is_empty(),
+            nested: None,
+            annotations: Vec::new(),
+            body: Body::Struct {
+                data_words: shape.data_words,
+                pointers: shape.pointers,
+                is_group: false,
+                discriminants: 0,
+                discriminant_offset: 0,
+                fields,
+            },
+            source: None,
+        });
+    }
+
+    /// The annotations `uses`, applied to something that is a `target`.
+    fn annotations(&mut self, out: &mut Collecting, scope: &Scope, uses: &[Annotation], target: &str) -> Vec<OutAnnotation> {
+        let mut applied = Vec::with_capacity(uses.len());
+        for annotation in uses {
+            applied.extend(self.annotation(out, scope, annotation, target));
+        }
+        applied
+    }
+
+    fn annotation(&mut self, out: &mut Collecting, scope: &Scope, annotation: &Annotation, target: &str) -> Option<OutAnnotation> {
+        let file = self.file(scope.file);
+        let span = file.expression(annotation.name).span;
+        let entity = self.resolve(scope, annotation.name)?;
+        let shown = || self.snippet(scope.file, span);
+        let (node, brand) = match entity {
+            Entity::Node { node, brand } if self.node(node).kind == NodeKind::Annotation => (node, brand),
+            Entity::Node { .. } | Entity::List | Entity::Type(_) => {
+                let message = format!("`{}` is not an annotation", shown());
+                let label = "expected the name of an annotation".into();
+                let kind = ErrorKind::Mismatch;
+                self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
+                return None;
+            }
+        };
+        let shown = shown();
+        let declared = *self.node(node);
+        let declared_file = self.file(declared.file);
+        let declaration = declared_file.declaration(declared.declaration);
+        let Kind::Annotation { ty, targets } = declaration.kind else { return None };
+        let place = declaration.name.map(|named| Place { file: declared.file, span: named.span });
+        let bit = TARGETS.iter().position(|known| *known == target).unwrap_or_default();
+        if targets & (1 << bit) == 0 {
+            let allowed = TARGETS.iter().enumerate().filter(|(bit, _)| targets & (1 << bit) != 0);
+            let allowed: Vec<&str> = allowed.map(|(_, name)| *name).collect();
+            let article = |word: &str| if word.starts_with(['a', 'e', 'i', 'u']) && word != "union" { "an" } else { "a" };
+            let message = format!("`{shown}` cannot be applied to {} {target}", article(target));
+            let related = place.map(|place| (place, format!("applies to: {}", allowed.join(", "))));
+            let label = format!("on {} {target}", article(target));
+            let related = related.into_iter().collect();
+            self.report(scope.file, Report { kind: ErrorKind::Annotation, span, message, label, help: None, related });
+        }
+        // Its type is stated in the scope of its declaration, whose generic parameters its user may have bound.
+        let parent = declared.parent?;
+        let around = brand.parent.clone()?;
+        let declared_scope = Scope { node: parent, file: declared.file, brand: around, implicit: None };
+        let ty = self.resolve_type(&declared_scope, ty)?;
+        out.queue.add(node);
+        self.need_brand(out, &brand);
+        let value = match annotation.value {
+            AnnotationValue::Expression(value) => self.value(scope, &ty, value)?,
+            AnnotationValue::None if ty == Type::Void => Value::Void,
+            AnnotationValue::None => {
+                let name = self.type_name(&ty);
+                let message = format!("`{shown}` needs a value");
+                let label = format!("expected a value of type {name} in parentheses");
+                let related = place.map(|place| (place, "declared here".into())).into_iter().collect();
+                let kind = ErrorKind::Annotation;
+                self.report(scope.file, Report { kind, span, message, label, help: None, related });
+                return None;
+            }
+        };
+        Some(OutAnnotation { id: declared.id, brand, ty, value })
+    }
+
+    /// Notes that the request needs the nodes that `ty` names.
+    fn need(&self, out: &mut Collecting, ty: &Type) {
+        match ty {
+            Type::List(element) => self.need(out, element),
+            Type::Enum { node, brand } | Type::Struct { node, brand } | Type::Interface { node, brand } => {
+                out.queue.add(*node);
+                self.need_brand(out, brand);
+            }
+            _ => {}
+        }
+    }
+
+    fn need_brand(&self, out: &mut Collecting, brand: &Brand) {
+        for scope in brand.stated() {
+            if let Bindings::To(types) = &scope.bindings {
+                for ty in types {
+                    self.need(out, ty);
+                }
+            }
+        }
+    }
+}
+
+/// Where the struct is declared that a streaming method gives.
+const STREAM: &str = "/capnp/stream.capnp";
