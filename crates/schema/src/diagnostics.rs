@@ -140,7 +140,9 @@ impl Collector {
 
     /// Whether something was found wrong at `span`.
     pub(crate) fn has_errors_at(&self, file: FileId, span: SourceSpan) -> bool {
-        self.seen.iter().any(|(seen_file, seen, _)| *seen_file == file && span.start <= seen.start && seen.end <= span.end)
+        self.seen.iter().any(|(seen_file, seen, _)| {
+            *seen_file == file && span.start <= seen.start && seen.end <= span.end
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -149,7 +151,8 @@ impl Collector {
 
     pub(crate) fn finish(mut self, sources: &[Source]) -> Diagnostics {
         self.reports.sort_by_key(|(file, report)| (*file, report.span));
-        let path = |file: FileId| sources.get(file.0 as usize).map(|source| source.path.clone()).unwrap_or_default();
+        let path =
+            |file: FileId| sources.get(file.0 as usize).map(|source| source.path.clone()).unwrap_or_default();
         let texts: HashMap<FileId, Arc<str>> = self
             .reports
             .iter()
@@ -222,7 +225,8 @@ fn distance(left: &[u8], right: &[u8]) -> usize {
         for (j, b) in right.iter().enumerate() {
             let same = a.eq_ignore_ascii_case(b);
             let mut best = (previous[j] + usize::from(!same)).min(previous[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a.eq_ignore_ascii_case(&right[j - 1]) && left[i - 1].eq_ignore_ascii_case(b) {
+            if i > 0 && j > 0 && a.eq_ignore_ascii_case(&right[j - 1]) && left[i - 1].eq_ignore_ascii_case(b)
+            {
                 best = best.min(before[j - 1] + 1);
             }
             row.push(best);
@@ -261,7 +265,8 @@ impl fmt::Display for Diagnostics {
             }
             for file in files {
                 let Some((path, text)) = self.sources.iter().find(|(path, _)| path == file) else { continue };
-                let annotations = diagnostic.labels.iter().enumerate().filter(|(_, label)| label.file == *file);
+                let annotations =
+                    diagnostic.labels.iter().enumerate().filter(|(_, label)| label.file == *file);
                 let annotations = annotations.map(|(index, label)| {
                     let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
                     let annotation = kind.span(label.span.bytes.clone());

@@ -24,8 +24,10 @@ pub(crate) fn encode(value: &Value) -> Vec<u64> {
 
 /// A segment's bytes as words, if its first one points to a struct.
 pub(crate) fn embedded(segment: &[u8]) -> Result<Rc<[u64]>, String> {
-    let words: Rc<[u64]> =
-        segment.chunks_exact(8).map(|word| word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))).collect();
+    let words: Rc<[u64]> = segment
+        .chunks_exact(8)
+        .map(|word| word.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+        .collect();
     match words.first() {
         Some(root) if root & 3 == STRUCT => Ok(words),
         _ => Err("its root is no struct".into()),
@@ -160,6 +162,8 @@ fn set_bytes(words: &mut Vec<u64>, at: usize, bytes: &[u8], terminated: bool) {
     let count = bytes.len() + usize::from(terminated);
     words[at] = pointer(at, words.len(), LIST, BYTE | (count as u64) << 3);
     let start = words.len();
-    words.extend(bytes.chunks(8).map(|chunk| chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))));
+    words.extend(
+        bytes.chunks(8).map(|chunk| chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))),
+    );
     words.resize(start + count.div_ceil(8), 0);
 }

@@ -112,7 +112,13 @@ impl Holes {
 
 impl Layout {
     pub(crate) fn new() -> Self {
-        Self { data_words: 0, pointers: 0, holes: Holes::default(), spaces: vec![Space::default()], unions: Vec::new() }
+        Self {
+            data_words: 0,
+            pointers: 0,
+            holes: Holes::default(),
+            spaces: vec![Space::default()],
+            unions: Vec::new(),
+        }
     }
 
     /// The struct itself.
@@ -122,7 +128,13 @@ impl Layout {
 
     /// A union among the members of `parent`.
     pub(crate) fn add_union(&mut self, parent: SpaceId) -> UnionId {
-        self.unions.push(Union { parent, members: 0, discriminant: None, data: Vec::new(), pointers: Vec::new() });
+        self.unions.push(Union {
+            parent,
+            members: 0,
+            discriminant: None,
+            data: Vec::new(),
+            pointers: Vec::new(),
+        });
         UnionId(self.unions.len() - 1)
     }
 
@@ -186,7 +198,8 @@ impl Layout {
         // The place with the smallest hole that fits, the first of those alike.
         let best = (0..places)
             .filter_map(|index| {
-                let hole = self.spaces[space.0].data[index].smallest_hole(self.unions[union.0].data[index], size)?;
+                let hole =
+                    self.spaces[space.0].data[index].smallest_hole(self.unions[union.0].data[index], size)?;
                 Some((hole, index))
             })
             .min();

@@ -218,10 +218,12 @@ impl Lexer<'_> {
         let run = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
         let shown: String = run.chars().take(8).flat_map(char::escape_debug).collect();
         let help = match run.chars().next() {
-            Some('\'' | '`' | '‘' | '’' | '“' | '”') => Some("text is written in double quotes: \"…\""),
-            Some(character) if character.is_alphabetic() => {
-                Some("names consist of the ASCII letters and digits; other characters may stand in comments and text")
+            Some('\'' | '`' | '‘' | '’' | '“' | '”') => {
+                Some("text is written in double quotes: \"…\"")
             }
+            Some(character) if character.is_alphabetic() => Some(
+                "names consist of the ASCII letters and digits; other characters may stand in comments and text",
+            ),
             _ => None,
         };
         self.error(start, format!("`{shown}` does not belong in a schema"), help);
@@ -269,9 +271,13 @@ impl Lexer<'_> {
         }
         self.skip_while(|byte| byte.is_ascii_digit());
         let mut float = false;
-        if self.peek() == Some(b'.') && !self.text.get(self.at + 1).copied().is_some_and(|next| {
-            is_operator(next) || is_name_start(next) && !matches!(next, b'e' | b'E')
-        }) {
+        if self.peek() == Some(b'.')
+            && !self
+                .text
+                .get(self.at + 1)
+                .copied()
+                .is_some_and(|next| is_operator(next) || is_name_start(next) && !matches!(next, b'e' | b'E'))
+        {
             float = true;
             self.at += 1;
             self.skip_while(|byte| byte.is_ascii_digit());
@@ -305,7 +311,8 @@ impl Lexer<'_> {
 
     fn bad_number(&mut self, start: usize) {
         self.skip_while(is_name);
-        let help = "a number is decimal (`10`, `1.5e3`), hexadecimal (`0x1f`) or, with a leading `0`, octal (`017`)";
+        let help =
+            "a number is decimal (`10`, `1.5e3`), hexadecimal (`0x1f`) or, with a leading `0`, octal (`017`)";
         self.error(start, "this is not a number", Some(help));
         self.push(Token::Invalid, start);
     }
@@ -318,7 +325,11 @@ impl Lexer<'_> {
         match u64::from_str_radix(text, radix) {
             Ok(value) => self.push(Token::Integer(value), start),
             Err(error) if *error.kind() == std::num::IntErrorKind::PosOverflow => {
-                self.error(start, "this integer does not fit in 64 bits", Some("the largest is 18446744073709551615"));
+                self.error(
+                    start,
+                    "this integer does not fit in 64 bits",
+                    Some("the largest is 18446744073709551615"),
+                );
                 self.push(Token::Invalid, start);
             }
             Err(_) => self.bad_number(start),
@@ -336,6 +347,13 @@ impl Lexer<'_> {
             match pair {
                 (Some(b'"'), _) => {
                     self.at += 1;
+                    if bytes.is_empty() {
+                        self.error(
+                            start,
+                            "this data has no bytes",
+                            Some("no bytes are written as empty text: `\"\"`"),
+                        );
+                    }
                     return bytes;
                 }
                 (None, _) => {
@@ -429,7 +447,9 @@ impl Lexer<'_> {
             b'0'..=b'7' => {
                 let mut value = u32::from(byte - b'0');
                 for _ in 0..2 {
-                    let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(8)) else { break };
+                    let Some(digit) = self.peek().and_then(|byte| char::from(byte).to_digit(8)) else {
+                        break;
+                    };
                     value = value << 3 | digit;
                     self.at += 1;
                 }

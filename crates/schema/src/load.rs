@@ -79,10 +79,10 @@ impl Compiler<'_> {
                 Err(_) => (PathBuf::from("/"), with_slashes(&normal)),
             }
         } else {
-            let up = normal.components().take_while(|component| *component == Component::ParentDir);
-            let root: PathBuf = up.collect();
-            let name = with_slashes(normal.strip_prefix(&root).unwrap_or(&normal));
-            (root, name)
+            match normal.components().next() {
+                Some(Component::ParentDir) => (PathBuf::from("/"), with_slashes(&absolute)),
+                _ => (PathBuf::new(), with_slashes(&normal)),
+            }
         };
         let location = (Some(root), name);
         match self.load(&location) {
@@ -302,8 +302,14 @@ impl Compiler<'_> {
             let related = vec![(first, "first used here".into())];
             let message = format!("the id @{id:#018x} is used twice");
             let label = "used again here".into();
-            let help = Some("an id belongs to one declaration: leave it out to have one derived, or make a new one".into());
-            self.report(place.file, Report { kind: ErrorKind::Id, span: place.span, message, label, help, related });
+            let help = Some(
+                "an id belongs to one declaration: leave it out to have one derived, or make a new one"
+                    .into(),
+            );
+            self.report(
+                place.file,
+                Report { kind: ErrorKind::Id, span: place.span, message, label, help, related },
+            );
         } else {
             self.ids.insert(id, place);
         }
@@ -408,12 +414,12 @@ impl Compiler<'_> {
 
     fn declare_parameters(&mut self, id: FileId, file: &File, method: &crate::syntax::Method) {
         for side in [&method.parameters, &method.results] {
-            if let crate::syntax::Parameters::List { fields, .. } = side {
+            if let crate::syntax::Parameters::List { fields } = side {
                 let mut seen = HashMap::new();
                 for field in fields {
                     let field = file.declaration(*field);
                     if let Some(named) = field.name {
-                        self.check_name(id, file, field, named, &mut seen);
+                        self.check_duplicate(id, named, &mut seen);
                     }
                 }
             }
@@ -431,7 +437,10 @@ impl Compiler<'_> {
                     message: format!("`{text}` is already defined in this scope"),
                     label: "defined again here".into(),
                     help: None,
-                    related: vec![(Place { file: id, span: first }, format!("`{text}` is first defined here"))],
+                    related: vec![(
+                        Place { file: id, span: first },
+                        format!("`{text}` is first defined here"),
+                    )],
                 },
             );
         } else {
@@ -472,7 +481,14 @@ impl Compiler<'_> {
             return;
         };
         let label = String::new();
-        let report = Report { kind: ErrorKind::NameStyle, span: named.span, message, label, help: Some(help), ..Report::default() };
+        let report = Report {
+            kind: ErrorKind::NameStyle,
+            span: named.span,
+            message,
+            label,
+            help: Some(help),
+            ..Report::default()
+        };
         self.report(id, report);
     }
 
@@ -497,7 +513,11 @@ fn camel_case(text: &str, first: char) -> String {
         if character == '_' {
             upper = !out.is_empty();
         } else if out.is_empty() {
-            out.push(if first.is_ascii_uppercase() { character.to_ascii_uppercase() } else { character.to_ascii_lowercase() });
+            out.push(if first.is_ascii_uppercase() {
+                character.to_ascii_uppercase()
+            } else {
+                character.to_ascii_lowercase()
+            });
         } else if std::mem::take(&mut upper) {
             out.push(character.to_ascii_uppercase());
         } else {

@@ -40,7 +40,10 @@ pub(crate) enum NodeKind {
 /// What a name resolves to.
 #[derive(Clone, Debug)]
 pub(crate) enum Entity {
-    Node { node: NodeId, brand: Rc<Brand> },
+    Node {
+        node: NodeId,
+        brand: Rc<Brand>,
+    },
     /// `List` without what it is a list of.
     List,
     /// Anything built in, `List(…)`, and generic parameters.
@@ -90,13 +93,27 @@ pub(crate) enum Type {
     AnyList,
     Capability,
     List(Rc<Type>),
-    Enum { node: NodeId, brand: Rc<Brand> },
-    Struct { node: NodeId, brand: Rc<Brand> },
-    Interface { node: NodeId, brand: Rc<Brand> },
+    Enum {
+        node: NodeId,
+        brand: Rc<Brand>,
+    },
+    Struct {
+        node: NodeId,
+        brand: Rc<Brand>,
+    },
+    Interface {
+        node: NodeId,
+        brand: Rc<Brand>,
+    },
     /// The generic parameter at `index` of the scope with the id `scope`.
-    Parameter { scope: u64, index: u16 },
+    Parameter {
+        scope: u64,
+        index: u16,
+    },
     /// The parameter at `index` in the brackets of a method.
-    Implicit { index: u16 },
+    Implicit {
+        index: u16,
+    },
 }
 
 impl Brand {
@@ -127,10 +144,12 @@ impl Brand {
 
     /// The scopes that say something about their parameters, the innermost first.
     pub(crate) fn stated(&self) -> impl Iterator<Item = &Brand> {
-        std::iter::successors(Some(self), |brand| brand.parent.as_deref()).filter(|brand| match &brand.bindings {
-            Bindings::Inherited => brand.parameters > 0,
-            Bindings::Unbound => false,
-            Bindings::To(types) => !types.is_empty(),
+        std::iter::successors(Some(self), |brand| brand.parent.as_deref()).filter(|brand| {
+            match &brand.bindings {
+                Bindings::Inherited => brand.parameters > 0,
+                Bindings::Unbound => false,
+                Bindings::To(types) => !types.is_empty(),
+            }
         })
     }
 }
@@ -212,9 +231,9 @@ impl Brand {
             return Rc::clone(self);
         }
         let bindings = match &self.bindings {
-            Bindings::Inherited if self.parameters > 0 => {
-                Bindings::To((0..self.parameters).map(|index| outer.binding(self.scope, index as u16)).collect())
-            }
+            Bindings::Inherited if self.parameters > 0 => Bindings::To(
+                (0..self.parameters).map(|index| outer.binding(self.scope, index as u16)).collect(),
+            ),
             Bindings::Inherited => Bindings::Inherited,
             Bindings::Unbound => Bindings::Unbound,
             Bindings::To(types) => Bindings::To(types.iter().map(|ty| ty.within(outer)).collect()),

@@ -52,9 +52,18 @@ pub(crate) enum Body {
         fields: Vec<OutField>,
     },
     Enum(Vec<OutEnumerant>),
-    Interface { methods: Vec<OutMethod>, superclasses: Vec<(u64, Rc<Brand>)> },
-    Const { ty: Type, value: Value },
-    Annotation { ty: Type, targets: u16 },
+    Interface {
+        methods: Vec<OutMethod>,
+        superclasses: Vec<(u64, Rc<Brand>)>,
+    },
+    Const {
+        ty: Type,
+        value: Value,
+    },
+    Annotation {
+        ty: Type,
+        targets: u16,
+    },
 }
 
 #[derive(Debug)]
@@ -254,7 +263,12 @@ impl Compiler<'_> {
                 self.need(out, &ty);
                 Body::Annotation { ty, targets: *targets }
             }
-            Kind::Using { .. } | Kind::Enumerant | Kind::Field { .. } | Kind::Union | Kind::Group | Kind::Method(_) => {
+            Kind::Using { .. }
+            | Kind::Enumerant
+            | Kind::Field { .. }
+            | Kind::Union
+            | Kind::Group
+            | Kind::Method(_) => {
                 return;
             }
         };
@@ -309,7 +323,14 @@ impl Compiler<'_> {
     }
 
     /// Writes a struct and its groups.
-    fn emit_struct(&mut self, out: &mut Collecting, id: NodeId, scope: &Scope, shape: &StructShape, display_name: &str) {
+    fn emit_struct(
+        &mut self,
+        out: &mut Collecting,
+        id: NodeId,
+        scope: &Scope,
+        shape: &StructShape,
+        display_name: &str,
+    ) {
         let node = *self.node(id);
         let file = self.file(node.file);
         let declaration = file.declaration(node.declaration);
@@ -425,8 +446,10 @@ impl Compiler<'_> {
             Kind::Method(method) => Some((child, &**method, child.ordinal?)),
             _ => None,
         });
-        let mut methods: Vec<_> =
-            methods.enumerate().map(|(index, (child, method, ordinal))| (ordinal, child, method, index)).collect();
+        let mut methods: Vec<_> = methods
+            .enumerate()
+            .map(|(index, (child, method, ordinal))| (ordinal, child, method, index))
+            .collect();
         methods.sort_by_key(|(ordinal, ..)| ordinal.value);
         let numbers: Vec<Number> = methods.iter().map(|(ordinal, ..)| *ordinal).collect();
         let usable = self.check_ordinals(self.node(id).file, &numbers, declaration.incomplete, "method");
@@ -467,7 +490,7 @@ impl Compiler<'_> {
     ) -> Option<(u64, Rc<Brand>)> {
         let implicit: Rc<[Name]> = method.implicit.iter().map(|named| named.name).collect();
         match side {
-            Parameters::List { fields, .. } => {
+            Parameters::List { fields } => {
                 let id = ids::of_parameters(self.node(interface).id, ordinal, results);
                 let implicit = Implicit { names: implicit, structure: Some(id) };
                 let inner = Scope { implicit: Some(implicit), ..scope.clone() };
@@ -478,10 +501,17 @@ impl Compiler<'_> {
                 let file = self.import(scope.file, STREAM, *span)?;
                 let root = self.units.get(file.0 as usize)?.as_ref()?.node;
                 let name = self.names.intern("StreamResult");
-                let node = self.members.get(&(root, name)).copied().filter(|node| self.node(*node).kind == NodeKind::Struct);
+                let node = self
+                    .members
+                    .get(&(root, name))
+                    .copied()
+                    .filter(|node| self.node(*node).kind == NodeKind::Struct);
                 let Some(node) = node else {
                     let message = format!("{STREAM} declares no struct `StreamResult`");
-                    self.report(scope.file, Report { kind: ErrorKind::Unknown, span: *span, message, ..Report::default() });
+                    self.report(
+                        scope.file,
+                        Report { kind: ErrorKind::Unknown, span: *span, message, ..Report::default() },
+                    );
                     return None;
                 };
                 out.queue.add(node);
@@ -489,7 +519,8 @@ impl Compiler<'_> {
                 Some((self.node(node).id, brand))
             }
             Parameters::Type(expression) => {
-                let inner = Scope { implicit: Some(Implicit { names: implicit, structure: None }), ..scope.clone() };
+                let inner =
+                    Scope { implicit: Some(Implicit { names: implicit, structure: None }), ..scope.clone() };
                 let ty = self.resolve_type(&inner, *expression)?;
                 let file = self.file(scope.file);
                 let span = file.expression(*expression).span;
@@ -503,7 +534,10 @@ impl Compiler<'_> {
                         let label = "expected a struct or a list of parameters".into();
                         let help = Some("make it a field: `(value :T)`".into());
                         let kind = ErrorKind::Generic;
-                        self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
+                        self.report(
+                            scope.file,
+                            Report { kind, span, message, label, help, ..Report::default() },
+                        );
                         None
                     }
                     _ => {
@@ -512,7 +546,10 @@ impl Compiler<'_> {
                         let label = "expected a struct or a list of parameters".into();
                         let help = Some(format!("make it a field: `(value :{shown})`"));
                         let kind = ErrorKind::Mismatch;
-                        self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
+                        self.report(
+                            scope.file,
+                            Report { kind, span, message, label, help, ..Report::default() },
+                        );
                         None
                     }
                 }
@@ -577,7 +614,13 @@ impl Compiler<'_> {
     }
 
     /// The annotations `uses`, applied to something that is a `target`.
-    fn annotations(&mut self, out: &mut Collecting, scope: &Scope, uses: &[Annotation], target: &str) -> Vec<OutAnnotation> {
+    fn annotations(
+        &mut self,
+        out: &mut Collecting,
+        scope: &Scope,
+        uses: &[Annotation],
+        target: &str,
+    ) -> Vec<OutAnnotation> {
         let mut applied = Vec::with_capacity(uses.len());
         for annotation in uses {
             applied.extend(self.annotation(out, scope, annotation, target));
@@ -585,7 +628,13 @@ impl Compiler<'_> {
         applied
     }
 
-    fn annotation(&mut self, out: &mut Collecting, scope: &Scope, annotation: &Annotation, target: &str) -> Option<OutAnnotation> {
+    fn annotation(
+        &mut self,
+        out: &mut Collecting,
+        scope: &Scope,
+        annotation: &Annotation,
+        target: &str,
+    ) -> Option<OutAnnotation> {
         let file = self.file(scope.file);
         let span = file.expression(annotation.name).span;
         let entity = self.resolve(scope, annotation.name)?;
@@ -610,12 +659,17 @@ impl Compiler<'_> {
         if targets & (1 << bit) == 0 {
             let allowed = TARGETS.iter().enumerate().filter(|(bit, _)| targets & (1 << bit) != 0);
             let allowed: Vec<&str> = allowed.map(|(_, name)| *name).collect();
-            let article = |word: &str| if word.starts_with(['a', 'e', 'i', 'u']) && word != "union" { "an" } else { "a" };
+            let article = |word: &str| {
+                if word.starts_with(['a', 'e', 'i', 'u']) && word != "union" { "an" } else { "a" }
+            };
             let message = format!("`{shown}` cannot be applied to {} {target}", article(target));
             let related = place.map(|place| (place, format!("applies to: {}", allowed.join(", "))));
             let label = format!("on {} {target}", article(target));
             let related = related.into_iter().collect();
-            self.report(scope.file, Report { kind: ErrorKind::Annotation, span, message, label, help: None, related });
+            self.report(
+                scope.file,
+                Report { kind: ErrorKind::Annotation, span, message, label, help: None, related },
+            );
         }
         // Its type is stated in the scope of its declaration, whose generic parameters its user may have bound.
         let parent = declared.parent?;

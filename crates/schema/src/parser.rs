@@ -10,8 +10,8 @@ use crate::limits::{EXPRESSION_DEPTH, SCOPE_DEPTH};
 use crate::names::{Name, Names};
 use crate::source::Span;
 use crate::syntax::{
-    Annotation, AnnotationValue, Argument, Declaration, DeclarationId, Expression, ExpressionId, ExpressionKind, File,
-    Kind, Method, Named, Number, Parameters, TARGETS,
+    Annotation, AnnotationValue, Argument, Declaration, DeclarationId, Expression, ExpressionId,
+    ExpressionKind, File, Kind, Method, Named, Number, Parameters, TARGETS,
 };
 
 /// The words of the language. None of them is reserved.
@@ -56,7 +56,13 @@ impl Words {
 pub(crate) fn parse(text: &[u8], names: &mut Names, words: &Words, report: &mut dyn FnMut(Report)) -> File {
     let (tokens, errors) = tokenize(text, names);
     for error in errors {
-        report(Report { kind: ErrorKind::Syntax, span: error.span, message: error.message, help: error.help.map(Into::into), ..Report::default() });
+        report(Report {
+            kind: ErrorKind::Syntax,
+            span: error.span,
+            message: error.message,
+            help: error.help.map(Into::into),
+            ..Report::default()
+        });
     }
     let Tokens { tokens, strings, docs } = tokens;
     let file = File { strings, docs, ..File::default() };
@@ -169,11 +175,16 @@ impl Parser<'_> {
             Token::End => "the end of the file".into(),
         };
         // What is missing is missing behind what stands before it; what is wrong is wrong where it stands.
-        let ends = matches!(self.token(), Token::Semicolon(_) | Token::OpenBrace(_) | Token::CloseBrace(_) | Token::End);
+        let ends = matches!(
+            self.token(),
+            Token::Semicolon(_) | Token::OpenBrace(_) | Token::CloseBrace(_) | Token::End
+        );
         let span = if ends && self.at > 0 { self.previous_span().after() } else { self.span() };
         let label = format!("expected {expected}");
         let help = match self.token() {
-            Token::Operator if help.is_none() => Some("operators that stand side by side are one: set them apart by a space"),
+            Token::Operator if help.is_none() => {
+                Some("operators that stand side by side are one: set them apart by a space")
+            }
             _ => help,
         };
         self.error(span, format!("expected {expected}, found {found}"), &label, help)
@@ -316,7 +327,12 @@ impl Parser<'_> {
                 if scope == Scope::Members {
                     let span = self.file.declaration(declaration).span;
                     let help = "it can stand in the struct around the group or union";
-                    self.error(span, "this kind of declaration does not belong here", "not a field, group or union", Some(help));
+                    self.error(
+                        span,
+                        "this kind of declaration does not belong here",
+                        "not a field, group or union",
+                        Some(help),
+                    );
                     return Ok(None);
                 }
                 return Ok(Some(declaration));
@@ -327,7 +343,10 @@ impl Parser<'_> {
             Scope::Interface => self.method(start).map(Some),
             Scope::File | Scope::Enum => {
                 let help = self.similar_word(word);
-                Err(self.expected("a declaration: `struct`, `enum`, `interface`, `const`, `annotation` or `using`", help.as_deref()))
+                Err(self.expected(
+                    "a declaration: `struct`, `enum`, `interface`, `const`, `annotation` or `using`",
+                    help.as_deref(),
+                ))
             }
         }
     }
@@ -360,7 +379,9 @@ impl Parser<'_> {
 
     fn using(&mut self, start: Span) -> Parsed<DeclarationId> {
         self.advance();
-        let (name, target) = if matches!(self.token(), Token::Identifier(_)) && self.following(1) == Token::Equals {
+        let (name, target) = if matches!(self.token(), Token::Identifier(_))
+            && self.following(1) == Token::Equals
+        {
             let name = self.identifier("a name")?;
             self.advance();
             (name, self.expression()?)
@@ -368,8 +389,14 @@ impl Parser<'_> {
             let target = self.expression()?;
             let ExpressionKind::Member { member, .. } = &self.file.expression(target).kind else {
                 let span = self.file.expression(target).span;
-                let help = "write `using Name = …;`, or name something in it: `using import \"file.capnp\".Name;`";
-                return Err(self.error(span, "`using` needs a name", "nothing here says what to call it", Some(help)));
+                let help =
+                    "write `using Name = …;`, or name something in it: `using import \"file.capnp\".Name;`";
+                return Err(self.error(
+                    span,
+                    "`using` needs a name",
+                    "nothing here says what to call it",
+                    Some(help),
+                ));
             };
             (*member, target)
         };
@@ -397,12 +424,16 @@ impl Parser<'_> {
         self.advance();
         let name = self.identifier("the name of the annotation")?;
         let id = self.optional_id()?;
-        self.expect(Token::OpenParen, "`(` and what the annotation may be applied to", Some("`(*)` allows everything"))?;
+        self.expect(
+            Token::OpenParen,
+            "`(` and what the annotation may be applied to",
+            Some("`(*)` allows everything"),
+        )?;
         let mut targets = 0_u16;
         if self.take(Token::Star) {
             targets = !0;
         } else {
-            loop {
+            while self.token() != Token::CloseParen {
                 let target = self.identifier("what the annotation may be applied to, or `*`")?;
                 let text = self.names.text(target.name);
                 match TARGETS.iter().position(|known| *known == text) {
@@ -420,13 +451,17 @@ impl Parser<'_> {
                         self.error(target.span, message, "unknown target", Some(&help));
                     }
                 }
-                if !self.take(Token::Comma) || self.token() == Token::CloseParen {
+                if !self.take(Token::Comma) {
                     break;
                 }
             }
         }
         self.expect(Token::CloseParen, "`,` or `)`", None)?;
-        self.expect(Token::Colon, "`:` and the type of the annotation's value", Some("an annotation without a value is `:Void`"))?;
+        self.expect(
+            Token::Colon,
+            "`:` and the type of the annotation's value",
+            Some("an annotation without a value is `:Void`"),
+        )?;
         let ty = self.expression()?;
         let mut declaration = self.declare(Kind::Annotation { ty, targets }, Some(name), start);
         declaration.id = id;
@@ -458,9 +493,20 @@ impl Parser<'_> {
 
     /// The rest of a declaration that has a block: generic parameters, superclasses and annotations as far as `kind`
     /// has them, and the block itself.
-    fn block(&mut self, kind: Kind, name: Option<Named>, id: Option<Number>, start: Span, scope: Scope) -> Parsed<DeclarationId> {
+    fn block(
+        &mut self,
+        kind: Kind,
+        name: Option<Named>,
+        id: Option<Number>,
+        start: Span,
+        scope: Scope,
+    ) -> Parsed<DeclarationId> {
         let generic = matches!(kind, Kind::Struct | Kind::Interface { .. });
-        let parameters = if generic && self.take(Token::OpenParen) { self.names(Token::CloseParen, "`)`")? } else { Vec::new() };
+        let parameters = if generic && self.take(Token::OpenParen) {
+            self.names(Token::CloseParen, "`)`")?
+        } else {
+            Vec::new()
+        };
         let kind = match kind {
             Kind::Interface { .. } if self.is_word(self.words.extends) => {
                 self.advance();
@@ -502,7 +548,12 @@ impl Parser<'_> {
         let open = self.span();
         if self.depth >= SCOPE_DEPTH {
             let span = start.to(self.previous_span());
-            return Err(self.error(span, format!("declarations nest deeper than {SCOPE_DEPTH} levels"), "here", None));
+            return Err(self.error(
+                span,
+                format!("declarations nest deeper than {SCOPE_DEPTH} levels"),
+                "here",
+                None,
+            ));
         }
         self.advance();
         self.depth += 1;
@@ -558,7 +609,12 @@ impl Parser<'_> {
         }
         if block && self.is_word(self.words.group) {
             if let Some(ordinal) = ordinal {
-                return Err(self.error(ordinal.span, "a group has no number", "not needed", Some("its fields have")));
+                return Err(self.error(
+                    ordinal.span,
+                    "a group has no number",
+                    "not needed",
+                    Some("its fields have"),
+                ));
             }
             self.advance();
             return self.block(Kind::Group, Some(name), None, start, Scope::Members);
@@ -566,7 +622,12 @@ impl Parser<'_> {
         let Some(ordinal) = ordinal else {
             let span = name.span.after();
             let message = "expected `@` and the number of the field";
-            return Err(self.error(span, message, "number missing", Some("a field is written `name @0 :Type;`")));
+            return Err(self.error(
+                span,
+                message,
+                "number missing",
+                Some("a field is written `name @0 :Type;`"),
+            ));
         };
         if pinned {
             return Err(self.expected("a union", Some("only unions have a `!` behind their number")));
@@ -583,10 +644,12 @@ impl Parser<'_> {
     fn method(&mut self, start: Span) -> Parsed<DeclarationId> {
         let name = self.identifier("a method")?;
         let ordinal = self.ordinal("`@` and the number of the method")?;
-        let implicit = if self.take(Token::OpenBracket) { self.names(Token::CloseBracket, "`]`")? } else { Vec::new() };
+        let implicit =
+            if self.take(Token::OpenBracket) { self.names(Token::CloseBracket, "`]`")? } else { Vec::new() };
         let parameters = self.parameters()?;
         let results = if self.take(Token::Arrow) {
-            if self.is_word(self.words.stream) && !matches!(self.following(1), Token::Dot | Token::OpenParen) {
+            if self.is_word(self.words.stream) && !matches!(self.following(1), Token::Dot | Token::OpenParen)
+            {
                 let span = self.span();
                 self.advance();
                 self.file.stream.get_or_insert(span);
@@ -595,7 +658,7 @@ impl Parser<'_> {
                 self.parameters()?
             }
         } else {
-            Parameters::List { fields: Vec::new(), span: self.previous_span().after() }
+            Parameters::List { fields: Vec::new() }
         };
         let method = Method { implicit, parameters, results };
         let mut declaration = self.declare(Kind::Method(Box::new(method)), Some(name), start);
@@ -606,7 +669,6 @@ impl Parser<'_> {
     }
 
     fn parameters(&mut self) -> Parsed<Parameters> {
-        let start = self.span();
         if !self.take(Token::OpenParen) {
             return Ok(Parameters::Type(self.expression()?));
         }
@@ -614,7 +676,11 @@ impl Parser<'_> {
         while self.token() != Token::CloseParen {
             let start = self.span();
             let name = self.identifier("a parameter")?;
-            self.expect(Token::Colon, "`:` and the type of the parameter", Some("a parameter is written `name :Type`"))?;
+            self.expect(
+                Token::Colon,
+                "`:` and the type of the parameter",
+                Some("a parameter is written `name :Type`"),
+            )?;
             let ty = self.expression()?;
             let default = if self.take(Token::Equals) { Some(self.expression()?) } else { None };
             let mut declaration = self.declare(Kind::Field { ty, default }, Some(name), start);
@@ -625,7 +691,7 @@ impl Parser<'_> {
             }
         }
         self.expect(Token::CloseParen, "`,` or `)`", None)?;
-        Ok(Parameters::List { fields, span: start.to(self.previous_span()) })
+        Ok(Parameters::List { fields })
     }
 
     /// Names between commas, up to and with `close`.
@@ -649,7 +715,8 @@ impl Parser<'_> {
         let span = self.previous_span().to(self.span());
         self.advance();
         if value >> 63 == 0 {
-            let help = "an id has 64 bits, the highest of which is set; `capnp id` or `vatmux schema id` makes one";
+            let help =
+                "an id has 64 bits, the highest of which is set; `capnp id` or `vatmux schema id` makes one";
             self.error(span, "this is no id", "its highest bit is not set", Some(help));
         }
         Ok(Number { value, span })
@@ -676,7 +743,9 @@ impl Parser<'_> {
                 self.advance();
                 Ok(doc)
             }
-            Token::OpenBrace(_) => Err(self.expected("`;`", Some("this declaration ends with a semicolon, not a block"))),
+            Token::OpenBrace(_) => {
+                Err(self.expected("`;`", Some("this declaration ends with a semicolon, not a block")))
+            }
             Token::At => Err(self.expected("`;`", Some("an id or a number stands right behind the name"))),
             _ => Err(self.expected("`;`", None)),
         }
@@ -706,7 +775,9 @@ impl Parser<'_> {
         let value = match arguments.as_slice() {
             [Argument { name: None, value }] => *value,
             _ => {
-                self.file.expressions.push(Expression { kind: ExpressionKind::Tuple(arguments), span: start.to(span) });
+                self.file
+                    .expressions
+                    .push(Expression { kind: ExpressionKind::Tuple(arguments), span: start.to(span) });
                 ExpressionId(self.file.expressions.len() as u32 - 1)
             }
         };
@@ -734,12 +805,14 @@ impl Parser<'_> {
                 Token::Dot => {
                     self.advance();
                     let member = self.identifier("a name")?;
-                    expression = self.add_expression(ExpressionKind::Member { base: expression, member }, start);
+                    expression =
+                        self.add_expression(ExpressionKind::Member { base: expression, member }, start);
                 }
                 Token::OpenParen => {
                     self.advance();
                     let arguments = self.arguments()?;
-                    expression = self.add_expression(ExpressionKind::Apply { base: expression, arguments }, start);
+                    expression =
+                        self.add_expression(ExpressionKind::Apply { base: expression, arguments }, start);
                 }
                 _ => return Ok(expression),
             }
@@ -762,7 +835,9 @@ impl Parser<'_> {
                 let kind = match self.token() {
                     Token::Integer(value) => ExpressionKind::Negative(value),
                     Token::Float(value) => ExpressionKind::Float(-value),
-                    Token::Identifier(word) if word == self.words.inf => ExpressionKind::Float(f64::NEG_INFINITY),
+                    Token::Identifier(word) if word == self.words.inf => {
+                        ExpressionKind::Float(f64::NEG_INFINITY)
+                    }
                     _ => return Err(self.expected("a number", None)),
                 };
                 self.advance();

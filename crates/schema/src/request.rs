@@ -17,7 +17,11 @@ const VERSION: (u16, u8, u8) = (0, 9, 2);
 const NO_DISCRIMINANT: u16 = 0xffff;
 
 /// Writes the request. `declared` are the nodes that types name.
-pub(crate) fn write(nodes: &[OutNode], files: &[OutFile], declared: &[Node]) -> capnp::Result<Builder<HeapAllocator>> {
+pub(crate) fn write(
+    nodes: &[OutNode],
+    files: &[OutFile],
+    declared: &[Node],
+) -> capnp::Result<Builder<HeapAllocator>> {
     let mut message = Builder::new_default();
     let mut request = message.init_root::<code_generator_request::Builder<'_>>();
     let mut version = request.reborrow().init_capnp_version();
@@ -88,7 +92,10 @@ impl Writer<'_> {
             }
         }
         if !node.annotations.is_empty() {
-            self.annotations(out.reborrow().init_annotations(node.annotations.len() as u32), &node.annotations)?;
+            self.annotations(
+                out.reborrow().init_annotations(node.annotations.len() as u32),
+                &node.annotations,
+            )?;
         }
         match &node.body {
             Body::File => out.set_file(()),
@@ -164,7 +171,10 @@ impl Writer<'_> {
         out.set_code_order(field.code_order);
         out.set_discriminant_value(field.discriminant.unwrap_or(NO_DISCRIMINANT));
         if !field.annotations.is_empty() {
-            self.annotations(out.reborrow().init_annotations(field.annotations.len() as u32), &field.annotations)?;
+            self.annotations(
+                out.reborrow().init_annotations(field.annotations.len() as u32),
+                &field.annotations,
+            )?;
         }
         match field.ordinal {
             Some(ordinal) => out.reborrow().init_ordinal().set_explicit(ordinal),
@@ -356,7 +366,8 @@ pub(crate) fn flatten_message(contents: &[u8]) -> Result<Rc<[u64]>, String> {
     let mut options = ReaderOptions::new();
     options.traversal_limit_in_words(Some(VALUES));
     let mut rest = contents;
-    let reader = capnp::serialize::read_message_from_flat_slice(&mut rest, options).map_err(|error| error.to_string())?;
+    let reader = capnp::serialize::read_message_from_flat_slice(&mut rest, options)
+        .map_err(|error| error.to_string())?;
     let root = reader.get_root::<capnp::any_pointer::Reader<'_>>().map_err(|error| error.to_string())?;
     let size = root.target_size().map_err(|error| error.to_string())?;
     if size.cap_count > 0 {

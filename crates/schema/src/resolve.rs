@@ -90,7 +90,8 @@ impl Compiler<'_> {
         }
         let node = *self.node(id);
         let parent = node.parent.map(|parent| self.inner_brand(parent));
-        let brand = Brand { scope: node.id, parameters: node.parameters, bindings: Bindings::Inherited, parent };
+        let brand =
+            Brand { scope: node.id, parameters: node.parameters, bindings: Bindings::Inherited, parent };
         let brand = Rc::new(brand);
         self.brands.insert(id, Rc::clone(&brand));
         brand
@@ -103,8 +104,12 @@ impl Compiler<'_> {
             let file = self.file(scope.file);
             let span = file.expression(expression).span;
             let message = "this name leads to too many others".into();
-            let label = format!("followed {} names, {} of them inside each other", self.resolutions, self.depth);
-            self.report(scope.file, Report { kind: ErrorKind::Limit, span, message, label, ..Report::default() });
+            let label =
+                format!("followed {} names, {} of them inside each other", self.resolutions, self.depth);
+            self.report(
+                scope.file,
+                Report { kind: ErrorKind::Limit, span, message, label, ..Report::default() },
+            );
             return None;
         }
         self.depth += 1;
@@ -160,7 +165,10 @@ impl Compiler<'_> {
                     let message = format!("`{shown}` has no member named `{name}`");
                     let label = "not declared there".into();
                     let kind = ErrorKind::Unknown;
-                    self.report(scope.file, Report { kind, span: member.span, message, label, help, ..Report::default() });
+                    self.report(
+                        scope.file,
+                        Report { kind, span: member.span, message, label, help, ..Report::default() },
+                    );
                     return None;
                 };
                 self.enter(found, &brand, member.span, scope.file)
@@ -179,7 +187,13 @@ impl Compiler<'_> {
         }
     }
 
-    pub(crate) fn path_text(&mut self, file: FileId, syntax: &crate::syntax::File, path: u32, span: Span) -> Option<String> {
+    pub(crate) fn path_text(
+        &mut self,
+        file: FileId,
+        syntax: &crate::syntax::File,
+        path: u32,
+        span: Span,
+    ) -> Option<String> {
         match std::str::from_utf8(syntax.string(path)) {
             Ok(path) if !path.is_empty() && !path.contains('\0') => Some(path.to_owned()),
             _ => {
@@ -213,7 +227,10 @@ impl Compiler<'_> {
             let related = if from == node.file && span == at { Vec::new() } else { related };
             let message = format!("the alias `{text}` stands for itself");
             let label = "this leads back to the alias".into();
-            self.report(node.file, Report { kind: ErrorKind::Cycle, span, message, label, help: None, related });
+            self.report(
+                node.file,
+                Report { kind: ErrorKind::Cycle, span, message, label, help: None, related },
+            );
             return None;
         }
         let scope = Scope { node: parent, file: node.file, brand: Rc::clone(around), implicit: None };
@@ -303,12 +320,19 @@ impl Compiler<'_> {
             .or_else(elsewhere);
         let message = format!("`{text}` is not defined");
         let label = "not defined in this scope or one around it".into();
-        self.report(scope.file, Report { kind: ErrorKind::Unknown, span, message, label, help, ..Report::default() });
+        self.report(
+            scope.file,
+            Report { kind: ErrorKind::Unknown, span, message, label, help, ..Report::default() },
+        );
     }
 
     fn similar_member(&self, node: NodeId, name: &str) -> Option<String> {
-        let mut members: Vec<&str> =
-            self.members.keys().filter(|(scope, _)| *scope == node).map(|(_, name)| self.names.text(*name)).collect();
+        let mut members: Vec<&str> = self
+            .members
+            .keys()
+            .filter(|(scope, _)| *scope == node)
+            .map(|(_, name)| self.names.text(*name))
+            .collect();
         members.sort_unstable();
         most_similar(name, members.into_iter()).map(|similar| format!("did you mean `{similar}`?"))
     }
@@ -370,7 +394,11 @@ impl Compiler<'_> {
         match entity {
             Entity::List => {
                 if given != 1 {
-                    return generic(self, "`List` takes exactly one type".into(), format!("{given} are given"));
+                    return generic(
+                        self,
+                        "`List` takes exactly one type".into(),
+                        format!("{given} are given"),
+                    );
                 }
                 let element = types.pop()?;
                 let refused = match element {
@@ -405,12 +433,14 @@ impl Compiler<'_> {
                     };
                     let declared = self.node(node);
                     let file = self.file(declared.file);
-                    let declared_at = file.declaration(declared.declaration).name.map(|named| Place {
-                        file: declared.file,
-                        span: named.span,
-                    });
-                    let related = declared_at.map(|place| (place, "declared here".into())).into_iter().collect();
-                    let report = Report { kind: ErrorKind::Generic, span, message, related, ..Report::default() };
+                    let declared_at = file
+                        .declaration(declared.declaration)
+                        .name
+                        .map(|named| Place { file: declared.file, span: named.span });
+                    let related =
+                        declared_at.map(|place| (place, "declared here".into())).into_iter().collect();
+                    let report =
+                        Report { kind: ErrorKind::Generic, span, message, related, ..Report::default() };
                     self.report(scope.file, report);
                     return None;
                 }
@@ -453,7 +483,9 @@ impl Compiler<'_> {
                         NodeKind::File => "a file",
                         NodeKind::Const => "a constant",
                         NodeKind::Annotation => "an annotation",
-                        NodeKind::Alias | NodeKind::Enum | NodeKind::Struct | NodeKind::Interface => "something else",
+                        NodeKind::Alias | NodeKind::Enum | NodeKind::Struct | NodeKind::Interface => {
+                            "something else"
+                        }
                     };
                     let message = format!("`{shown}` is not a type");
                     let label = format!("this is {is}");

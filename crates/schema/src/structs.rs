@@ -94,7 +94,14 @@ impl Compiler<'_> {
         let layout = Layout::new();
         let top = Container::Space(layout.top());
         let draft = Draft {
-            group: Group { id, parent: None, declaration, discriminants: 0, discriminant_offset: 0, fields: Vec::new() },
+            group: Group {
+                id,
+                parent: None,
+                declaration,
+                discriminants: 0,
+                discriminant_offset: 0,
+                fields: Vec::new(),
+            },
             name: self.empty_name,
             code_order: 0,
             members: 0,
@@ -132,8 +139,14 @@ impl Compiler<'_> {
         if data_words.is_err() || pointers.is_err() {
             let span = declaration.map_or(Span::default(), |declaration| file.declaration(declaration).span);
             let message = "this struct is larger than a struct can be".into();
-            let label = format!("{} words of data and {} pointers; 65535 of each fit", layout.data_words, layout.pointers);
-            self.report(scope.file, Report { kind: ErrorKind::Limit, span, message, label, ..Report::default() });
+            let label = format!(
+                "{} words of data and {} pointers; 65535 of each fit",
+                layout.data_words, layout.pointers
+            );
+            self.report(
+                scope.file,
+                Report { kind: ErrorKind::Limit, span, message, label, ..Report::default() },
+            );
         }
         StructShape {
             data_words: data_words.unwrap_or_default(),
@@ -212,7 +225,12 @@ impl Compiler<'_> {
                         self.check_union(shaping, *id);
                     } else if member.children.is_empty() && !member.incomplete {
                         let message = "a group has at least one member".into();
-                        self.report_members(shaping.file_id, member.span, message, "this one has none".into());
+                        self.report_members(
+                            shaping.file_id,
+                            member.span,
+                            message,
+                            "this one has none".into(),
+                        );
                     }
                 }
                 _ => {}
@@ -235,7 +253,13 @@ impl Compiler<'_> {
 
     /// Reports numbers that are missing, double or too large among `numbers`, which are sorted. Which of them can be
     /// used.
-    pub(crate) fn check_ordinals(&mut self, file: FileId, numbers: &[Number], incomplete: bool, what: &str) -> Vec<bool> {
+    pub(crate) fn check_ordinals(
+        &mut self,
+        file: FileId,
+        numbers: &[Number],
+        incomplete: bool,
+        what: &str,
+    ) -> Vec<bool> {
         let mut next = 0_u64;
         let mut last: Option<Number> = None;
         let mut usable = Vec::with_capacity(numbers.len());
@@ -243,12 +267,17 @@ impl Compiler<'_> {
             let (value, span) = (number.value, number.span);
             let mut related = Vec::new();
             let problem = if value > LARGEST_ORDINAL {
-                Some((format!("the number of a {what} is at most {LARGEST_ORDINAL}"), "too large".to_owned(), None))
+                Some((
+                    format!("the number of a {what} is at most {LARGEST_ORDINAL}"),
+                    "too large".to_owned(),
+                    None,
+                ))
             } else if let Some(first) = last.filter(|last| last.value == value) {
                 related.push((Place { file, span: first.span }, format!("@{value} is first used here")));
                 Some((format!("@{value} is used twice"), "used again here".to_owned(), None))
             } else if value > next && !incomplete {
-                let missing = if value == next + 1 { format!("@{next}") } else { format!("@{next} to @{}", value - 1) };
+                let missing =
+                    if value == next + 1 { format!("@{next}") } else { format!("@{next} to @{}", value - 1) };
                 let help = "numbers start at @0 and leave none out: each is given once, in the order in which the \
                             schema grew";
                 let message = format!("{missing} is missing before @{value}");

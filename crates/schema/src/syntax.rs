@@ -111,7 +111,7 @@ pub(crate) struct Method {
 #[derive(Clone, Debug)]
 pub(crate) enum Parameters {
     /// A list of fields; also when no results are given.
-    List { fields: Vec<DeclarationId>, span: Span },
+    List { fields: Vec<DeclarationId> },
     /// The name of a struct.
     Type(ExpressionId),
     /// `stream`.
@@ -158,9 +158,15 @@ pub(crate) enum ExpressionKind {
     List(Vec<ExpressionId>),
     Tuple(Vec<Argument>),
     /// `base(arguments)`.
-    Apply { base: ExpressionId, arguments: Vec<Argument> },
+    Apply {
+        base: ExpressionId,
+        arguments: Vec<Argument>,
+    },
     /// `base.name`.
-    Member { base: ExpressionId, member: Named },
+    Member {
+        base: ExpressionId,
+        member: Named,
+    },
     /// What could not be parsed, already complained about.
     Invalid,
 }
@@ -175,6 +181,16 @@ pub(crate) struct Argument {
 /// What an annotation may be applied to, as bits of [`Kind::Annotation`]'s `targets`; in the order of the words that
 /// name them in the language, with their position for a message.
 pub(crate) const TARGETS: [&str; 12] = [
-    "file", "const", "enum", "enumerant", "struct", "field", "union", "group", "interface", "method", "param",
+    "file",
+    "const",
+    "enum",
+    "enumerant",
+    "struct",
+    "field",
+    "union",
+    "group",
+    "interface",
+    "method",
+    "param",
     "annotation",
 ];

@@ -6,7 +6,8 @@ use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report, most_similar};
 use crate::limits::VALUES;
 use crate::model::{
-    ElementLayout, Entity, FieldKind, ListValue, Node, NodeId, NodeKind, Storage, StructShape, StructValue, Type, Value,
+    ElementLayout, Entity, FieldKind, ListValue, Node, NodeId, NodeKind, Storage, StructShape, StructValue,
+    Type, Value,
 };
 use crate::names::Name;
 use crate::resolve::Scope;
@@ -102,7 +103,12 @@ impl Compiler<'_> {
             }
             ExpressionKind::Embed(path) => {
                 if !matches!(ty, Type::Text | Type::Data | Type::Struct { .. }) {
-                    return self.mismatch(scope, ty, span, "the contents of a file, which can be Text, Data or a struct");
+                    return self.mismatch(
+                        scope,
+                        ty,
+                        span,
+                        "the contents of a file, which can be Text, Data or a struct",
+                    );
                 }
                 let path = self.path_text(scope.file, &file, *path, span)?;
                 let contents = self.embed(scope.file, &path, span)?;
@@ -173,7 +179,14 @@ impl Compiler<'_> {
         }
     }
 
-    fn integer(&mut self, scope: &Scope, ty: &Type, magnitude: u64, negative: bool, span: Span) -> Option<Value> {
+    fn integer(
+        &mut self,
+        scope: &Scope,
+        ty: &Type,
+        magnitude: u64,
+        negative: bool,
+        span: Span,
+    ) -> Option<Value> {
         let value = if negative { -i128::from(magnitude) } else { i128::from(magnitude) };
         match ty {
             Type::Float32 => Some(Value::Float32(value as f32)),
@@ -219,7 +232,9 @@ impl Compiler<'_> {
             Type::Data => Some("data is hexadecimal, `0x\"…\"`, or text in double quotes".to_owned()),
             Type::List(_) => Some("a list stands in brackets: `[…, …]`".to_owned()),
             Type::Struct { .. } => Some("a struct's fields stand in parentheses: `(name = …, …)`".to_owned()),
-            Type::Interface { .. } | Type::Capability => Some("an interface has no values that can be written".to_owned()),
+            Type::Interface { .. } | Type::Capability => {
+                Some("an interface has no values that can be written".to_owned())
+            }
             Type::AnyPointer | Type::AnyStruct | Type::AnyList => {
                 Some("name a constant of a struct's or a list's type here".to_owned())
             }
@@ -247,7 +262,9 @@ impl Compiler<'_> {
     pub(crate) fn type_name(&self, ty: &Type) -> String {
         match ty {
             Type::List(element) => format!("List({})", self.type_name(element)),
-            Type::Enum { node, .. } | Type::Struct { node, .. } | Type::Interface { node, .. } => self.path_of(*node),
+            Type::Enum { node, .. } | Type::Struct { node, .. } | Type::Interface { node, .. } => {
+                self.path_of(*node)
+            }
             Type::Parameter { .. } | Type::Implicit { .. } => "a generic parameter".into(),
             plain => format!("{plain:?}"),
         }
@@ -289,7 +306,9 @@ impl Compiler<'_> {
                 let message = format!("`{shown}` is not a constant");
                 let label = "expected a value".into();
                 let help = match ty {
-                    Type::Enum { .. } => Some("an enumerant stands alone, without the name of its enum".into()),
+                    Type::Enum { .. } => {
+                        Some("an enumerant stands alone, without the name of its enum".into())
+                    }
                     _ => None,
                 };
                 let kind = ErrorKind::Mismatch;
@@ -431,7 +450,10 @@ impl Compiler<'_> {
                 let message = "expected the fields of a group".into();
                 let label = "expected `(name = …)`".into();
                 let kind = ErrorKind::Value;
-                self.report(scope.file, Report { kind, span: expression.span, message, label, ..Report::default() });
+                self.report(
+                    scope.file,
+                    Report { kind, span: expression.span, message, label, ..Report::default() },
+                );
                 None
             }
             FieldKind::Slot { offset, ty } => {
@@ -483,12 +505,30 @@ impl Compiler<'_> {
     }
 
     /// The default of a field of any struct, parameters too, whose types are looked up in `scope`.
-    pub(crate) fn state_default(&mut self, scope: &Scope, shape: &StructShape, group: usize, index: usize) -> Option<Value> {
+    pub(crate) fn state_default(
+        &mut self,
+        scope: &Scope,
+        shape: &StructShape,
+        group: usize,
+        index: usize,
+    ) -> Option<Value> {
         let field = shape.groups.get(group)?.fields.get(index)?;
         let FieldKind::Slot { ty, .. } = &field.kind else { return None };
         let file = self.file(scope.file);
-        let Kind::Field { default, ty: stated } = file.declaration(field.declaration).kind else { return None };
+        let Kind::Field { default, ty: stated } = file.declaration(field.declaration).kind else {
+            return None;
+        };
         let default = default?;
+        // A parameter, but no field, may say that leaving it out means no pointer.
+        if let (Some(_), ExpressionKind::Name(name)) = (&scope.implicit, &file.expression(default).kind)
+            && self.names.text(*name) == "null"
+        {
+            if ty.storage() == Storage::Pointer {
+                return Some(Value::Null);
+            }
+            let span = file.expression(default).span;
+            return self.mismatch(scope, ty, span, "`null`, which only pointers can be");
+        }
         // A type that could not be resolved stands in as Void: no second complaint about its default.
         if *ty == Type::Void && self.collector.has_errors_at(scope.file, file.expression(stated).span) {
             return None;
