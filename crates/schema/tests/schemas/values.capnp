@@ -42,8 +42,8 @@ const nested :Outer = (inner = (value = 3, list = [(value = 4), (value = 300)]),
 const nothing :Nothing = ();
 const nothings :List(Nothing) = [(), ()];
 const genericPair :Pair(Text, Person) = (first = "one", second = (name = "two"));
-const embeddedText :Text = embed "embedded.txt";
-const embeddedData :Data = embed "embedded.txt";
+const embeddedText :Text = embed "values_embedded.txt";
+const embeddedData :Data = embed "values_embedded.txt";
 
 enum Color { red @0; green @1; blue @2; }
 
