@@ -186,7 +186,7 @@ impl Compiler<'_> {
             let Some(unit) = self.units.get(id.0 as usize).and_then(Option::as_ref) else { continue };
             let (node, name) = (unit.node, unit.name.clone());
             let mut paths: Vec<String> = Vec::new();
-            for path in &file.imports {
+            for (path, _) in &file.imports {
                 paths.extend(std::str::from_utf8(file.string(*path)).map(str::to_owned));
             }
             if file.stream.is_some() {

@@ -412,7 +412,7 @@ impl Parser<'_> {
         self.expect(Token::Colon, "`:` and the type of the constant", None)?;
         let ty = self.expression()?;
         self.expect(Token::Equals, "`=` and the value of the constant", None)?;
-        let value = self.expression()?;
+        let value = self.unlisted()?;
         let mut declaration = self.declare(Kind::Const { ty, value }, Some(name), start);
         declaration.id = id;
         declaration.annotations = self.annotations()?;
@@ -462,7 +462,7 @@ impl Parser<'_> {
             "`:` and the type of the annotation's value",
             Some("an annotation without a value is `:Void`"),
         )?;
-        let ty = self.expression()?;
+        let ty = self.unlisted()?;
         let mut declaration = self.declare(Kind::Annotation { ty, targets }, Some(name), start);
         declaration.id = id;
         declaration.annotations = self.annotations()?;
@@ -633,7 +633,7 @@ impl Parser<'_> {
             return Err(self.expected("a union", Some("only unions have a `!` behind their number")));
         }
         let ty = self.expression()?;
-        let default = if self.take(Token::Equals) { Some(self.expression()?) } else { None };
+        let default = if self.take(Token::Equals) { Some(self.unlisted()?) } else { None };
         let mut declaration = self.declare(Kind::Field { ty, default }, Some(name), start);
         declaration.ordinal = Some(ordinal);
         declaration.annotations = self.annotations()?;
@@ -682,7 +682,7 @@ impl Parser<'_> {
                 Some("a parameter is written `name :Type`"),
             )?;
             let ty = self.expression()?;
-            let default = if self.take(Token::Equals) { Some(self.expression()?) } else { None };
+            let default = if self.take(Token::Equals) { Some(self.unlisted()?) } else { None };
             let mut declaration = self.declare(Kind::Field { ty, default }, Some(name), start);
             declaration.annotations = self.annotations()?;
             fields.push(self.add(declaration));
@@ -772,6 +772,7 @@ impl Parser<'_> {
         };
         let (name, arguments) = (*base, arguments.clone());
         let start = self.file.expression(name).span.after();
+        self.file.imports.retain(|(_, at)| at.start < start.start || at.start >= span.end);
         let value = match arguments.as_slice() {
             [Argument { name: None, value }] => *value,
             _ => {
@@ -782,6 +783,14 @@ impl Parser<'_> {
             }
         };
         Ok(Annotation { name, value: AnnotationValue::Expression(value) })
+    }
+
+    /// An expression whose imports are not listed in the request: only those are that types and scopes come from.
+    fn unlisted(&mut self) -> Parsed<ExpressionId> {
+        let listed = self.file.imports.len();
+        let expression = self.expression();
+        self.file.imports.truncate(listed);
+        expression
     }
 
     fn expression(&mut self) -> Parsed<ExpressionId> {
@@ -864,7 +873,7 @@ impl Parser<'_> {
                 match self.token() {
                     Token::Text(path) if word == self.words.import => {
                         self.advance();
-                        self.file.imports.push(path);
+                        self.file.imports.push((path, start));
                         ExpressionKind::Import(path)
                     }
                     Token::Text(path) if word == self.words.embed => {
@@ -888,7 +897,12 @@ impl Parser<'_> {
             }
             Token::OpenParen => {
                 self.advance();
-                ExpressionKind::Tuple(self.arguments()?)
+                let arguments = self.arguments()?;
+                // One value in parentheses is that value.
+                if let [Argument { name: None, value }] = arguments.as_slice() {
+                    return Ok(*value);
+                }
+                ExpressionKind::Tuple(arguments)
             }
             Token::Invalid => {
                 self.advance();

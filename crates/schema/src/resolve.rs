@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report, most_similar};
 use crate::limits::{RESOLUTION_DEPTH, RESOLUTIONS, TYPE_PARTS};
-use crate::model::{Bindings, Brand, Entity, NodeId, NodeKind, Type};
+use crate::model::{Bindings, Brand, Entity, Node, NodeId, NodeKind, Type};
 use crate::names::Name;
 use crate::source::{FileId, Place, Span};
 use crate::syntax::{Argument, ExpressionId, ExpressionKind, Kind};
@@ -220,23 +220,37 @@ impl Compiler<'_> {
         let file = self.file(node.file);
         let Kind::Using { target } = file.declaration(node.declaration).kind else { return None };
         if !self.open_aliases.insert(found) {
-            let span = file.expression(target).span;
-            let name = file.declaration(node.declaration).name;
-            let text = name.map_or("", |named| self.names.text(named.name)).to_owned();
-            let related = vec![(Place { file: from, span: at }, "which is looked up here".into())];
-            let related = if from == node.file && span == at { Vec::new() } else { related };
-            let message = format!("the alias `{text}` stands for itself");
-            let label = "this leads back to the alias".into();
-            self.report(
-                node.file,
-                Report { kind: ErrorKind::Cycle, span, message, label, help: None, related },
-            );
+            self.report_circle(node, at, from);
             return None;
         }
         let scope = Scope { node: parent, file: node.file, brand: Rc::clone(around), implicit: None };
         let entity = self.resolve(&scope, target);
         self.open_aliases.remove(&found);
-        entity
+        match entity? {
+            // What says nothing about its own parameters is seen through the scope of the alias, whose parameters the
+            // reference states beside it.
+            Entity::Node { node, brand } if brand.stated().next().is_none() && around.stated().next().is_some() => {
+                let brand = Brand {
+                    scope: brand.scope,
+                    parameters: brand.parameters,
+                    bindings: Bindings::Unbound,
+                    parent: Some(Rc::clone(around)),
+                };
+                Some(Entity::Node { node, brand: Rc::new(brand) })
+            }
+            entity => Some(entity),
+        }
+    }
+
+    fn report_circle(&mut self, node: Node, at: Span, from: FileId) {
+        let file = self.file(node.file);
+        let name = file.declaration(node.declaration).name;
+        let text = name.map_or("", |named| self.names.text(named.name)).to_owned();
+        let related = name.map(|named| Place { file: node.file, span: named.span });
+        let related = related.map(|place| (place, "declared here".into())).into_iter().collect();
+        let message = format!("the alias `{text}` stands for itself");
+        let label = "this leads back to the alias".into();
+        self.report(from, Report { kind: ErrorKind::Cycle, span: at, message, label, help: None, related });
     }
 
     fn lookup(&mut self, scope: &Scope, name: Name, span: Span) -> Option<Entity> {
@@ -250,8 +264,13 @@ impl Compiler<'_> {
             }));
         }
         let mut node = Some(scope.node);
+        let mut circle = None;
         while let Some(id) = node {
-            if let Some(found) = self.members.get(&(id, name)).copied() {
+            let found = self.members.get(&(id, name)).copied();
+            // Within `using Name = Name`, the second is the one further out.
+            if let Some(found) = found.filter(|found| self.open_aliases.contains(found)) {
+                circle = circle.or(Some(found));
+            } else if let Some(found) = found {
                 let around = self.node(id).id;
                 let around = match scope.brand.around(around) {
                     Some(brand) => brand,
@@ -272,7 +291,10 @@ impl Compiler<'_> {
         if let Some((_, ty)) = BUILT_IN.iter().find(|(known, _)| *known == text) {
             return Some(Entity::Type(ty.clone()));
         }
-        self.unknown(scope, name, span, None);
+        match circle {
+            Some(alias) => self.report_circle(*self.node(alias), span, scope.file),
+            None => self.unknown(scope, name, span, None),
+        }
         None
     }
 

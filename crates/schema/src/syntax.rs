@@ -36,8 +36,9 @@ pub(crate) struct File {
     pub(crate) strings: Vec<Vec<u8>>,
     /// The doc comments, by what [`Declaration::doc`] says; the first is that of declarations without one.
     pub(crate) docs: Vec<Span>,
-    /// What is imported anywhere in the file: each the index of the path in `strings`.
-    pub(crate) imports: Vec<u32>,
+    /// What is imported by types and names of scopes, but not by values: each the index of the path in `strings`, and
+    /// where it stands.
+    pub(crate) imports: Vec<(u32, Span)>,
     /// The first `-> stream`, which imports `/capnp/stream.capnp`.
     pub(crate) stream: Option<Span>,
 }

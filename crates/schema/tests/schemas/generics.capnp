@@ -55,3 +55,21 @@ struct Pair(A, B) { a @0 :A; b @1 :B; }
 struct Annotations(T) { annotation typed(*) :T; annotation fixed(*) :Text; }
 struct Annotated $Annotations(Text).typed("x") $Annotations(Data).fixed("y") $Annotations.fixed("z") {}
 interface Nulls { m @0 [T] (a :Text = null, b :Super = null, c :T = null, d :List(Int8) = null, e :Data = null) -> (f :Text = null); }
+struct Through(T) {
+  using A = Pair;
+  using B = Other.Used;
+  using C = import "imported.capnp";
+  using D = Branded(T);
+  struct Within { using E = Box(Text).Lid; }
+  a @0 :A;
+  b @1 :A(Text, Data);
+  c @2 :B;
+  d @3 :C.Needed;
+  e @4 :D;
+  f @5 :Within.E;
+  g @6 :Through(Text).A;
+  h @7 :Through(Text).Within.E(Data);
+  i @8 :Through.B;
+  j @9 :B.Kind;
+  k @10 :Through(Text).D.Inside;
+}
