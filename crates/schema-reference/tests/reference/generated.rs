@@ -1,0 +1,112 @@
+//! Random schemas mean the same to both.
+
+use std::env;
+
+use vatmux_schema_reference::generate::{Schemas, smallest};
+
+use crate::common::{disagreement, names, ours, shown, theirs};
+
+/// How many schemas are compiled.
+const SCHEMAS: usize = 10_000;
+/// How many sets of them one process of the C++ tool gets.
+const BATCH: u64 = 120;
+/// Of so many sets one may turn out to be invalid.
+const INVALID_ONE_IN: usize = 50;
+
+/// Some schemas, and the seed that they come from.
+struct Draft {
+    seed: u64,
+    schemas: Schemas,
+    texts: Vec<(String, String)>,
+}
+
+impl Draft {
+    fn new(seed: u64) -> Self {
+        let schemas = Schemas::random(seed, &format!("s{seed}"));
+        let texts = schemas.texts();
+        Self { seed, schemas, texts }
+    }
+
+    /// What is not the same, if anything. Nothing for schemas that the reference refuses.
+    fn disagreement(texts: &[(String, String)]) -> Option<String> {
+        theirs(texts).ok().and_then(|request| disagreement(&request, &ours(texts)))
+    }
+
+    /// Where it disagrees: the smallest text that shows it.
+    fn report(&self) -> Option<String> {
+        Self::disagreement(&self.texts)?;
+        let least = smallest(&self.schemas, |texts| Self::disagreement(texts).is_some());
+        let what = Self::disagreement(&least).unwrap_or_default();
+        let seed = self.seed;
+        Some(format!("seed {seed} (VATMUX_REFERENCE_SEED={seed} starts with it):\n{}{what}", shown(&least)))
+    }
+}
+
+/// Leaves out what the reference refuses, and returns its request for the rest.
+fn valid(drafts: &mut Vec<Draft>) -> Vec<u8> {
+    loop {
+        let texts: Vec<_> = drafts.iter().flat_map(|draft| draft.texts.iter().cloned()).collect();
+        let refusal = match theirs(&texts) {
+            Ok(request) => return request,
+            Err(refusal) => refusal,
+        };
+        let count = drafts.len();
+        drafts.retain(|draft| {
+            let names = names(&draft.texts);
+            !refusal.complaints.iter().any(|complaint| names.contains(&complaint.file.as_str()))
+        });
+        if drafts.len() == count {
+            drafts.retain(|draft| theirs(&draft.texts).is_ok());
+        }
+        assert!(drafts.len() < count, "the C++ tool refuses all together what it takes one by one: {refusal}");
+    }
+}
+
+#[test]
+#[ignore = "needs the C++ tool: cargo xtask test reference"]
+fn ten_thousand_random_schemas_mean_the_same_to_both() {
+    let first = env::var("VATMUX_REFERENCE_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let (mut compiled, mut sets, mut refused) = (0, 0, 0);
+    let mut seed = first;
+    while compiled < SCHEMAS {
+        let mut drafts: Vec<_> = (seed..seed + BATCH).map(Draft::new).collect();
+        seed += BATCH;
+        let whole = drafts.len();
+        let request = valid(&mut drafts);
+        let texts: Vec<_> = drafts.iter().flat_map(|draft| draft.texts.iter().cloned()).collect();
+        if let Some(all) = disagreement(&request, &ours(&texts)) {
+            // One at a time, the culprit says more.
+            let one = drafts.iter().find_map(Draft::report);
+            panic!("{}", one.unwrap_or_else(|| format!("only seeds {first} to {seed} together: {all}")));
+        }
+        compiled += texts.len();
+        sets += whole;
+        refused += whole - drafts.len();
+    }
+    println!("seeds {first} to {seed}: {compiled} schemas in {sets} sets; {refused} sets were not valid");
+    assert!(refused * INVALID_ONE_IN <= sets, "the generator writes too much that is not valid");
+}
+
+#[test]
+#[ignore]
+fn try_reference() {
+    let mut n = 0;
+    let mut inv = 0;
+    let mut t = std::time::Duration::ZERO;
+    let mut g = std::time::Duration::ZERO;
+    for b in 0..20u64 {
+        let s = std::time::Instant::now();
+        let mut drafts: Vec<_> = (b * BATCH..(b + 1) * BATCH).map(Draft::new).collect();
+        g += s.elapsed();
+        let s = std::time::Instant::now();
+        let c = drafts.len();
+        let req = valid(&mut drafts);
+        inv += c - drafts.len();
+        t += s.elapsed();
+        n += drafts.iter().map(|d| d.texts.len()).sum::<usize>();
+        let s = std::time::Instant::now();
+        assert_eq!(disagreement(&req, &Ok(req.clone())), None);
+        let d = s.elapsed();
+        println!("{n} {inv} gen {g:?} cpp {t:?} cmp {d:?}");
+    }
+}
