@@ -5,7 +5,7 @@
 //! - [`Reference`] is the C++ tool, with its requests and its complaints; [`Memory`] and [`Within`] are where ours reads;
 //! - [`corpus`] finds the schemas that others wrote and this machine has;
 //! - [`generate`] writes random valid schemas, and makes one that shows a difference small;
-//! - [`mutate`] breaks schemas, for the two to agree on what is none.
+//! - [`mutated`] breaks schemas, for the two to agree on what is none.
 //!
 //! The tests that need the C++ tool are ignored unless asked for: `cargo xtask test reference` provides the tool and
 //! asks for them.
@@ -16,12 +16,13 @@ mod code;
 pub mod corpus;
 pub mod generate;
 mod meaning;
-pub mod mutate;
+mod mutate;
 mod reference;
 mod side;
 mod tree;
 
 pub use code::generated_code;
+pub use mutate::mutated;
 pub use meaning::{Difference, MAY_DIFFER, difference};
 pub use reference::{Complaint, Reference, Refusal, have_reference};
 pub use side::{Memory, Within};

@@ -116,16 +116,22 @@ impl Reference {
 }
 
 impl Complaint {
-    /// Reads `FILE:LINE:COLUMN[-COLUMN]: error: MESSAGE`; `None` for any other line.
+    /// Reads `FILE:LINE[:COLUMN[-COLUMN]]: error: MESSAGE`; `None` for any other line.
     fn parse(text: &str) -> Option<Self> {
         let (place, message) = text.split_once(": error: ")?;
-        // The columns last, the file first: it may have colons in it.
-        let mut words = place.rsplitn(3, ':');
-        let (_, line, file) = (words.next()?, words.next()?, words.next()?);
-        // A range over several lines.
+        // Numbers from the end, for the file may have colons in it: the line is the second of two, or the only one.
+        let numbers: Vec<&str> = place.rsplit(':').take(2).take_while(|word| is_range(word)).collect();
+        let line = numbers.last()?;
+        let behind: usize = numbers.iter().map(|number| number.len() + 1).sum();
+        let file = place.get(..place.len().checked_sub(behind)?)?;
         let line = line.split('-').next()?.parse().ok()?;
         Some(Self { file: file.to_owned(), line, message: message.to_owned() })
     }
+}
+
+fn is_range(word: &str) -> bool {
+    word.starts_with(|letter: char| letter.is_ascii_digit())
+        && word.chars().all(|letter| letter.is_ascii_digit() || letter == '-')
 }
 
 #[cfg(test)]
@@ -139,6 +145,7 @@ mod tests {
         assert_eq!(complaint("a.capnp:4:9-16: error: No."), expected("a.capnp", 4, "No."));
         assert_eq!(complaint("a.capnp:5:10: error: Parse error."), expected("a.capnp", 5, "Parse error."));
         assert_eq!(complaint("d:e/a.capnp:5:1: error: x: y"), expected("d:e/a.capnp", 5, "x: y"));
+        assert_eq!(complaint("a.capnp:2: error: No."), expected("a.capnp", 2, "No."));
         assert_eq!(complaint("a.capnp: no such file"), None);
     }
 }

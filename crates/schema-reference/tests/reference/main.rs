@@ -5,3 +5,5 @@ mod common;
 mod comparison;
 mod corpus;
 mod generated;
+mod mutated;
+mod refused;

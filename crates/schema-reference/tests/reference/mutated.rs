@@ -1,0 +1,141 @@
+//! Valid schemas with a few tokens changed: what one refuses the other refuses, and what both take means the same.
+
+use std::collections::HashSet;
+use std::env;
+
+use fastrand::Rng;
+use vatmux_schema_reference::generate::Schemas;
+use vatmux_schema_reference::{Refusal, mutated};
+
+use crate::common::{disagreement, ours, shown, theirs};
+
+/// How many changed sets of schemas are tried.
+const SETS: u64 = 3_000;
+/// How many of them one process of the C++ tool gets.
+const BATCH: u64 = 100;
+
+/// Schemas of which one was changed.
+struct Changed {
+    seed: u64,
+    texts: Vec<(String, String)>,
+}
+
+impl Changed {
+    fn new(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed ^ 0x6d75_7461_7465);
+        let mut texts = Schemas::random(seed, &format!("m{seed}")).texts();
+        let chosen = random.usize(..texts.len());
+        texts[chosen].1 = mutated(&texts[chosen].1, &mut random);
+        Self { seed, texts }
+    }
+}
+
+/// What the C++ tool says of some schemas.
+enum Verdict {
+    Taken,
+    Refused(Refusal),
+    /// It ended in a way of its own, which says nothing about the schemas.
+    Failed,
+}
+
+/// The verdict on each.
+fn verdicts(batch: &[Changed]) -> Vec<Verdict> {
+    let texts: Vec<_> = batch.iter().flat_map(|changed| changed.texts.iter().cloned()).collect();
+    let Err(refusal) = theirs(&texts) else {
+        return batch.iter().map(|_| Verdict::Taken).collect();
+    };
+    if is_failure(&refusal) {
+        return match batch {
+            [_] => vec![Verdict::Failed],
+            _ => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                verdicts(first).into_iter().chain(verdicts(second)).collect()
+            }
+        };
+    }
+    let refused: HashSet<_> = refusal.complaints.iter().map(|complaint| complaint.file.as_str()).collect();
+    let verdict = |changed: &Changed| {
+        let names = changed.texts.iter().map(|(name, _)| name.as_str());
+        match names.clone().any(|name| refused.contains(name)) {
+            false => Verdict::Taken,
+            true => {
+                let names: HashSet<_> = names.collect();
+                let mut own = refusal.clone();
+                own.complaints.retain(|complaint| names.contains(complaint.file.as_str()));
+                Verdict::Refused(own)
+            }
+        }
+    };
+    batch.iter().map(verdict).collect()
+}
+
+fn is_failure(refusal: &Refusal) -> bool {
+    refusal.complaints.is_empty()
+        || ["Uncaught exception", "Internal compiler bug", "signal"].iter().any(|mark| refusal.said.contains(mark))
+}
+
+#[test]
+#[ignore = "needs the C++ tool: cargo xtask test reference"]
+fn what_one_refuses_the_other_refuses() {
+    let first = env::var("VATMUX_REFERENCE_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let (mut taken, mut refused, mut failed) = (0, 0, 0);
+    let mut found = Vec::new();
+    for start in (first..first + SETS).step_by(BATCH as usize) {
+        let batch: Vec<_> = (start..start + BATCH).map(Changed::new).collect();
+        for (changed, verdict) in batch.iter().zip(verdicts(&batch)) {
+            let what = match verdict {
+                Verdict::Failed => {
+                    failed += 1;
+                    continue;
+                }
+                Verdict::Taken => {
+                    taken += 1;
+                    match theirs(&changed.texts) {
+                        Ok(request) => disagreement(&request, &ours(&changed.texts)),
+                        Err(refusal) => Some(format!("alone the C++ tool refuses it: {refusal}")),
+                    }
+                }
+                Verdict::Refused(refusal) => {
+                    refused += 1;
+                    let complaint = &refusal.complaints[0];
+                    let place = format!("{}:{}", complaint.file, complaint.line);
+                    ours(&changed.texts).is_ok().then(|| format!("we take it, they do not: {place}: {}", complaint.message))
+                }
+            };
+            if let Some(what) = what {
+                found.push((changed, what).into_report());
+            }
+        }
+    }
+    println!("{taken} taken by both, {refused} refused by both, {failed} that the C++ tool failed on");
+    assert!(found.is_empty(), "{} differ\n{}", found.len(), found.iter().take(5).cloned().collect::<String>());
+}
+
+trait IntoReport {
+    fn into_report(self) -> String;
+}
+
+impl IntoReport for (&Changed, String) {
+    fn into_report(self) -> String {
+        let (changed, what) = self;
+        format!("seed {}: {what}\n{}", changed.seed, shown(&changed.texts))
+    }
+}
+
+#[test]
+#[ignore]
+fn try_mutated() {
+    let s = std::time::Instant::now();
+    let (mut taken, mut refused, mut failed) = (0, 0, 0);
+    for start in (1..SETS).step_by(BATCH as usize) {
+        let batch: Vec<_> = (start..start + BATCH).map(Changed::new).collect();
+        for v in verdicts(&batch) {
+            match v {
+                Verdict::Taken => taken += 1,
+                Verdict::Refused(_) => refused += 1,
+                Verdict::Failed => failed += 1,
+            }
+        }
+    }
+    println!("{taken} taken by both, {refused} refused by both, {failed} {:?}", s.elapsed());
+}
