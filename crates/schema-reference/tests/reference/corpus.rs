@@ -127,13 +127,3 @@ fn first_difference(
         Some(format!("{}:{}:\n    theirs: {theirs}\n    ours:   {ours}", name.display(), line + 1))
     })
 }
-
-#[test]
-#[ignore]
-fn try_corpus() {
-    for (c, f, r) in requests() {
-        println!("{} {f:?} {}", c.origin, r.len());
-        assert_eq!(disagreement(&r, &Ok(r.clone())), None);
-        println!("{:?}", generated_code(&r).map(|c| c.into_iter().map(|(n, t)| (n, t.len())).collect::<Vec<_>>()));
-    }
-}

@@ -86,27 +86,3 @@ fn ten_thousand_random_schemas_mean_the_same_to_both() {
     println!("seeds {first} to {seed}: {compiled} schemas in {sets} sets; {refused} sets were not valid");
     assert!(refused * INVALID_ONE_IN <= sets, "the generator writes too much that is not valid");
 }
-
-#[test]
-#[ignore]
-fn try_reference() {
-    let mut n = 0;
-    let mut inv = 0;
-    let mut t = std::time::Duration::ZERO;
-    let mut g = std::time::Duration::ZERO;
-    for b in 0..20u64 {
-        let s = std::time::Instant::now();
-        let mut drafts: Vec<_> = (b * BATCH..(b + 1) * BATCH).map(Draft::new).collect();
-        g += s.elapsed();
-        let s = std::time::Instant::now();
-        let c = drafts.len();
-        let req = valid(&mut drafts);
-        inv += c - drafts.len();
-        t += s.elapsed();
-        n += drafts.iter().map(|d| d.texts.len()).sum::<usize>();
-        let s = std::time::Instant::now();
-        assert_eq!(disagreement(&req, &Ok(req.clone())), None);
-        let d = s.elapsed();
-        println!("{n} {inv} gen {g:?} cpp {t:?} cmp {d:?}");
-    }
-}

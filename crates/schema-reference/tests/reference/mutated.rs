@@ -121,21 +121,3 @@ impl IntoReport for (&Changed, String) {
         format!("seed {}: {what}\n{}", changed.seed, shown(&changed.texts))
     }
 }
-
-#[test]
-#[ignore]
-fn try_mutated() {
-    let s = std::time::Instant::now();
-    let (mut taken, mut refused, mut failed) = (0, 0, 0);
-    for start in (1..SETS).step_by(BATCH as usize) {
-        let batch: Vec<_> = (start..start + BATCH).map(Changed::new).collect();
-        for v in verdicts(&batch) {
-            match v {
-                Verdict::Taken => taken += 1,
-                Verdict::Refused(_) => refused += 1,
-                Verdict::Failed => failed += 1,
-            }
-        }
-    }
-    println!("{taken} taken by both, {refused} refused by both, {failed} {:?}", s.elapsed());
-}
