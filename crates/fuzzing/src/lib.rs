@@ -12,6 +12,7 @@
 //! | [`NoiseHandshake`](Target::NoiseHandshake) | what happens to the messages of two honest ends on the way | a handshake completes with the right peer, over the bytes that were sent, or not at all |
 //! | [`NoiseRecords`](Target::NoiseRecords) | what happens to records on the way | a record opens once, in its place, unchanged, or never |
 //! | [`RpcGuard`](Target::RpcGuard) | what arrives at a vat that serves | bounded memory, an end with a name, nothing held after it |
+//! | [`SchemaCompile`](Target::SchemaCompile) | schemas that may import each other | a whole request or a reason with its place, each time the same |
 
 // The tests of vats have the server and the peer that the target needs.
 #[path = "../../rpc/tests/common/mod.rs"]
@@ -22,6 +23,7 @@ mod handshake;
 mod records;
 #[path = "../../rpc/tests/random/corrupt.rs"]
 mod rpc_guard;
+mod schema;
 mod script;
 mod witness;
 
@@ -42,17 +44,20 @@ pub enum Target {
     NoiseRecords,
     /// A vat that serves, and a peer that sends any bytes.
     RpcGuard,
+    /// The schema compiler, and whoever writes schemas.
+    SchemaCompile,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::MuxDecoder,
         Self::MuxEngine,
         Self::MuxOperations,
         Self::NoiseHandshake,
         Self::NoiseRecords,
         Self::RpcGuard,
+        Self::SchemaCompile,
     ];
 
     /// The name, as files and directories have it.
@@ -65,6 +70,7 @@ impl Target {
             Self::NoiseHandshake => "noise_handshake",
             Self::NoiseRecords => "noise_records",
             Self::RpcGuard => "rpc_guard",
+            Self::SchemaCompile => "schema_compile",
         }
     }
 
@@ -85,6 +91,7 @@ impl Target {
             Self::NoiseRecords => records::run(bytes),
             // Who fuzzes bounds the heap of the whole process.
             Self::RpcGuard => rpc_guard::feed(bytes, || 0),
+            Self::SchemaCompile => schema::run(bytes),
         }
     }
 }
