@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,6 +76,9 @@ pub(crate) enum Command {
     /// Measure how long a node takes to answer
     #[command(after_long_help = help::PING)]
     Ping(Ping),
+    /// Compile Cap'n Proto schemas, or show what they offer
+    #[command(subcommand)]
+    Schema(Schema),
     /// Show all of it at work: two nodes, a directory, a ping beside the transfer
     #[command(after_long_help = help::DEMO)]
     Demo(Demo),
@@ -229,10 +233,123 @@ pub(crate) struct Ping {
     pub(crate) interval: Duration,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Compile schemas and hand them to code generators, as `capnp compile` does
+    #[command(after_long_help = help::COMPILE)]
+    Compile(Compile),
+    /// Show the services of schemas: their methods, annotations and documentation
+    #[command(after_long_help = help::DESCRIBE)]
+    Describe(Describe),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compile {
+    /// The schemas
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Hand the compiled schemas to the plugin `capnpc-PLUGIN`, or to the program PLUGIN if it has a slash in it, which
+    /// runs in DIR; with `-`, write them to standard output; may be given several times
+    #[arg(short, long, value_name = "PLUGIN[:DIR]", required = true, value_parser = output)]
+    pub(crate) output: Vec<Output>,
+
+    /// Take PREFIX off the names of FILEs for the names of what is generated; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) src_prefix: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) imports: Imports,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// The schemas
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) imports: Imports,
+}
+
+/// Where absolute imports are found.
+#[derive(Debug, Args)]
+pub(crate) struct Imports {
+    /// Look for imports that start with a slash in PATH; may be given several times
+    #[arg(short = 'I', long, value_name = "PATH")]
+    pub(crate) import_path: Vec<PathBuf>,
+
+    /// Look for them there only: neither where the system has schemas nor among those that are built in
+    #[arg(long)]
+    pub(crate) no_standard_import: bool,
+}
+
+/// What becomes of compiled schemas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    pub(crate) generator: Generator,
+    /// Where it is generated; here unless given.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Generator {
+    /// The request itself, on standard output.
+    Dump,
+    /// A name, or a path.
+    Plugin(OsString),
+}
+
+/// The command line of whoever calls this program `capnp`, which is what another schema compiler is called.
+#[derive(Debug, Parser)]
+#[command(name = "capnp", about = "Compile Cap'n Proto schemas, in the place of the C++ tool", disable_version_flag = true)]
+pub(crate) struct CapnpArguments {
+    /// Print the version of the C++ tool whose place this takes
+    #[arg(long)]
+    pub(crate) version: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<CapnpCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CapnpCommand {
+    /// Compile schemas and hand them to code generators
+    Compile(CapnpCompile),
+    /// Print a new id for a schema
+    Id,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CapnpCompile {
+    #[command(flatten)]
+    pub(crate) compile: Compile,
+
+    /// Accepted, and of no effect
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// The directory to serve and fetch; the project's documentation unless given
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// `-`, `PLUGIN` or `PLUGIN:DIR`.
+fn output(text: &str) -> Result<Output, String> {
+    let (name, directory) = match text.split_once(':') {
+        Some((_, "")) => return Err("behind the colon comes a directory".into()),
+        Some((name, directory)) => (name, Some(PathBuf::from(directory))),
+        None => (text, None),
+    };
+    let generator = match name {
+        "" => return Err("it must name a plugin, or be - for standard output".into()),
+        "-" if directory.is_some() => return Err("standard output is in no directory".into()),
+        "-" => Generator::Dump,
+        name => Generator::Plugin(name.into()),
+    };
+    Ok(Output { generator, directory })
 }
 
 /// `NAME=unix:PATH` or `NAME=tcp:HOST:PORT`.
@@ -359,6 +476,27 @@ Example:
 JSON: one object per answer: {\"sequence\", \"seconds\"}; then {\"node_id\", \"count\", \"dial_seconds\", \"min_seconds\", \
 \"median_seconds\", \"p99_seconds\", \"max_seconds\"}";
 
+    pub(super) const COMPILE: &str = "\
+Example:
+  vatmux schema compile -o- service.capnp > service.request
+  vatmux schema compile -I include -oc++:generated --src-prefix=schema schema/service.capnp
+
+It takes the place of `capnp compile` of the C++ tool, for which nothing has to be installed. Called by the name \
+capnp (a link to this program will do), it is `capnp compile`, for build systems that ask for that.
+
+What is wrong with a schema is told on standard error, all of it.
+
+JSON: on standard error, one object per thing that is wrong: {\"file\", \"line\", \"column\", \"message\", \"labels\": [{\"file\", \
+\"line\", \"column\", \"text\"}, …], \"help\"}";
+
+    pub(super) const DESCRIBE: &str = "\
+Example:
+  vatmux schema describe schema/packagefs.capnp
+
+JSON: one object per interface: {\"interface\", \"id\", \"file\", \"doc\", \"parameters\", \"extends\", \"annotations\": [{\"name\", \"value\"}, …], \
+\"methods\": [{\"name\", \"ordinal\", \"doc\", \"annotations\", \"implicit_parameters\", \"parameters\", \"results\"}, …]}; parameters and results \
+are a list of {\"name\", \"type\", \"default\", \"annotations\"} or the name of a struct, and results are \"stream\" where the method streams";
+
     pub(super) const DEMO: &str = "\
 Example:
   vatmux demo /usr/share/doc
@@ -399,6 +537,29 @@ mod tests {
         }
         assert!(import("a.b").is_err());
         assert!(tcp("unix:/x").is_err());
+    }
+
+    #[test]
+    fn an_output_is_a_plugin_and_perhaps_a_directory() {
+        let plugin = |name: &str| Generator::Plugin(name.into());
+        let at = |text: &str| output(text).map(|output| (output.generator, output.directory));
+        assert_eq!(at("-"), Ok((Generator::Dump, None)));
+        assert_eq!(at("c++"), Ok((plugin("c++"), None)));
+        assert_eq!(at("./a/b:c:d"), Ok((plugin("./a/b"), Some("c:d".into()))));
+        for wrong in ["", ":", ":a", "a:", "-:a"] {
+            assert!(output(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_of_the_cpp_tool_does_not_contradict_itself() {
+        CapnpArguments::command().debug_assert();
+        let words = ["capnp", "compile", "-o", "-", "-Ia", "-I", "b", "--import-path=c", "-orust:d", "--src-prefix=e", "f"];
+        let parsed = CapnpArguments::try_parse_from(words).unwrap();
+        let Some(CapnpCommand::Compile(CapnpCompile { compile, .. })) = parsed.command else { panic!("{parsed:?}") };
+        assert_eq!(compile.imports.import_path, ["a", "b", "c"].map(PathBuf::from));
+        assert_eq!(compile.output.len(), 2);
+        assert_eq!((compile.src_prefix, compile.files), (vec!["e".into()], vec!["f".into()]));
     }
 
     #[test]

@@ -7,5 +7,6 @@ pub(crate) mod get;
 pub(crate) mod id;
 pub(crate) mod ls;
 pub(crate) mod ping;
+pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod stat;

@@ -1,7 +1,7 @@
 //! Why a command did not do what it was asked, in one line for the person or the program that asked.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -115,6 +115,38 @@ pub(crate) enum Failure {
     /// A node.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Schemas that are wrong, which was told at length before.
+    #[error("cannot compile: {} (told above)", text::count(*errors, "thing is wrong", "things are wrong"))]
+    Schema {
+        /// How many things were told.
+        errors: u64,
+    },
+    /// What was compiled cannot be understood by us.
+    #[error("cannot read what was compiled: {0}")]
+    Request(#[from] capnp::Error),
+    /// No code generator of that name.
+    #[error(
+        "there is no plugin `{name}`: no program `capnpc-{name}` is on the PATH; install it, or name the program by a \
+         path with a slash in it"
+    )]
+    NoPlugin {
+        /// How it was asked for.
+        name: String,
+    },
+    /// No code generator at that path.
+    #[error("there is no plugin at `{}`", path.display())]
+    NoPluginAt {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A code generator that did not do it.
+    #[error("the plugin `{}` {what}", program.display())]
+    Plugin {
+        /// Which.
+        program: PathBuf,
+        /// What became of it.
+        what: String,
+    },
     /// No directory for the demo.
     #[error("there is no directory to show: `docs` is not here; name one: vatmux demo DIR")]
     NothingToShow,
@@ -158,8 +190,13 @@ pub(crate) enum Failure {
 impl Failure {
     /// What clap says in several paragraphs, in one line.
     pub(crate) fn usage(error: &clap::Error) -> Self {
+        Self::usage_of("vatmux", error)
+    }
+
+    /// The same of the command line of `program`.
+    pub(crate) fn usage_of(program: &str, error: &clap::Error) -> Self {
         if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            return Self::Usage("a command is missing; see: vatmux --help".into());
+            return Self::Usage(format!("a command is missing; see: {program} --help"));
         }
         let text = error.to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -172,7 +209,7 @@ impl Failure {
             let words: Vec<_> = paragraph.split_whitespace().collect();
             words.join(" ")
         });
-        Self::Usage(format!("{}; see: vatmux --help", paragraphs.collect::<Vec<_>>().join("; ")))
+        Self::Usage(format!("{}; see: {program} --help", paragraphs.collect::<Vec<_>>().join("; ")))
     }
 
     /// What failing to write to standard output comes to.
@@ -186,6 +223,11 @@ impl Failure {
     /// For [`Result::map_err`] of what the system is asked for.
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::System { what, error }
+    }
+
+    /// For [`Result::map_err`] of what was tried on a file.
+    pub(crate) fn local(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Local { what, path: path.to_owned(), error }
     }
 
     /// Says it on standard error, in one line without anything that a terminal would obey.

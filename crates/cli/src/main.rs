@@ -30,6 +30,9 @@ use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    if commands::schema::capnp::is_called() {
+        return commands::schema::capnp::main();
+    }
     let (outcome, json) = match Arguments::try_parse() {
         Ok(arguments) => {
             // What was told is on its way to standard error until this is dropped.
@@ -62,6 +65,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Get(get) => commands::get::run(arguments, get),
         Command::Bridge(bridge) => commands::bridge::run(arguments, bridge),
         Command::Ping(ping) => commands::ping::run(arguments, ping),
+        Command::Schema(schema) => commands::schema::run(arguments, schema),
         Command::Demo(demo) => commands::demo::run(arguments, demo),
     }
 }

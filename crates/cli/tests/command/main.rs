@@ -16,6 +16,7 @@ mod programs;
 mod reading;
 mod reconnecting;
 mod relay;
+mod schemas;
 mod serving;
 mod showing;
 mod strangers;

@@ -25,6 +25,12 @@ fn each_mistake_is_named_in_one_line() {
         (&["ls", "--timeout", "0", &address], "more than 0"),
         (&["ls", "--timeout", "soon", &address], "soon"),
         (&["get", "--outside-links", &address], "--recursive"),
+        (&["schema"], "a command is missing"),
+        (&["schema", "compile", "a.capnp"], "--output"),
+        (&["schema", "compile", "-o-"], "<FILE>"),
+        (&["schema", "compile", "-o-:out", "a.capnp"], "standard output is in no directory"),
+        (&["schema", "compile", "-oc++:", "a.capnp"], "directory"),
+        (&["schema", "describe"], "<FILE>"),
         (&["serve", "."], "--listen"),
         (&["serve", ".", "--listen", "127.0.0.1:0"], "--allow"),
         (&["serve", ".", "--listen", "nonsense", "--allow-anyone"], "port"),
@@ -46,6 +52,11 @@ fn help_and_version_are_no_mistakes() {
         assert!(help.succeeded().contains(command));
         let long = finish(world.vatmux([command, "--help"]));
         assert!(long.succeeded().contains("Example:\n  vatmux "), "{command}");
+        assert!(long.succeeded().contains("JSON"), "{command}");
+    }
+    for command in ["compile", "describe"] {
+        let long = finish(world.vatmux(["schema", command, "--help"]));
+        assert!(long.succeeded().contains("Example:\n  vatmux schema "), "{command}");
         assert!(long.succeeded().contains("JSON"), "{command}");
     }
     assert!(finish(world.vatmux(["--version"])).succeeded().starts_with("vatmux 0."));
