@@ -11,10 +11,11 @@ use capnp::traits::{Owned, SetterInput};
 use crate::tree::Tree;
 
 /// What two requests that mean the same may differ in, each with its reason.
-pub const MAY_DIFFER: [(&str, &str); 5] = [
+pub const MAY_DIFFER: [(&str, &str); 6] = [
     ("capnpVersion", "it says who compiled, and no code generator that we know reads it for more than to refuse one"),
     ("the order of nodes", "generators look nodes up by id; the order of what is generated is that of nestedNodes"),
     ("the order of sourceInfo", "it is looked up by id as well"),
+    ("sourceInfo of id 0", "the C++ tool leaves one behind for the lists of parameters, and no comment is in it"),
     ("null or empty", "a reader cannot tell a list, text or struct that was left out from an empty one"),
     ("layout", "where in its segments a message keeps its parts, and with how many trailing zeros, says nothing"),
 ];
@@ -93,11 +94,23 @@ impl Request {
         let mut documentation = BTreeMap::new();
         for value in self.root()?.get_source_info()? {
             let id = value.get_id();
+            if id == 0 && !has_comment(value)? {
+                continue;
+            }
             let name = names.get(&id).map_or_else(|| format!("{id:#018x}"), |node| node.name.clone());
             insert(&mut documentation, id, Part { name, value })?;
         }
         Ok(documentation)
     }
+}
+
+fn has_comment(info: node::source_info::Reader<'_>) -> capnp::Result<bool> {
+    for member in info.get_members()? {
+        if !member.get_doc_comment()?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(!info.get_doc_comment()?.is_empty())
 }
 
 fn insert<R>(parts: &mut BTreeMap<u64, Part<R>>, id: u64, part: Part<R>) -> capnp::Result<()> {

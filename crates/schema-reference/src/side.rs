@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use vatmux_schema::{Disk, Files};
 
-/// Files in memory.
+/// Files in memory. What is named by an absolute path is on the disk, such as the standard schemas.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(BTreeMap<PathBuf, Vec<u8>>);
 
@@ -25,7 +25,11 @@ impl<N: Into<PathBuf>, C: Into<Vec<u8>>> FromIterator<(N, C)> for Memory {
 
 impl Files for Memory {
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.0.get(path).cloned())
+        match self.0.get(path) {
+            Some(contents) => Ok(Some(contents.clone())),
+            None if path.is_absolute() => Disk.read(path),
+            None => Ok(None),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use vatmux_schema::{Options, compile_from};
+use vatmux_schema_reference::corpus::standard_schemas;
 use vatmux_schema_reference::{Difference, Memory, Refusal, Reference, difference};
 
 /// How many differences are told of one set of files.
@@ -33,10 +34,16 @@ pub(crate) fn theirs(texts: &Texts) -> Result<Vec<u8>, Refusal> {
     Reference::new(directory.path()).compile(&names(texts))
 }
 
+/// With the standard schemas that the C++ tool uses, whose comments are not ours.
+pub(crate) fn options() -> Options {
+    let directory = standard_schemas().expect("the standard schemas are installed");
+    Options::default().standard_imports(false).import_path(directory)
+}
+
 /// Our request, or what we say against the files.
 pub(crate) fn ours(texts: &Texts) -> Result<Vec<u8>, String> {
     let files: Memory = texts.iter().cloned().collect();
-    match compile_from(&files, &names(texts), &Options::default()) {
+    match compile_from(&files, &names(texts), &options()) {
         Ok(compiled) => Ok(compiled.to_bytes()),
         Err(diagnostics) => Err(format!("we refuse it:\n{diagnostics}")),
     }

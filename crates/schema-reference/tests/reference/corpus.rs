@@ -92,7 +92,7 @@ fn every_schema_of_the_corpus_becomes_the_same_rust() {
         let theirs = match generated_code(request) {
             Ok(code) => code,
             Err(error) => {
-                println!("{}: capnpc makes no Rust of it: {error}", collection.origin);
+                println!("{}: {files:?}: capnpc makes no Rust of it: {error}", collection.origin);
                 return None;
             }
         };

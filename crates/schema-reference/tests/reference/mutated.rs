@@ -14,6 +14,12 @@ const SETS: u64 = 3_000;
 /// How many of them one process of the C++ tool gets.
 const BATCH: u64 = 100;
 
+/// What the C++ tool refuses for reasons of its own, and we need not.
+const WE_TAKE: [&str; 1] = [
+    // An annotation on what its own value is made of: it loads the one before the other.
+    "Declaration recursively depends on itself",
+];
+
 /// Schemas of which one was changed.
 struct Changed {
     seed: u64,
@@ -82,7 +88,8 @@ fn what_one_refuses_the_other_refuses() {
     let mut found = Vec::new();
     for start in (first..first + SETS).step_by(BATCH as usize) {
         let batch: Vec<_> = (start..start + BATCH).map(Changed::new).collect();
-        for (changed, verdict) in batch.iter().zip(verdicts(&batch)) {
+        let verdicts = verdicts(&batch);
+        for (changed, verdict) in batch.into_iter().zip(verdicts) {
             let what = match verdict {
                 Verdict::Failed => {
                     failed += 1;
@@ -99,25 +106,18 @@ fn what_one_refuses_the_other_refuses() {
                     refused += 1;
                     let complaint = &refusal.complaints[0];
                     let place = format!("{}:{}", complaint.file, complaint.line);
-                    ours(&changed.texts).is_ok().then(|| format!("we take it, they do not: {place}: {}", complaint.message))
+                    let is_allowed = WE_TAKE.iter().any(|kind| complaint.message.contains(kind));
+                    (!is_allowed && ours(&changed.texts).is_ok())
+                        .then(|| format!("we take it, they do not: {place}: {}", complaint.message))
                 }
             };
             if let Some(what) = what {
-                found.push((changed, what).into_report());
+                found.push((changed, what));
             }
         }
     }
     println!("{taken} taken by both, {refused} refused by both, {failed} that the C++ tool failed on");
-    assert!(found.is_empty(), "{} differ\n{}", found.len(), found.iter().take(5).cloned().collect::<String>());
-}
-
-trait IntoReport {
-    fn into_report(self) -> String;
-}
-
-impl IntoReport for (&Changed, String) {
-    fn into_report(self) -> String {
-        let (changed, what) = self;
-        format!("seed {}: {what}\n{}", changed.seed, shown(&changed.texts))
-    }
+    let told: Vec<_> = found.iter().map(|(changed, what)| format!("seed {}: {what}", changed.seed)).collect();
+    let first = found.first().map(|(changed, _)| shown(&changed.texts)).unwrap_or_default();
+    assert!(found.is_empty(), "{} differ\n{}\nthe first of them:\n{first}", told.len(), told.join("\n"));
 }
