@@ -302,7 +302,11 @@ pub(crate) enum Generator {
 
 /// The command line of whoever calls this program `capnp`, which is what another schema compiler is called.
 #[derive(Debug, Parser)]
-#[command(name = "capnp", about = "Compile Cap'n Proto schemas, in the place of the C++ tool", disable_version_flag = true)]
+#[command(
+    name = "capnp",
+    about = "Compile Cap'n Proto schemas, in the place of the C++ tool",
+    disable_version_flag = true
+)]
 pub(crate) struct CapnpArguments {
     /// Print the version of the C++ tool whose place this takes
     #[arg(long)]
@@ -554,9 +558,23 @@ mod tests {
     #[test]
     fn the_command_line_of_the_cpp_tool_does_not_contradict_itself() {
         CapnpArguments::command().debug_assert();
-        let words = ["capnp", "compile", "-o", "-", "-Ia", "-I", "b", "--import-path=c", "-orust:d", "--src-prefix=e", "f"];
+        let words = [
+            "capnp",
+            "compile",
+            "-o",
+            "-",
+            "-Ia",
+            "-I",
+            "b",
+            "--import-path=c",
+            "-orust:d",
+            "--src-prefix=e",
+            "f",
+        ];
         let parsed = CapnpArguments::try_parse_from(words).unwrap();
-        let Some(CapnpCommand::Compile(CapnpCompile { compile, .. })) = parsed.command else { panic!("{parsed:?}") };
+        let Some(CapnpCommand::Compile(CapnpCompile { compile, .. })) = parsed.command else {
+            panic!("{parsed:?}")
+        };
         assert_eq!(compile.imports.import_path, ["a", "b", "c"].map(PathBuf::from));
         assert_eq!(compile.output.len(), 2);
         assert_eq!((compile.src_prefix, compile.files), (vec!["e".into()], vec!["f".into()]));

@@ -77,7 +77,12 @@ impl Corpus {
             Ok((_, files)) if files.is_empty() => self.missing.push(format!("{origin}: it has no schemas")),
             Ok((directory, files)) => {
                 let has_standard = files.iter().any(|file| file == Path::new("capnp/c++.capnp"));
-                self.collections.push(Collection { origin: origin.to_owned(), directory, files, has_standard });
+                self.collections.push(Collection {
+                    origin: origin.to_owned(),
+                    directory,
+                    files,
+                    has_standard,
+                });
             }
             Err(reason) => self.missing.push(format!("{origin}: {reason}")),
         }
@@ -174,7 +179,8 @@ fn sorted(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
 
 fn output(call: &mut Command) -> Result<String, String> {
     let name = call.get_program().to_string_lossy().into_owned();
-    let output = call.stdin(Stdio::null()).output().map_err(|error| format!("cannot start {name}: {error}"))?;
+    let output =
+        call.stdin(Stdio::null()).output().map_err(|error| format!("cannot start {name}: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{name}: {}: {}", output.status, said.trim_end()));

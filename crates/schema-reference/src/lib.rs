@@ -22,7 +22,7 @@ mod side;
 mod tree;
 
 pub use code::generated_code;
-pub use mutate::mutated;
 pub use meaning::{Difference, MAY_DIFFER, difference};
+pub use mutate::mutated;
 pub use reference::{Complaint, Reference, Refusal, have_reference};
 pub use side::{Memory, Within};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use capnp::message::{Builder, ReaderOptions};
+use capnp::message::{Builder, HeapAllocator, ReaderOptions};
 use capnp::schema_capnp::{code_generator_request, node};
 use capnp::serialize;
 use capnp::traits::{Owned, SetterInput};
@@ -12,12 +12,24 @@ use crate::tree::Tree;
 
 /// What two requests that mean the same may differ in, each with its reason.
 pub const MAY_DIFFER: [(&str, &str); 6] = [
-    ("capnpVersion", "it says who compiled, and no code generator that we know reads it for more than to refuse one"),
-    ("the order of nodes", "generators look nodes up by id; the order of what is generated is that of nestedNodes"),
+    (
+        "capnpVersion",
+        "it says who compiled, and no code generator that we know reads it for more than to refuse one",
+    ),
+    (
+        "the order of nodes",
+        "generators look nodes up by id; the order of what is generated is that of nestedNodes",
+    ),
     ("the order of sourceInfo", "it is looked up by id as well"),
-    ("sourceInfo of id 0", "the C++ tool leaves one behind for the lists of parameters, and no comment is in it"),
+    (
+        "sourceInfo of id 0",
+        "the C++ tool leaves one behind for the lists of parameters, and no comment is in it",
+    ),
     ("null or empty", "a reader cannot tell a list, text or struct that was left out from an empty one"),
-    ("layout", "where in its segments a message keeps its parts, and with how many trailing zeros, says nothing"),
+    (
+        "layout",
+        "where in its segments a message keeps its parts, and with how many trailing zeros, says nothing",
+    ),
 ];
 
 /// One thing that two requests say differently.
@@ -54,7 +66,12 @@ pub fn difference(theirs: &[u8], ours: &[u8]) -> capnp::Result<Vec<Difference>> 
     compare_parts("node", &theirs.nodes()?, &ours.nodes()?, &mut found)?;
     compare_parts("documentation of", &theirs.documentation()?, &ours.documentation()?, &mut found)?;
     let files = |request: &Request| Tree::of(request.root()?.get_requested_files()?.into());
-    compare_trees(Place { part: "requested files", field: String::new() }, &files(&theirs)?, &files(&ours)?, &mut found);
+    compare_trees(
+        Place { part: "requested files", field: String::new() },
+        &files(&theirs)?,
+        &files(&ours)?,
+        &mut found,
+    );
     Ok(found)
 }
 
@@ -67,6 +84,8 @@ struct Request {
 struct Part<R> {
     name: String,
     value: R,
+    /// How much room it takes.
+    words: u64,
 }
 
 impl Request {
@@ -84,7 +103,7 @@ impl Request {
         let mut nodes = BTreeMap::new();
         for value in self.root()?.get_nodes()? {
             let name = format!("{} (@{:#018x})", value.get_display_name()?.to_str()?, value.get_id());
-            insert(&mut nodes, value.get_id(), Part { name, value })?;
+            insert(&mut nodes, value.get_id(), Part { name, value, words: value.total_size()?.word_count })?;
         }
         Ok(nodes)
     }
@@ -98,7 +117,7 @@ impl Request {
                 continue;
             }
             let name = names.get(&id).map_or_else(|| format!("{id:#018x}"), |node| node.name.clone());
-            insert(&mut documentation, id, Part { name, value })?;
+            insert(&mut documentation, id, Part { name, value, words: value.total_size()?.word_count })?;
         }
         Ok(documentation)
     }
@@ -140,7 +159,7 @@ where
             continue;
         };
         // Most are equal to the bit, which is seen sooner than by their trees.
-        if canonical(part.value)? != canonical(our.value)? {
+        if canonical(part.value, part.words)? != canonical(our.value, our.words)? {
             let place = Place { part: &name, field: String::new() };
             compare_trees(place, &Tree::of(part.value.into())?, &Tree::of(our.value.into())?, found);
         }
@@ -152,8 +171,10 @@ where
     Ok(())
 }
 
-fn canonical<O: Owned>(value: impl SetterInput<O>) -> capnp::Result<Vec<u8>> {
-    let mut message = Builder::new_default();
+/// The canonical form of a struct that takes so many words, which must find room in one segment.
+fn canonical<O: Owned>(value: impl SetterInput<O>, words: u64) -> capnp::Result<Vec<u8>> {
+    let first_segment = u32::try_from(words + 1).unwrap_or(u32::MAX);
+    let mut message = Builder::new(HeapAllocator::new().first_segment_words(first_segment));
     message.set_root_canonical(value)?;
     Ok(message.get_segments_for_output().first().copied().unwrap_or_default().to_vec())
 }
@@ -201,7 +222,8 @@ fn compare_trees(place: Place<'_>, theirs: &Tree, ours: &Tree, found: &mut Vec<D
 /// Elements that have names are compared by name, and their order for itself; others by their place.
 fn compare_lists(place: &Place<'_>, theirs: &[Tree], ours: &[Tree], found: &mut Vec<Difference>) {
     let labels = |list: &[Tree]| -> Option<Vec<String>> {
-        let labels: Vec<_> = list.iter().map(|tree| tree.label().map(str::to_owned)).collect::<Option<_>>()?;
+        let labels: Vec<_> =
+            list.iter().map(|tree| tree.label().map(str::to_owned)).collect::<Option<_>>()?;
         (distinct(labels.iter().map(String::as_str)).count() == labels.len()).then_some(labels)
     };
     if let (Some(their_labels), Some(our_labels)) = (labels(theirs), labels(ours)) {
@@ -214,7 +236,10 @@ fn compare_lists(place: &Place<'_>, theirs: &[Tree], ours: &[Tree], found: &mut 
             let sides = (of(&their_labels, theirs), of(&our_labels, ours));
             compare_sides(place.below(&format!("[{label}]")), sides.0, sides.1, found);
         }
-        if their_labels != our_labels && their_labels.len() == our_labels.len() && all.len() == our_labels.len() {
+        if their_labels != our_labels
+            && their_labels.len() == our_labels.len()
+            && all.len() == our_labels.len()
+        {
             let Place { part, field } = place.below("order");
             let (theirs, ours) = (Some(their_labels.join(", ")), Some(our_labels.join(", ")));
             found.push(Difference { part: part.to_owned(), field, theirs, ours });
@@ -250,7 +275,8 @@ fn brief(tree: &Tree) -> String {
     match tree {
         Tree::Leaf(text) => text.clone(),
         Tree::Struct(fields) => {
-            let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name} = {}", brief(value))).collect();
+            let fields: Vec<_> =
+                fields.iter().map(|(name, value)| format!("{name} = {}", brief(value))).collect();
             format!("({})", fields.join(", "))
         }
         Tree::List(elements) => {

@@ -4,10 +4,52 @@ use fastrand::Rng;
 
 /// What may come in from outside.
 const FOREIGN: [&str; 46] = [
-    "{", "}", "(", ")", "[", "]", ";", ":", "=", ",", ".", "$", "@", "@0", "@1", "@65536", "->", "!", "*", "-", "struct",
-    "union", "group", "enum", "interface", "const", "annotation", "using", "import", "embed", "extends", "stream", "Text",
-    "Int8", "List", "AnyPointer", "Void", "void", "null", "true", "inf", "0x\"00\"", "\"text\"", "99999999999999999999",
-    "lower", "Upper",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    ";",
+    ":",
+    "=",
+    ",",
+    ".",
+    "$",
+    "@",
+    "@0",
+    "@1",
+    "@65536",
+    "->",
+    "!",
+    "*",
+    "-",
+    "struct",
+    "union",
+    "group",
+    "enum",
+    "interface",
+    "const",
+    "annotation",
+    "using",
+    "import",
+    "embed",
+    "extends",
+    "stream",
+    "Text",
+    "Int8",
+    "List",
+    "AnyPointer",
+    "Void",
+    "void",
+    "null",
+    "true",
+    "inf",
+    "0x\"00\"",
+    "\"text\"",
+    "99999999999999999999",
+    "lower",
+    "Upper",
 ];
 
 /// The tokens of a text as far as changing it takes, and what is between them.
@@ -20,7 +62,8 @@ fn tokens(text: &str) -> Vec<&str> {
             '"' => string_length(rest),
             _ if first.is_alphanumeric() || first == '@' => {
                 let word = |letter: char| !(letter.is_alphanumeric() || letter == '_');
-                first.len_utf8() + rest[first.len_utf8()..].find(word).unwrap_or(rest.len() - first.len_utf8())
+                first.len_utf8()
+                    + rest[first.len_utf8()..].find(word).unwrap_or(rest.len() - first.len_utf8())
             }
             _ if first.is_whitespace() => {
                 rest.find(|letter: char| !letter.is_whitespace()).unwrap_or(rest.len())
@@ -58,7 +101,8 @@ pub fn mutated(text: &str, random: &mut Rng) -> String {
             break;
         }
         let (one, other) = (places[random.usize(..places.len())], places[random.usize(..places.len())]);
-        let alike: Vec<_> = places.iter().copied().filter(|at| class(&parts[*at]) == class(&parts[one])).collect();
+        let alike: Vec<_> =
+            places.iter().copied().filter(|at| class(&parts[*at]) == class(&parts[one])).collect();
         let like_it = alike[random.usize(..alike.len())];
         match random.u32(0..12) {
             0 | 1 => parts[one].clear(),
@@ -97,7 +141,8 @@ mod tests {
     #[test]
     fn tokens_are_words_strings_comments_and_single_signs() {
         let text = "a @12 :T = \"x\\\" y\"; # c; d\n}";
-        let expected = ["a", " ", "@12", " ", ":", "T", " ", "=", " ", "\"x\\\" y\"", ";", " ", "# c; d", "\n", "}"];
+        let expected =
+            ["a", " ", "@12", " ", ":", "T", " ", "=", " ", "\"x\\\" y\"", ";", " ", "# c; d", "\n", "}"];
         assert_eq!(tokens(text), expected);
         assert_eq!(tokens("é\"open"), ["é", "\"open"]);
     }

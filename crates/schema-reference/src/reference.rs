@@ -86,7 +86,9 @@ impl Reference {
         if self.no_standard_imports {
             call.arg("--no-standard-import");
         }
-        for (option, paths) in [("--import-path", &self.import_paths), ("--src-prefix", &self.source_prefixes)] {
+        for (option, paths) in
+            [("--import-path", &self.import_paths), ("--src-prefix", &self.source_prefixes)]
+        {
             for path in paths {
                 call.arg(format!("{option}={}", path.display()));
             }

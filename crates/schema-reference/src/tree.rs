@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use capnp::any_pointer;
 use capnp::dynamic_value::Reader;
-use capnp::message::Builder;
+use capnp::message::{Builder, HeapAllocator};
 use capnp::{dynamic_list, dynamic_struct};
 
 /// What a value says.
@@ -99,7 +99,9 @@ fn canonical(pointer: any_pointer::Reader<'_>) -> capnp::Result<String> {
     if pointer.is_null() {
         return Ok("null".into());
     }
-    let mut message = Builder::new_default();
+    // It must find room in one segment.
+    let words = u32::try_from(pointer.target_size()?.word_count + 1).unwrap_or(u32::MAX);
+    let mut message = Builder::new(HeapAllocator::new().first_segment_words(words));
     message.set_root_canonical(pointer)?;
     let segments = message.get_segments_for_output();
     Ok(format!("canonical {}", hexadecimal(segments.first().copied().unwrap_or_default())))

@@ -107,7 +107,11 @@ fn imports_are_looked_for_where_it_is_said() {
 #[test]
 fn what_is_built_in_can_be_left_out() {
     let world = world();
-    fs::write(world.here().join("a.capnp"), "@0xbf5147cbbecf40c4; using import \"/capnp/c++.capnp\".namespace;").unwrap();
+    fs::write(
+        world.here().join("a.capnp"),
+        "@0xbf5147cbbecf40c4; using import \"/capnp/c++.capnp\".namespace;",
+    )
+    .unwrap();
     let compile = |more: &[&str]| {
         finish(world.vatmux(["schema", "compile", "-o-", "a.capnp"].iter().chain(more))).status.code()
     };
@@ -167,7 +171,9 @@ fn all_that_is_wrong_with_a_schema_is_told_at_its_place() {
     fs::write(world.here().join("a.capnp"), text).unwrap();
     let outcome = finish(world.vatmux(["schema", "compile", "-o-", "a.capnp"]));
     assert!(outcome.status.code() == Some(1) && outcome.stdout.is_empty(), "{outcome:?}");
-    for place in ["a.capnp:3:", "a.capnp:4:", "Nothing", "vatmux: cannot compile: 2 things are wrong (told above)\n"] {
+    for place in
+        ["a.capnp:3:", "a.capnp:4:", "Nothing", "vatmux: cannot compile: 2 things are wrong (told above)\n"]
+    {
         assert!(outcome.stderr.contains(place), "no {place:?} in {}", outcome.stderr);
     }
     let outcome = finish(world.vatmux(["--json", "schema", "compile", "-o-", "a.capnp"]));

@@ -232,13 +232,23 @@ impl Author {
             _ => {
                 budget.fields = budget.fields.saturating_sub(1);
                 let ty = self.any_type(id, Purpose::Field, &[], 2);
-                Member { name: budget.name("field"), kind: MemberKind::Field { ty, key: self.random.u64(..) } }
+                Member {
+                    name: budget.name("field"),
+                    kind: MemberKind::Field { ty, key: self.random.u64(..) },
+                }
             }
         }
     }
 
     /// `least` members or more. Their names differ from those around them, which is more than the language asks for.
-    fn members(&mut self, id: Id, least: usize, budget: &mut Budget, may_unite: &mut bool, depth: u32) -> Vec<Member> {
+    fn members(
+        &mut self,
+        id: Id,
+        least: usize,
+        budget: &mut Budget,
+        may_unite: &mut bool,
+        depth: u32,
+    ) -> Vec<Member> {
         let count = least + self.random.usize(0..4);
         let mut members = Vec::new();
         while members.len() < least || (members.len() < count && budget.fields > 0) {

@@ -116,7 +116,8 @@ impl Author {
         for scope in self.world.path(id) {
             let count = self.world.get(scope).parameters.len();
             if count > 0 && depth > 0 && self.random.u32(0..3) > 0 {
-                let arguments = std::iter::repeat_with(|| self.any_type(at, Purpose::Argument, implicit, depth - 1));
+                let arguments =
+                    std::iter::repeat_with(|| self.any_type(at, Purpose::Argument, implicit, depth - 1));
                 bindings.push((scope, arguments.take(count).collect()));
             }
         }

@@ -20,8 +20,22 @@ const DATA: [&str; 5] =
     [r#"0x"00""#, r#"0x"de ad be ef""#, r#"0x"DEADbeef00 11""#, r#""as text""#, r#""\xff\x00""#];
 
 const FLOATS: [&str; 16] = [
-    "0", "1", "-1", "1.5", "-0.25", "1e10", "1.25e-3", "-3E+5", "inf", "-inf", "nan", "0.1", "123456789", "16777217",
-    "3.4028235e38", "0x1f",
+    "0",
+    "1",
+    "-1",
+    "1.5",
+    "-0.25",
+    "1e10",
+    "1.25e-3",
+    "-3E+5",
+    "inf",
+    "-inf",
+    "nan",
+    "0.1",
+    "123456789",
+    "16777217",
+    "3.4028235e38",
+    "0x1f",
 ];
 
 impl Author {
@@ -44,7 +58,8 @@ impl Author {
             Type::Named(Named { id, .. }) => match &self.world.get(*id).kind {
                 Kind::Enum(enumerants) => {
                     let enumerants = enumerants.clone();
-                    (!enumerants.is_empty()).then(|| enumerants[self.random.usize(..enumerants.len())].clone())
+                    (!enumerants.is_empty())
+                        .then(|| enumerants[self.random.usize(..enumerants.len())].clone())
                 }
                 Kind::Struct(members) => {
                     let members = members.clone();

@@ -53,10 +53,16 @@ pub(super) struct Member {
 #[derive(Clone, Debug)]
 pub(super) enum MemberKind {
     /// A field, and what orders it among the others.
-    Field { ty: Type, key: u64 },
+    Field {
+        ty: Type,
+        key: u64,
+    },
     Group(Vec<Member>),
     /// A union; without a name if that of the member is empty. It may have an ordinal of its own.
-    Union { members: Vec<Member>, key: Option<u64> },
+    Union {
+        members: Vec<Member>,
+        key: Option<u64>,
+    },
 }
 
 #[derive(Debug)]
@@ -150,7 +156,8 @@ impl World {
             ways.push((format!("import \"{}\".", file.name), path[1..].to_vec()));
             for alias in &self.get(self.file_of(at)).children {
                 let declaration = self.get(*alias);
-                let stands_for = matches!(&declaration.kind, Kind::Alias(Aliased::File(id)) if *id == path[0]);
+                let stands_for =
+                    matches!(&declaration.kind, Kind::Alias(Aliased::File(id)) if *id == path[0]);
                 if stands_for && self.look_up(at, &declaration.name) == Some(Meaning::Declaration(*alias)) {
                     ways.push((format!("{}.", declaration.name), path[1..].to_vec()));
                 }

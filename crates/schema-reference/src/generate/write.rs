@@ -146,7 +146,14 @@ impl Author {
         self.close(writer, depth);
     }
 
-    fn method_text(&mut self, writer: &mut Writer, method: &Method, id: Id, numbering: Numbering, depth: usize) {
+    fn method_text(
+        &mut self,
+        writer: &mut Writer,
+        method: &Method,
+        id: Id,
+        numbering: Numbering,
+        depth: usize,
+    ) {
         writer.begin(&mut self.counter);
         indent(writer, depth);
         writer.text(&format!("{} @", method.name));
@@ -186,7 +193,14 @@ impl Author {
         }
     }
 
-    fn member_text(&mut self, writer: &mut Writer, member: &Member, id: Id, numbering: Numbering, depth: usize) {
+    fn member_text(
+        &mut self,
+        writer: &mut Writer,
+        member: &Member,
+        id: Id,
+        numbering: Numbering,
+        depth: usize,
+    ) {
         writer.begin(&mut self.counter);
         indent(writer, depth);
         let name = &member.name;
@@ -229,7 +243,14 @@ impl Author {
         writer.end();
     }
 
-    fn members_text(&mut self, writer: &mut Writer, members: &[Member], id: Id, numbering: Numbering, depth: usize) {
+    fn members_text(
+        &mut self,
+        writer: &mut Writer,
+        members: &[Member],
+        id: Id,
+        numbering: Numbering,
+        depth: usize,
+    ) {
         self.open(writer, depth);
         for member in members {
             self.member_text(writer, member, id, numbering, depth + 1);
@@ -255,8 +276,12 @@ impl Author {
         let mut candidates: Vec<_> = (0..self.world.declarations.len().min(self.annotations_below))
             .filter(|id| match &self.world.get(*id).kind {
                 // The value of one that is of an enum, or of a struct, may lead back to what is annotated.
-                Kind::Annotation { value: Type::Named(_), .. } if place == Place::Head && is_type(target) => false,
-                Kind::Annotation { targets, .. } => targets.iter().any(|name| *name == "*" || *name == target),
+                Kind::Annotation { value: Type::Named(_), .. } if place == Place::Head && is_type(target) => {
+                    false
+                }
+                Kind::Annotation { targets, .. } => {
+                    targets.iter().any(|name| *name == "*" || *name == target)
+                }
                 _ => false,
             })
             .collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use vatmux_schema::{Options, compile_from};
 use vatmux_schema_reference::corpus::standard_schemas;
-use vatmux_schema_reference::{Difference, Memory, Refusal, Reference, difference};
+use vatmux_schema_reference::{Difference, Memory, Reference, Refusal, difference};
 
 /// How many differences are told of one set of files.
 const TOLD: usize = 12;

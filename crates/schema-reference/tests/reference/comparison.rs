@@ -92,7 +92,8 @@ impl Change {
             self.path.pop();
         }
         let others = schema.get_union_fields().unwrap();
-        if let Some(other) = others.iter().find(|other| Some(other.get_index()) != active.map(|field| field.get_index()))
+        if let Some(other) =
+            others.iter().find(|other| Some(other.get_index()) != active.map(|field| field.get_index()))
             && matches!(other.get_type().which(), TypeVariant::Void | TypeVariant::Bool)
         {
             self.path.push(format!("set {}", name(other)));
@@ -226,7 +227,8 @@ fn the_order_of_nodes_means_nothing_and_a_node_that_is_missing_is_named() {
     let with_nodes = |nodes: &[node::Reader<'_>]| {
         let mut copy = Builder::new_default();
         copy.set_root(root).unwrap();
-        let mut list = copy.get_root::<code_generator_request::Builder>().unwrap().init_nodes(nodes.len() as u32);
+        let mut list =
+            copy.get_root::<code_generator_request::Builder>().unwrap().init_nodes(nodes.len() as u32);
         for (index, node) in nodes.iter().enumerate() {
             list.set_with_caveats(index as u32, *node).unwrap();
         }

@@ -112,7 +112,8 @@ fn first_difference(
     theirs: &std::collections::BTreeMap<PathBuf, String>,
     ours: &std::collections::BTreeMap<PathBuf, String>,
 ) -> Option<String> {
-    let names = |files: &std::collections::BTreeMap<PathBuf, String>| files.keys().cloned().collect::<Vec<_>>();
+    let names =
+        |files: &std::collections::BTreeMap<PathBuf, String>| files.keys().cloned().collect::<Vec<_>>();
     if names(theirs) != names(ours) {
         return Some(format!("files: theirs {:?}, ours {:?}", names(theirs), names(ours)));
     }

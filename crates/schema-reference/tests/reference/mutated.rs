@@ -77,7 +77,9 @@ fn verdicts(batch: &[Changed]) -> Vec<Verdict> {
 
 fn is_failure(refusal: &Refusal) -> bool {
     refusal.complaints.is_empty()
-        || ["Uncaught exception", "Internal compiler bug", "signal"].iter().any(|mark| refusal.said.contains(mark))
+        || ["Uncaught exception", "Internal compiler bug", "signal"]
+            .iter()
+            .any(|mark| refusal.said.contains(mark))
 }
 
 #[test]

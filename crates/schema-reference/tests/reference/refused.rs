@@ -24,8 +24,14 @@ const CASES: &[(&str, &str)] = &[
     ("Parse error: Empty list item", "const a :List(Int8) =\n  [1,,2];"),
     ("This statement should end with a semicolon, not a block", "const a :Int8 = 3 {\n}"),
     ("This statement should end with a block, not a semicolon", "struct A;"),
-    ("union' keyword should be prefixed with a colon", "struct A {\n  u @0 union { a @1 :Text; b @2 :Text; }\n}"),
-    ("no longer necessary to assign numbers to unions", "struct A {\n  u @0 :union { a @1 :Text; b @2 :Text; }\n}"),
+    (
+        "union' keyword should be prefixed with a colon",
+        "struct A {\n  u @0 union { a @1 :Text; b @2 :Text; }\n}",
+    ),
+    (
+        "no longer necessary to assign numbers to unions",
+        "struct A {\n  u @0 :union { a @1 :Text; b @2 :Text; }\n}",
+    ),
     ("Missing field name", "struct A { a @0 :Text; }\nconst b :A =\n  (\"x\", a = \"y\");"),
     ("Type mismatch; expected A", "struct A { a @0 :Text; }\nconst b :A =\n  (\"x\");"),
     ("Named parameter not allowed here", "struct A(T) {}\nstruct B {\n  a @0 :A(T = Text);\n}"),
@@ -76,7 +82,10 @@ const CASES: &[(&str, &str)] = &[
     ("Non-type names must begin with a lower-case letter", "interface A {\n  B @0 ();\n}"),
     ("'a' is already defined in this scope", "struct A {\n  a @0 :Text;\n  a @1 :Text;\n}"),
     ("'A' is already defined in this scope", "struct A {}\nstruct A {}"),
-    ("'a' is already defined in this scope", "struct A {\n  a @0 :Text;\n  union { a @1 :Text; b @2 :Text; }\n}"),
+    (
+        "'a' is already defined in this scope",
+        "struct A {\n  a @0 :Text;\n  union { a @1 :Text; b @2 :Text; }\n}",
+    ),
     ("'a' is already defined in this scope", "enum A {\n  a @0;\n  a @1;\n}"),
     ("Not defined: B", "struct A {\n  a @0 :B;\n}"),
     ("Not defined: b", "const a :Int8 =\n  b.c;"),
@@ -116,8 +125,14 @@ const CASES: &[(&str, &str)] = &[
     ("Not enough generic parameters", "struct B(T, U) {}\nstruct A {\n  a @0 :B(Text);\n}"),
     ("Too many generic parameters", "struct B(T) {}\nstruct A {\n  a @0 :B(Text, Text);\n}"),
     ("Double-application of generic parameters", "struct B(T) {}\nstruct A {\n  a @0 :B(Text)(Text);\n}"),
-    ("only pointer types can be used as generic parameters", "struct B(T) {}\nstruct A {\n  a @0 :B(Int8);\n}"),
-    ("only pointer types can be used as generic parameters", "struct B(T) {}\nstruct A {\n  a @0 :B(AnyStruct);\n}"),
+    (
+        "only pointer types can be used as generic parameters",
+        "struct B(T) {}\nstruct A {\n  a @0 :B(Int8);\n}",
+    ),
+    (
+        "only pointer types can be used as generic parameters",
+        "struct B(T) {}\nstruct A {\n  a @0 :B(AnyStruct);\n}",
+    ),
     ("is an unbound generic parameter", "interface A(T)\n  extends(T) {}"),
     ("Cannot use generic parameter as whole input or output", "interface A(T) {\n  a @0 T -> ();\n}"),
     ("'stream' can only appear after '->'", "interface A {\n  a @0 stream -> ();\n}"),
@@ -145,10 +160,19 @@ const CASES: &[(&str, &str)] = &[
     ("Type mismatch; expected AnyPointer", "struct A {\n  a @0 :AnyPointer = 3;\n}"),
     ("Type mismatch; expected I", "interface I {}\nstruct A {\n  a @0 :I = 3;\n}"),
     ("which is not yet bound", "struct A(T) {\n  a @0 :T = \"x\";\n}"),
-    ("Only pointer parameters can declare their default as 'null'", "interface A {\n  a @0 (b :Int8 = null);\n}"),
+    (
+        "Only pointer parameters can declare their default as 'null'",
+        "interface A {\n  a @0 (b :Int8 = null);\n}",
+    ),
     ("Couldn't read file for embed", "const a :Text =\n  embed \"none\";"),
-    ("Embeds can only be used when Text, Data, or a struct is expected", "const a :Int8 =\n  embed \"case.capnp\";"),
-    ("Embedded file is not a valid Cap'n Proto message", "struct A {}\nconst a :A =\n  embed \"case.capnp\";"),
+    (
+        "Embeds can only be used when Text, Data, or a struct is expected",
+        "const a :Int8 =\n  embed \"case.capnp\";",
+    ),
+    (
+        "Embedded file is not a valid Cap'n Proto message",
+        "struct A {}\nconst a :A =\n  embed \"case.capnp\";",
+    ),
 ];
 
 /// Where we say another line than the C++ tool, each with ours.
@@ -189,7 +213,8 @@ fn what_the_reference_refuses_we_refuse_on_the_same_line() {
             }
             Err(refusal) => refusal,
         };
-        let Some(complaint) = refusal.complaints.iter().find(|complaint| complaint.message.contains(kind)) else {
+        let Some(complaint) = refusal.complaints.iter().find(|complaint| complaint.message.contains(kind))
+        else {
             found.push(format!("not {kind:?} but {refusal}:\n{text}"));
             continue;
         };

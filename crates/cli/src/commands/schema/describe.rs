@@ -73,7 +73,9 @@ struct Field {
 const STREAM_RESULT: u64 = 0x995f_9a33_77c0_b16e;
 
 /// The interfaces of the files that were asked for, in the order in which they are written.
-fn interfaces(request: capnp::schema_capnp::code_generator_request::Reader<'_>) -> capnp::Result<Vec<Interface>> {
+fn interfaces(
+    request: capnp::schema_capnp::code_generator_request::Reader<'_>,
+) -> capnp::Result<Vec<Interface>> {
     let nodes = Nodes::new(request.get_nodes()?);
     let documentation = request.get_source_info()?;
     let mut found = Vec::new();
@@ -154,11 +156,7 @@ impl Reading<'_> {
     }
 
     /// A struct of its own that a method's list of parameters or results is has no scope.
-    fn signature(
-        &self,
-        id: u64,
-        brand: capnp::schema_capnp::brand::Reader<'_>,
-    ) -> capnp::Result<Signature> {
+    fn signature(&self, id: u64, brand: capnp::schema_capnp::brand::Reader<'_>) -> capnp::Result<Signature> {
         if id == STREAM_RESULT {
             return Ok(Signature::Stream);
         }
@@ -195,7 +193,9 @@ impl Reading<'_> {
         for applied in list {
             let name = self.nodes.name(applied.get_id())?;
             let value = match self.nodes.get(applied.get_id()).map(|node| node.which()).transpose()? {
-                Some(node::Annotation(declared)) => self.nodes.value(declared.get_type()?, applied.get_value()?)?,
+                Some(node::Annotation(declared)) => {
+                    self.nodes.value(declared.get_type()?, applied.get_value()?)?
+                }
                 _ => None,
             };
             annotations.push(Annotation { name, value });
@@ -272,7 +272,8 @@ impl Signature {
                 let fields: Vec<_> = fields
                     .iter()
                     .map(|field| {
-                        let default = field.default.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
+                        let default =
+                            field.default.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
                         format!("{} :{}{default}{}", field.name, field.type_name, applied(&field.annotations))
                     })
                     .collect();

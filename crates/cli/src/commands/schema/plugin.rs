@@ -38,7 +38,8 @@ impl Plugin {
             file.push(name);
             file.push(env::consts::EXE_SUFFIX);
             let directories = env::var_os("PATH").unwrap_or_default();
-            let mut candidates = env::split_paths(&directories).map(|directory| here.join(directory).join(&file));
+            let mut candidates =
+                env::split_paths(&directories).map(|directory| here.join(directory).join(&file));
             candidates.find(|program| program.is_file())
         };
         match program {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use capnp::any_pointer;
-use capnp::message::Builder;
+use capnp::message::{Builder, HeapAllocator};
 use capnp::schema_capnp::{brand, field, node, type_, value};
 use capnp::struct_list;
 
@@ -95,7 +95,11 @@ impl<'a> Nodes<'a> {
     }
 
     /// A value of a type; `None` for nothing.
-    pub(super) fn value(&self, ty: type_::Reader<'_>, value: value::Reader<'_>) -> capnp::Result<Option<String>> {
+    pub(super) fn value(
+        &self,
+        ty: type_::Reader<'_>,
+        value: value::Reader<'_>,
+    ) -> capnp::Result<Option<String>> {
         Ok(Some(match value.which()? {
             value::Void(()) => return Ok(None),
             value::Bool(value) => value.to_string(),
@@ -115,12 +119,10 @@ impl<'a> Nodes<'a> {
                 type_::Enum(declared) => self.enumerant(declared.get_type_id(), value)?,
                 _ => value.to_string(),
             },
-            value::Struct(value) | value::List(value) | value::AnyPointer(value) => {
-                match canonical(value)? {
-                    Some(segment) => Segment(&segment).pointed_to(self, ty, 0, MOST_DEPTH)?.unwrap_or_default(),
-                    None => return Ok(None),
-                }
-            }
+            value::Struct(value) | value::List(value) | value::AnyPointer(value) => match canonical(value)? {
+                Some(segment) => Segment(&segment).pointed_to(self, ty, 0, MOST_DEPTH)?.unwrap_or_default(),
+                None => return Ok(None),
+            },
             value::Interface(()) => return Ok(None),
         }))
     }
@@ -143,7 +145,9 @@ fn canonical(pointer: any_pointer::Reader<'_>) -> capnp::Result<Option<Vec<u8>>>
     if pointer.is_null() {
         return Ok(None);
     }
-    let mut message = Builder::new_default();
+    // It must find room in one segment.
+    let words = u32::try_from(pointer.target_size()?.word_count + 1).unwrap_or(u32::MAX);
+    let mut message = Builder::new(HeapAllocator::new().first_segment_words(words));
     message.set_root_canonical(pointer)?;
     Ok(message.get_segments_for_output().first().map(|segment| segment.to_vec()))
 }
@@ -176,7 +180,11 @@ struct Parts {
 /// A list.
 enum Elements {
     /// Each of so many bits.
-    Bits { start: usize, bits: usize, count: usize },
+    Bits {
+        start: usize,
+        bits: usize,
+        count: usize,
+    },
     Structs(Vec<Parts>),
 }
 
@@ -249,7 +257,9 @@ impl Segment<'_> {
                 text(bytes.strip_suffix(&[0]).unwrap_or(bytes))
             }
             type_::Data(()) => data(self.blob(at)),
-            type_::Struct(declared) => self.structure(nodes, declared.get_type_id(), self.parts(at), depth)?,
+            type_::Struct(declared) => {
+                self.structure(nodes, declared.get_type_id(), self.parts(at), depth)?
+            }
             type_::List(list) => self.list(nodes, list.get_element_type()?, at, depth)?,
             _ => "…".into(),
         }))
@@ -262,7 +272,13 @@ impl Segment<'_> {
         }
     }
 
-    fn list(&self, nodes: &Nodes<'_>, ty: type_::Reader<'_>, at: usize, depth: usize) -> capnp::Result<String> {
+    fn list(
+        &self,
+        nodes: &Nodes<'_>,
+        ty: type_::Reader<'_>,
+        at: usize,
+        depth: usize,
+    ) -> capnp::Result<String> {
         let mut values = Vec::new();
         match (self.elements(at), ty.which()?) {
             (Elements::Structs(all), type_::Struct(declared)) => {
@@ -274,9 +290,9 @@ impl Segment<'_> {
                 for index in 0..count {
                     values.push(match plain_bits(ty)? {
                         Some(_) => self.plain(nodes, ty, self.bits(start, index * bits, bits))?,
-                        None => {
-                            self.pointed_to(nodes, ty, start + 8 * index, depth)?.unwrap_or_else(|| "null".into())
-                        }
+                        None => self
+                            .pointed_to(nodes, ty, start + 8 * index, depth)?
+                            .unwrap_or_else(|| "null".into()),
                     });
                 }
             }
@@ -339,7 +355,11 @@ impl Segment<'_> {
 
     /// `bits` bits of the data section; zeros past its end.
     fn field_bits(&self, parts: Parts, offset: usize, bits: usize) -> u64 {
-        if (offset + 1) * bits <= 8 * parts.data_bytes { self.bits(parts.data, offset * bits, bits) } else { 0 }
+        if (offset + 1) * bits <= 8 * parts.data_bytes {
+            self.bits(parts.data, offset * bits, bits)
+        } else {
+            0
+        }
     }
 
     fn plain(&self, nodes: &Nodes<'_>, ty: type_::Reader<'_>, bits: u64) -> capnp::Result<String> {
