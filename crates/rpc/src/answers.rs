@@ -129,12 +129,26 @@ impl Answers {
         }
     }
 
+    /// This side serves a call no longer, and tells capnp-rpc and the peer so: gives the id that the peer knows it by.
+    /// None where it has an answer.
+    pub(crate) fn give_up(&mut self, answer: AnswerId) -> Option<PeerId> {
+        let peer = self.peer_id(answer);
+        let call = self.calls.get(&peer)?;
+        if call.answer != answer || call.state != State::Open {
+            return None;
+        }
+        self.calls.remove(&peer);
+        self.aliases.remove(&answer);
+        self.spent.insert(answer);
+        Some(peer)
+    }
+
     /// capnp-rpc wants to send a Return, after which it forgets the call or waits for its Finish.
     pub(crate) fn returned(&mut self, answer: AnswerId, needs_finish: bool, replaced: bool) -> ReturnOrder {
         if self.spent.remove(&answer) {
             return ReturnOrder::Drop;
         }
-        let peer = self.aliases.get(&answer).copied().unwrap_or(PeerId(answer.0));
+        let peer = self.peer_id(answer);
         if needs_finish {
             if let Some(call) = self.calls.get_mut(&peer) {
                 call.state = if replaced { State::Replaced } else { State::Returned };
@@ -144,6 +158,10 @@ impl Answers {
             self.aliases.remove(&answer);
         }
         ReturnOrder::Send(peer)
+    }
+
+    fn peer_id(&self, answer: AnswerId) -> PeerId {
+        self.aliases.get(&answer).copied().unwrap_or(PeerId(answer.0))
     }
 
     /// An id for a call that no other has, that of the peer if possible.

@@ -1,9 +1,12 @@
 //! How long calls wait, where the vat's default does not fit.
 //!
 //! Every call has a deadline; when it comes, the caller gets an error that [`is_exceeded`] recognises, and the
-//! peer is told to stop working on the call.
+//! peer is told to stop working on the call. The callee has one as well, whatever the caller does: it stops working on the
+//! call, and the caller gets the same error.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use capnp::{Error, ErrorKind};
@@ -14,6 +17,46 @@ thread_local! {
 
 /// How the reason of every exceeded deadline begins.
 const REASON: &str = "deadline exceeded";
+
+/// How long calls may take, by method where the schema says so: at the caller, unless [`with`] says otherwise, and at
+/// the callee, whoever calls.
+///
+/// A method is known by its interface's id, which is like no other in the world, and so one table serves all services
+/// of a node, and all that it uses. Clones share it until one is changed.
+///
+/// ```
+/// use std::time::Duration;
+/// use vatmux_rpc::{Deadlines, Options};
+///
+/// const INTERFACE: u64 = 0xdacd_bc4e_6710_0113;
+/// let table = Deadlines::from_iter([((INTERFACE, 0), Duration::from_secs(2))]);
+/// let options = Options { deadlines: table, ..Options::default() };
+/// assert_eq!(options.deadlines.get(INTERFACE, 0), Some(Duration::from_secs(2)));
+/// assert_eq!(options.deadlines.get(INTERFACE, 1), None, "has the default");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deadlines(Arc<BTreeMap<(u64, u16), Duration>>);
+
+impl Deadlines {
+    /// What is said of a method, by its interface's id and its ordinal.
+    #[must_use]
+    pub fn get(&self, interface: u64, method: u16) -> Option<Duration> {
+        self.0.get(&(interface, method)).copied()
+    }
+}
+
+impl Extend<((u64, u16), Duration)> for Deadlines {
+    /// What is said last of a method holds.
+    fn extend<I: IntoIterator<Item = ((u64, u16), Duration)>>(&mut self, methods: I) {
+        Arc::make_mut(&mut self.0).extend(methods);
+    }
+}
+
+impl FromIterator<((u64, u16), Duration)> for Deadlines {
+    fn from_iter<I: IntoIterator<Item = ((u64, u16), Duration)>>(methods: I) -> Self {
+        Self(Arc::new(methods.into_iter().collect()))
+    }
+}
 
 /// Gives each call that is sent within `send` this long instead of
 /// [`Options::call_deadline`](crate::Options::call_deadline).

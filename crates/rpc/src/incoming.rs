@@ -5,6 +5,7 @@ use capnp::message::{Builder, HeapAllocator, Reader, ReaderOptions};
 use capnp_rpc::rpc_capnp::{exception, message};
 
 use crate::answers::AnswerId;
+use crate::call::CallContext;
 use crate::guard::MAX_DEPTH;
 use crate::outgoing;
 use crate::questions::QuestionId;
@@ -15,6 +16,8 @@ const NESTING_LIMIT: i32 = MAX_DEPTH.cast_signed() * 2;
 /// A message for capnp-rpc.
 pub(crate) enum Incoming {
     Received(Reader<Segments>),
+    /// A call of the peer's.
+    Call(Reader<Segments>, CallContext),
     /// Made here.
     Local(Box<Builder<HeapAllocator>>),
 }
@@ -23,12 +26,24 @@ impl capnp_rpc::IncomingMessage for Incoming {
     fn get_body(&self) -> capnp::Result<any_pointer::Reader<'_>> {
         match self {
             Self::Received(reader) => reader.get_root(),
+            Self::Call(reader, context) => {
+                context.is_read();
+                reader.get_root()
+            }
             Self::Local(builder) => builder.get_root_as_reader(),
         }
     }
 }
 
 impl Incoming {
+    /// The message is a call.
+    pub(crate) fn of_call(self, context: CallContext) -> Self {
+        match self {
+            Self::Received(reader) | Self::Call(reader, _) => Self::Call(reader, context),
+            Self::Local(builder) => Self::Local(builder),
+        }
+    }
+
     /// The answer to one of capnp-rpc's questions that says that it failed.
     pub(crate) fn failed_return(id: QuestionId, reason: &str) -> Self {
         Self::exception(id, exception::Type::Failed, reason)

@@ -9,7 +9,8 @@
 //! What a vat promises beyond what capnp-rpc does:
 //!
 //! 1. **Every call ends.** Its [`deadline`] cancels it at both ends, and the error names the method. When a vat
-//!    is over, every call on it fails with the reason ([`VatEnd`]).
+//!    is over, every call on it fails with the reason ([`VatEnd`]). A method sees who calls and how long it has
+//!    ([`CallContext`]).
 //! 2. **Everything has a bound** ([`Options`], [`Limits`]): a message, what waits for a peer that does not read, what a
 //!    peer owes us, the calls and capabilities that it has under way. Calls beyond a bound fail as overloaded. Memory is
 //!    taken as bytes arrive, never because a peer announces them.
@@ -30,6 +31,7 @@
 
 mod answers;
 mod bootstrap;
+mod call;
 pub mod deadline;
 mod disconnected;
 mod end;
@@ -52,6 +54,8 @@ mod shared;
 mod sight;
 mod vat;
 
+pub use call::CallContext;
+pub use deadline::Deadlines;
 pub use disconnected::Disconnected;
 pub use end::VatEnd;
 pub use guard::{Exceeded, Limits, Malformed, Violation};

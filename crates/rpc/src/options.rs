@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Limits;
+use crate::{Deadlines, Limits};
 
 /// Bounds of one vat, the same for every stream of a session.
 ///
@@ -21,6 +21,13 @@ pub struct Options {
     /// How long a call waits for its answer unless [`deadline::with`](crate::deadline::with) says otherwise.
     /// Default: 30 s.
     pub call_deadline: Duration,
+    /// How long a call of the peer's is served, counted from its arrival. After that the method is canceled, and the
+    /// caller told. It is the longest that callers may wait, for methods that `deadlines` do not name. Default: 10 min.
+    pub served_call_deadline: Duration,
+    /// The methods for which neither `call_deadline` nor `served_call_deadline` holds, but what their schema says.
+    /// Callers may wait less by [`deadline::with`](crate::deadline::with); if they wait longer, the callee does not.
+    /// Default: none.
+    pub deadlines: Deadlines,
     /// How many bytes of unacknowledged calls a caller of a `-> stream` method keeps in flight, beside the
     /// largest single one of them; each counts for 512 bytes more than it has. The callee may have to hold as much.
     /// Default: 512 KiB.
@@ -37,7 +44,8 @@ pub struct Options {
     /// How many calls may be past their deadline with the peer still owing the answer, before the vat ends.
     /// Each costs about 16 bytes. Default: 1,024.
     pub max_expired_calls: usize,
-    /// How many calls the peer may cancel before their answers, over the life of the vat. capnp-rpc does not let
+    /// How many calls the peer may cancel before their answers, or this side because their time is over, over the life of
+    /// the vat. capnp-rpc does not let
     /// go of the entry of a call that was canceled: each costs about 300 bytes until the vat ends. Default:
     /// 65,536, which is 20 MiB.
     pub max_canceled_calls: usize,
@@ -52,12 +60,26 @@ pub struct Options {
     pub linger: Duration,
 }
 
+impl Options {
+    /// How long a call to the peer waits, where the caller says nothing.
+    pub(crate) fn patience(&self, interface: u64, method: u16) -> Duration {
+        self.deadlines.get(interface, method).unwrap_or(self.call_deadline)
+    }
+
+    /// How long a call of the peer's is served.
+    pub(crate) fn served_patience(&self, interface: u64, method: u16) -> Duration {
+        self.deadlines.get(interface, method).unwrap_or(self.served_call_deadline)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             max_message_bytes: 8 << 20,
             max_segments: 512,
             call_deadline: Duration::from_secs(30),
+            served_call_deadline: Duration::from_mins(10),
+            deadlines: Deadlines::default(),
             stream_window_bytes: 512 << 10,
             send_queue_soft_bytes: 1 << 20,
             send_queue_hard_bytes: 32 << 20,

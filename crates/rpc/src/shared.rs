@@ -12,7 +12,8 @@ use capnp_rpc::rpc_capnp::exception;
 use vatmux_driver::{Handle, Instant};
 
 use crate::answers::{Answers, ReturnOrder};
-use crate::guard::{self, Account, Exceeded, Guard, Orders, sent};
+use crate::call::CallContext;
+use crate::guard::{self, Account, Exceeded, Guard, Orders, Overdue, Served, sent};
 use crate::incoming::Incoming;
 use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
@@ -136,7 +137,10 @@ impl Shared {
                     }
                     return Ok(None);
                 }
-                let patience = deadline::overridden().unwrap_or(self.options.call_deadline);
+                let patience = deadline::overridden().unwrap_or_else(|| match asked {
+                    Asked::Call { interface, method } => self.options.patience(interface, method),
+                    Asked::Bootstrap => self.options.call_deadline,
+                });
                 let position = self.outbox.borrow().position();
                 let mut questions = self.questions.borrow_mut();
                 let now = self.handle.now();
@@ -223,12 +227,17 @@ impl Shared {
 
     /// A message came from the stream.
     pub(crate) fn received(&self, segments: Segments) -> Received {
+        let now = self.handle.now();
         let orders = self.guard.borrow_mut().received(
             segments,
             &mut self.questions.borrow_mut(),
             &mut self.answers.borrow_mut(),
+            |interface, method| {
+                let until = now + self.options.served_patience(interface, method);
+                Served { interface, method, until }
+            },
         );
-        let Orders { deliver, makes_reply, then, replies, seen } = match orders {
+        let Orders { mut deliver, makes_reply, then, replies, seen, served } = match orders {
             Ok(orders) => orders,
             Err(end) => {
                 self.end(end);
@@ -236,16 +245,18 @@ impl Shared {
             }
         };
         if let Some(seen) = seen {
-            self.sight.saw(seen, self.handle.now());
+            self.sight.saw(seen, now);
+            if let Some(Served { interface, method, until }) = served {
+                let caller = self.sight.caller().clone();
+                let context = CallContext::new(caller, (interface, method), now, until);
+                deliver = deliver.map(|message| message.of_call(context));
+            }
         }
         let replied = !replies.is_empty();
         for reply in replies {
             self.queue(Rc::new(reply), Weight::Reply);
         }
-        let limit = self.options.max_canceled_calls;
-        if self.answers.borrow().spent() > limit {
-            self.end(VatEnd::TooManyCanceled { limit });
-        }
+        self.bound_canceled();
         match deliver {
             Some(message) if makes_reply => return Received::Call(message),
             Some(message) => self.deliver(message),
@@ -255,6 +266,34 @@ impl Shared {
             self.deliver(message);
         }
         Received::Handled { replied }
+    }
+
+    fn bound_canceled(&self) {
+        let limit = self.options.max_canceled_calls;
+        if self.answers.borrow().spent() > limit {
+            self.end(VatEnd::TooManyCanceled { limit });
+        }
+    }
+
+    /// Cancels every call of the peer's that is served for as long as it may be, and tells the peer. capnp-rpc must have
+    /// got them all: no call is held back.
+    pub(crate) fn give_up_overdue(&self) {
+        let now = self.handle.now();
+        let overdue = self.guard.borrow_mut().take_overdue(now, &mut self.answers.borrow_mut());
+        for Overdue { call, answer, served: Served { interface, method, .. } } in overdue {
+            self.sight.returned(call, Outcome::Deadline, now);
+            let patience = self.options.served_patience(interface, method);
+            let reason = deadline::reason(patience, &method_name(interface, method), self.sight.service());
+            let refusal = outgoing::refusal(call, exception::Type::Failed, &reason);
+            self.queue(Rc::new(refusal), Weight::Reply);
+            self.deliver(Incoming::finish(answer, true));
+        }
+        self.bound_canceled();
+    }
+
+    /// When a call of the peer's may be overdue next.
+    pub(crate) fn next_overdue(&self) -> Option<Instant> {
+        self.guard.borrow().next_overdue()
     }
 
     /// Hands a message to capnp-rpc.
@@ -281,9 +320,7 @@ impl Shared {
             self.sight.answered(id, Outcome::Deadline, now);
             let what = match asked {
                 Asked::Bootstrap => "the request for the bootstrap capability".to_owned(),
-                Asked::Call { interface, method } => {
-                    format!("method {method} of interface {interface:#018x}")
-                }
+                Asked::Call { interface, method } => method_name(interface, method),
             };
             let reason = deadline::reason(patience, &what, self.sight.service());
             self.deliver(Incoming::failed_return(id, &reason));
@@ -426,4 +463,9 @@ impl Shared {
             receiver.wake();
         }
     }
+}
+
+/// What a person is told of a method.
+fn method_name(interface: u64, method: u16) -> String {
+    format!("method {method} of interface {interface:#018x}")
 }

@@ -326,6 +326,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         }
         self.timer = None;
         self.shared.expire();
+        if !self.is_held_up() && self.shared.ended().is_none() {
+            self.shared.give_up_overdue();
+        }
         if self.stalled_at().is_some_and(|stalled| stalled <= now) {
             self.last_progress = None;
             self.shared.end(VatEnd::SendStalled(self.shared.options.send_stall));
@@ -346,8 +349,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             Phase::Closing { until, .. } => Some(until),
             Phase::Running | Phase::Closed => None,
         };
-        let calls = self.shared.next_deadline().filter(|_| self.shared.ended().is_none());
-        let nearest = [calls, self.stalled_at(), closing].into_iter().flatten().min();
+        let calls =
+            self.shared.next_deadline().filter(|_| !self.is_held_up() && self.shared.ended().is_none());
+        // One that is held back cannot be canceled: whoever holds it up has a deadline of its own.
+        let served = self.shared.next_overdue();
+        let served = served.filter(|_| !self.is_held_up() && self.shared.ended().is_none());
+        let nearest = [calls, served, self.stalled_at(), closing].into_iter().flatten().min();
         let Some(nearest) = nearest else { return true };
         if self.timer.as_ref().is_some_and(|timer| timer.deadline() <= nearest) {
             return true;

@@ -1047,4 +1047,6 @@ fn the_page_has_the_defaults_of_the_code() {
             row.and_then(|row| row.split(" | ").nth(1)).unwrap_or_else(|| panic!("no row for {name}"));
         assert_eq!(stated.replace(',', ""), default.to_string(), "{name}");
     }
+    assert_eq!(options.served_call_deadline, Duration::from_mins(10));
+    assert!(page.contains("\n| `served_call_deadline` | 10 min | "));
 }

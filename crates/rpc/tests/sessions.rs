@@ -89,6 +89,11 @@ fn a_service_is_called_by_its_name_from_either_side() {
     let answers = nodes.run(async { join(echo(&there, 1), echo(&back, 2)).await });
     assert_eq!((answers.0.unwrap(), answers.1.unwrap()), (1, 2));
     assert_eq!(nodes.handle.rescues(), 0);
+    let numbers = nodes.seen.numbers.take();
+    let callers = nodes.seen.contexts.take().into_iter().map(|context| context.unwrap().peer().unwrap());
+    let mut calls: Vec<_> = numbers.into_iter().zip(callers).collect();
+    calls.sort_unstable_by_key(|(number, _)| *number);
+    assert_eq!(calls, [(1, node(DIALER)), (2, node(ACCEPTOR))], "each call says whose it is");
 }
 
 #[test]

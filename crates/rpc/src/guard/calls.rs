@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use vatmux_driver::Instant;
+
 use super::account::Account;
 use crate::answers::AnswerId;
 
 /// What a call costs beside its message, by measure.
-pub(crate) const CALL_BYTES: usize = 2_304;
+pub(crate) const CALL_BYTES: usize = 2_432;
 
 /// A call, and its place in the table. Ids are used again, places are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub(crate) struct Reference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Bootstrap,
-    Call,
+    Call(Served),
 }
 
 impl What {
@@ -30,9 +32,17 @@ impl What {
     fn calls(self) -> usize {
         match self {
             Self::Bootstrap => 0,
-            Self::Call => 1,
+            Self::Call(_) => 1,
         }
     }
+}
+
+/// A call of a method, and until when it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) interface: u64,
+    pub(crate) method: u16,
+    pub(crate) until: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +78,9 @@ pub(crate) struct Calls {
     held_bytes: usize,
     bootstraps: usize,
     serial: u64,
+    /// No call's deadline is before this. It may be that of a call that is over: to know better would cost every call
+    /// more than looking through all of them costs now and then.
+    nothing_due_before: Option<Instant>,
     /// Has the same sums for all vats of the session.
     account: Account,
 }
@@ -140,6 +153,10 @@ impl Calls {
         self.held_bytes += bytes;
         self.bootstraps += usize::from(what == What::Bootstrap);
         self.account.add(what.calls(), bytes);
+        if let What::Call(served) = what {
+            let earliest = self.nothing_due_before.map_or(served.until, |before| before.min(served.until));
+            self.nothing_due_before = Some(earliest);
+        }
         let call = Held {
             serial: self.serial,
             what,
@@ -152,6 +169,32 @@ impl Calls {
             settled: false,
         };
         self.held.insert(id, call);
+    }
+
+    /// The nearest moment at which a call may be overdue.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.nothing_due_before
+    }
+
+    /// The calls that have no answer though their deadline has come. They stay what they are.
+    pub(crate) fn overdue(&mut self, now: Instant) -> Vec<(AnswerId, Served)> {
+        let mut overdue = Vec::new();
+        if self.nothing_due_before.is_none_or(|before| before > now) {
+            return overdue;
+        }
+        self.nothing_due_before = None;
+        for (id, call) in &self.held {
+            let What::Call(served) = call.what else { continue };
+            if call.state != State::Open {
+                continue;
+            }
+            if served.until <= now {
+                overdue.push((*id, served));
+            } else if self.nothing_due_before.is_none_or(|before| served.until < before) {
+                self.nothing_due_before = Some(served.until);
+            }
+        }
+        overdue
     }
 
     /// capnp-rpc answers. What it goes on holding until the Finish is `bytes` of results; None where it holds nothing.

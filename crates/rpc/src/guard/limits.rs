@@ -10,15 +10,15 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Calls of the peer that are not over: those that were not answered, and those whose answer carried
-    /// capabilities and that it has not finished. Each costs about 2.3 KiB beside its message. Default: 4,096, which is
-    /// 9.2 MiB.
+    /// capabilities and that it has not finished. Each costs about 2.4 KiB beside its message. Default: 4,096, which is
+    /// 9.6 MiB.
     pub max_calls: usize,
-    /// Bytes of those calls, 2.3 KiB for each and its message: that of the call while it is unanswered, that of its
+    /// Bytes of those calls, 2.4 KiB for each and its message: that of the call while it is unanswered, that of its
     /// answer after that. With more than this held, calls are refused; answers that take it past twice as much end the
     /// vat. Default: 32 MiB.
     pub max_held_bytes: usize,
     /// As `max_calls`, over all vats of one session: the ones that the peer opened and those that we did. It is asked
-    /// after `max_calls`. Default: 8,192, which is 18.4 MiB among `max_peer_held_bytes`.
+    /// after `max_calls`. Default: 8,192, which is 19.2 MiB among `max_peer_held_bytes`.
     pub max_peer_calls: usize,
     /// As `max_held_bytes`, over all vats of one session; of several vats the one ends whose answer takes it past
     /// twice as much. Default: 64 MiB.

@@ -48,6 +48,7 @@ use crate::sight::{self, Seen};
 use crate::{VatEnd, outgoing};
 
 pub(crate) use self::account::Account;
+pub(crate) use self::calls::Served;
 pub(crate) use self::envelope::sent;
 pub use self::limits::Limits;
 pub(crate) use self::tree::MAX_DEPTH;
@@ -70,6 +71,15 @@ pub(crate) struct Orders {
     pub(crate) replies: Vec<Builder<HeapAllocator>>,
     /// What it means for the calls that are open, where it means something.
     pub(crate) seen: Option<Seen>,
+    /// The call that is delivered, where it is one.
+    pub(crate) served: Option<Served>,
+}
+
+/// A call of the peer's that is not served any longer.
+pub(crate) struct Overdue {
+    pub(crate) call: PeerId,
+    pub(crate) answer: AnswerId,
+    pub(crate) served: Served,
 }
 
 impl Orders {
@@ -135,12 +145,13 @@ impl Guard {
         self.calls.clear();
     }
 
-    /// Judges a message from the peer. An error ends the vat.
+    /// Judges a message from the peer. An error ends the vat. `serve` says how long a call of a method is served.
     pub(crate) fn received(
         &mut self,
         segments: Segments,
         questions: &mut Questions,
         answers: &mut Answers,
+        serve: impl FnOnce(u64, u16) -> Served,
     ) -> Result<Orders, VatEnd> {
         self.tree.check(&segments).map_err(Violation::Malformed)?;
         let bytes = segments.total_bytes();
@@ -170,13 +181,15 @@ impl Guard {
                 self.imports.received(&caps.imports)?;
                 let answer = answers.call(id).map_err(|_| Violation::CallIdInUse(id.0))?;
                 self.refused.remove(&id);
-                self.calls.begin(answer, What::Call, bytes, depth, &on);
+                let served = serve(interface, method);
+                self.calls.begin(answer, What::Call(served), bytes, depth, &on);
                 if answer.0 != id.0 {
                     patches.push(references::own_id(&message, answer.0));
                 }
                 patches.append(&mut caps.patches);
                 let seen = Seen::Call { id, interface, method };
-                Ok(Orders::deliver_for_reply(patched(message, patches)?).seen(seen))
+                let orders = Orders::deliver_for_reply(patched(message, patches)?).seen(seen);
+                Ok(Orders { served: Some(served), ..orders })
             }
             Message::Return { question, outcome, release_params } => {
                 let mut then = Vec::new();
@@ -317,6 +330,31 @@ impl Guard {
         })
     }
 
+    /// When a call of the peer's may be overdue next.
+    pub(crate) fn next_overdue(&self) -> Option<Instant> {
+        self.calls.next_deadline()
+    }
+
+    /// Takes the calls of the peer's that are served for as long as they may be, and have no answer. The caller answers
+    /// and cancels them; calls on their results are refused.
+    pub(crate) fn take_overdue(&mut self, now: Instant, answers: &mut Answers) -> Vec<Overdue> {
+        let mut taken = Vec::new();
+        for (answer, served) in self.calls.overdue(now) {
+            let Some(call) = answers.give_up(answer) else { continue };
+            self.calls.finished(answer);
+            self.remember_refused(call);
+            taken.push(Overdue { call, answer, served });
+        }
+        taken
+    }
+
+    fn remember_refused(&mut self, call: PeerId) {
+        if self.refused.len() >= MAX_REFUSED {
+            self.refused.pop_first();
+        }
+        self.refused.insert(call);
+    }
+
     fn check_target(&self, target: Target) -> Result<(), Violation> {
         match target {
             Target::Export(id) if self.exports.get(id).is_none() => Err(Violation::UnknownExport(id)),
@@ -343,7 +381,7 @@ impl Guard {
         if let Target::Answer(call) = target
             && self.refused.contains(&call)
         {
-            return Some(Refusal::overloaded("the call that this one waits for was refused".to_owned()));
+            return Some(Refusal::overloaded("the call that this one waits for was not served".to_owned()));
         }
         let (held, account) = (self.calls.held_bytes(), self.calls.account());
         let (over, what, limit) = if self.calls.count() >= limits.max_calls {
@@ -402,10 +440,7 @@ impl Guard {
 
     /// The peer's call fails, as a correct peer has it fail, and capnp-rpc does not hear of it.
     fn refuse(&mut self, call: PeerId, refusal: &Refusal, caps: &Caps) -> Orders {
-        if self.refused.len() >= MAX_REFUSED {
-            self.refused.pop_first();
-        }
-        self.refused.insert(call);
+        self.remember_refused(call);
         let mut replies = vec![outgoing::refusal(call, refusal.kind, &refusal.reason)];
         replies.extend(releases(&caps.imports));
         Orders { replies, ..Orders::default() }

@@ -9,7 +9,8 @@ pub enum Outcome {
     Ok,
     /// With an exception of another kind than the ones below.
     Exception,
-    /// Its deadline came at the caller. The callee sees such a call as canceled.
+    /// Its deadline came, at the caller or, where that waits longer, at the callee. Where it is the caller's, the callee
+    /// sees the call as canceled; where it is the callee's, the caller sees an exception.
     Deadline,
     /// The caller gave it up.
     Canceled,

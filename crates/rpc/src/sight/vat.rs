@@ -10,6 +10,7 @@ use vatmux_noise::NodeId;
 
 use crate::VatEnd;
 use crate::answers::PeerId;
+use crate::call;
 use crate::questions::{Asked, QuestionId};
 use crate::sight::{Caller, Meter, Outcome};
 
@@ -28,8 +29,7 @@ pub(crate) enum Seen {
 
 /// Watches one vat.
 pub(crate) struct Sight {
-    peer: Option<NodeId>,
-    service: String,
+    caller: Rc<call::Caller>,
     meter: Rc<Meter>,
     /// The span of the stream.
     span: Span,
@@ -47,8 +47,7 @@ impl Sight {
     pub(crate) fn new(peer: Option<NodeId>, service: &str, meter: Rc<Meter>, span: Span) -> Self {
         meter.vat_opened();
         Self {
-            peer,
-            service: service.to_owned(),
+            caller: Rc::new(call::Caller { peer, service: service.to_owned() }),
             meter,
             span,
             asked: RefCell::default(),
@@ -63,7 +62,12 @@ impl Sight {
 
     /// The name of the service.
     pub(crate) fn service(&self) -> &str {
-        &self.service
+        &self.caller.service
+    }
+
+    /// Who calls, for those who are called.
+    pub(crate) fn caller(&self) -> &Rc<call::Caller> {
+        &self.caller
     }
 
     /// The span of the stream, for whatever the vat does.
@@ -139,8 +143,8 @@ impl Sight {
         if violated {
             tracing::warn!(
                 parent: &self.span,
-                peer = self.peer.map(field::display),
-                service = self.service,
+                peer = self.caller.peer.map(field::display),
+                service = self.caller.service,
                 reason = ?end.to_string(),
                 "ended a vat because of its peer"
             );
@@ -154,8 +158,8 @@ impl Sight {
         let span = trace_span!(
             parent: &self.span,
             "call",
-            peer = self.peer.map(field::display),
-            service = self.service,
+            peer = self.caller.peer.map(field::display),
+            service = self.caller.service,
             interface = format_args!("{interface:#018x}"),
             method,
             caller = match caller {

@@ -8,11 +8,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use capnp::Error;
-use capnp::capability::Client;
+use capnp::capability::{Client, Params};
+use capnp::traits::Owned;
 use futures::channel::oneshot;
 use vatmux_driver::virtual_time::VirtualClock;
 use vatmux_driver::{Clock, Driver, Handle, Instant, PipeEnd, pipe, virtual_time};
-use vatmux_rpc::{MustFinish, Options, Remote, Vat};
+use vatmux_rpc::{CallContext, MustFinish, Options, Remote, Vat};
 
 #[allow(
     clippy::all,
@@ -36,6 +37,9 @@ pub(crate) const PIPE_BYTES: usize = 64 << 10;
 /// The largest blob that the server makes.
 const MAX_BLOB_BYTES: u64 = 8 << 20;
 
+/// Calls that are remembered: what many calls cost is measured.
+const MAX_CONTEXTS: usize = 64;
+
 /// What the test sees of its server.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -55,11 +59,21 @@ pub(crate) struct Seen {
     pub(crate) written: Cell<u64>,
     /// The numbers that `echo` was given, and those that the larger chunks of `write` begin with.
     pub(crate) numbers: RefCell<Vec<u64>>,
+    /// What the first calls of `echo`, `never` and `add` were told of themselves, `None` where there was no vat.
+    pub(crate) contexts: RefCell<Vec<Option<CallContext>>>,
     /// Calls of `write` that wait for the gate.
     pub(crate) gate: RefCell<Option<Vec<oneshot::Sender<()>>>>,
 }
 
 impl Seen {
+    fn note<T: Owned>(&self, params: &Params<T>) {
+        let context = CallContext::of(params);
+        let mut contexts = self.contexts.borrow_mut();
+        if contexts.len() < MAX_CONTEXTS {
+            contexts.push(context);
+        }
+    }
+
     pub(crate) fn close_gate(&self) {
         *self.gate.borrow_mut() = Some(Vec::new());
     }
@@ -121,7 +135,7 @@ pub(crate) fn new_counter(seen: &Rc<Seen>) -> counter::Client {
     capnp_rpc::new_client(CounterServer {
         total: Cell::new(0),
         own: RefCell::new(None),
-        _alive: Counted::new(seen, |seen| &seen.counters),
+        alive: Counted::new(seen, |seen| &seen.counters),
     })
 }
 
@@ -131,6 +145,7 @@ impl probe::Server for ProbeServer {
         params: probe::EchoParams,
         mut results: probe::EchoResults,
     ) -> Result<(), Error> {
+        self.seen.note(&params);
         let n = params.get()?.get_n();
         self.seen.numbers.borrow_mut().push(n);
         results.get().set_n(n);
@@ -138,6 +153,7 @@ impl probe::Server for ProbeServer {
     }
 
     async fn never(self: Rc<Self>, params: probe::NeverParams, _: probe::NeverResults) -> Result<(), Error> {
+        self.seen.note(&params);
         let _running = Counted::new(&self.seen, |seen| &seen.running);
         let _held = params.get()?.get_held();
         std::future::pending().await
@@ -248,7 +264,7 @@ fn blob_bytes(asked: u64) -> Result<u32, Error> {
 struct CounterServer {
     total: Cell<u64>,
     own: RefCell<Option<counter::Client>>,
-    _alive: Counted,
+    alive: Counted,
 }
 
 impl counter::Server for CounterServer {
@@ -257,6 +273,7 @@ impl counter::Server for CounterServer {
         params: counter::AddParams,
         mut results: counter::AddResults,
     ) -> Result<(), Error> {
+        self.alive.seen.note(&params);
         self.total.set(self.total.get() + params.get()?.get_n());
         results.get().set_total(self.total.get());
         Ok(())

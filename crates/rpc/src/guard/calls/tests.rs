@@ -1,12 +1,14 @@
 use super::*;
 
+const SERVED: Served = Served { interface: 0, method: 0, until: Instant::from_nanos(u64::MAX) };
+
 fn id(id: u32) -> AnswerId {
     AnswerId(id)
 }
 
 fn begun(calls: &mut Calls, number: u32, on: &[u32]) {
     let on: Vec<_> = on.iter().copied().map(id).collect();
-    calls.begin(id(number), What::Call, 100, 0, &on);
+    calls.begin(id(number), What::Call(SERVED), 100, 0, &on);
 }
 
 #[test]
