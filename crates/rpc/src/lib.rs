@@ -50,6 +50,7 @@ mod reconnect;
 mod references;
 mod segments;
 mod services;
+mod settled;
 mod shared;
 mod sight;
 mod vat;
@@ -67,6 +68,7 @@ pub use reconnect::{
     CallError, Failure, GivenUp, PeerState, ReconnectOptions, ReconnectingPeer, ServiceOfPeer, Unreachable,
 };
 pub use services::{ServeError, Services};
+pub use settled::settled;
 pub use sight::{
     CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, StreamSnapshot,
 };

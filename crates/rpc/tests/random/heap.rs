@@ -7,13 +7,18 @@ use std::cell::Cell;
 
 thread_local! {
     static USED: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Heap;
 
 fn count(bytes: isize) {
     // The thread may be at its end.
-    let _ = USED.try_with(|used| used.set(used.get() + bytes));
+    let used = USED.try_with(|used| {
+        used.set(used.get() + bytes);
+        used.get()
+    });
+    let _ = used.and_then(|used| MOST.try_with(|most| most.set(most.get().max(used))));
 }
 
 // SAFETY: everything is passed on to the system's allocator as it is.
@@ -37,4 +42,10 @@ static HEAP: Heap = Heap;
 /// Bytes allocated by this thread and not freed.
 pub(crate) fn used() -> usize {
     USED.get().max(0).cast_unsigned()
+}
+
+/// As [`used`], at most since this was last asked.
+#[allow(dead_code, reason = "not every test that includes this asks")]
+pub(crate) fn most() -> usize {
+    MOST.replace(USED.get()).max(0).cast_unsigned()
 }
