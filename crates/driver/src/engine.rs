@@ -1,9 +1,9 @@
 //! The multiplexer with its storage erased, so that streams and what is built on them need not be generic over it.
 
 use vatmux_mux::{
-    AcceptError, CloseCode, ConsumeError, End, Event, ExclusiveNames, FinishError, OpenError, Priority,
-    ReadError, ResetCode, Session, SessionStatistics, Storage, StreamId, StreamName, StreamStatistics, Ticks,
-    UnknownStream, Violation, WriteError,
+    AcceptError, CloseCode, ConsumeError, End, Event, ExclusiveNames, FinishError, OpenError, Passage,
+    Priority, ReadError, ResetCode, Session, SessionStatistics, Storage, StreamId, StreamName,
+    StreamStatistics, Ticks, UnknownStream, Violation, WriteError,
 };
 
 /// What the driver asks of a multiplexer: [`Session`]'s methods of the same names.
@@ -30,7 +30,7 @@ pub(crate) trait Engine {
         id: StreamId,
         bytes: &[u8],
         output: &mut [u8],
-    ) -> (Result<usize, WriteError>, usize);
+    ) -> (Result<Passage, WriteError>, usize);
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError>;
     fn readable(&self, id: StreamId) -> Result<(&[u8], &[u8]), ReadError>;
     fn consume(&mut self, id: StreamId, bytes: usize) -> Result<(), ConsumeError>;
@@ -111,10 +111,10 @@ impl<S: Storage> Engine for Session<S> {
         id: StreamId,
         bytes: &[u8],
         mut output: &mut [u8],
-    ) -> (Result<usize, WriteError>, usize) {
+    ) -> (Result<Passage, WriteError>, usize) {
         let before = output.len();
-        let written = Self::write_through(self, id, bytes, &mut output);
-        (written, before - output.len())
+        let passage = Self::write_through(self, id, bytes, &mut output);
+        (passage, before - output.len())
     }
 
     fn finish(&mut self, id: StreamId) -> Result<(), FinishError> {

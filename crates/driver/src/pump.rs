@@ -208,7 +208,7 @@ impl Pump {
             let mut window = Window::empty(buffer);
             window.end = self.records.seal(&mut window.buffer, length).map_err(SessionEnd::Record)?;
             self.inner.traffic.sent(window.end);
-            self.inner.draft.borrow_mut().set_link_is_busy(true);
+            self.inner.draft.borrow_mut().link_is_busy();
             self.outgoing = Some(window);
         }
         let Some(window) = self.outgoing.as_mut() else { return Ok(Step::Idle) };
@@ -229,7 +229,7 @@ impl Pump {
         if let Some(window) = self.outgoing.take() {
             self.inner.handle.buffers().give_back(window.buffer);
         }
-        self.inner.draft.borrow_mut().set_link_is_busy(false);
+        self.inner.link_is_free();
         Ok(Step::Moved)
     }
 

@@ -451,6 +451,14 @@ impl Inner {
         self.draft.borrow_mut().write(&mut **engine, self.handle.buffers(), id, bytes)
     }
 
+    /// The next record can be filled: whoever waited for that may go on.
+    pub(crate) fn link_is_free(&self) {
+        let waiting = self.draft.borrow_mut().link_is_free();
+        if let Some(id) = waiting {
+            self.wake_stream(id, false, true);
+        }
+    }
+
     /// Has the pump look at the engine, where there is something to send.
     pub(crate) fn poke(&self) {
         if !self.draft.borrow().is_empty() || self.engine.borrow().wants_transmit() {

@@ -125,11 +125,10 @@ impl AsyncWrite for Stream {
         }
         let inner = self.session.inner();
         let written = inner.write(self.id, buf);
+        // One that was turned away may have moved what was written before it.
+        inner.poke();
         match written {
-            Ok(written) => {
-                inner.poke();
-                Poll::Ready(Ok(written))
-            }
+            Ok(written) => Poll::Ready(Ok(written)),
             Err(WriteError::Blocked) => {
                 let mut parked = inner.parked.borrow_mut();
                 parked.entry(self.id).or_default().writer = Some(cx.waker().clone());

@@ -83,8 +83,8 @@ pub use limits::{Limits, LimitsError};
 pub use name::{MAX_NAME_BYTES, NameError, Priority, StreamName};
 pub use ring::{Ring, StaticRing};
 pub use session::{
-    AcceptError, ConsumeError, End, Event, FinishError, MIN_TRANSMIT_BYTES, OpenError, Output, ReadError,
-    Session, SessionStatistics, Sink, Source, StreamStatistics, UnknownStream, WriteError,
+    AcceptError, ConsumeError, End, Event, FinishError, MIN_TRANSMIT_BYTES, OpenError, Output, Passage,
+    ReadError, Session, SessionStatistics, Sink, Source, StreamStatistics, UnknownStream, WriteError,
 };
 pub use storage::{IndexEntry, Refusal, StaticStorage, Storage};
 pub use stream::Slot;

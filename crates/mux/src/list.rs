@@ -44,6 +44,11 @@ impl<const CHAIN: usize> List<CHAIN> {
         (self.head != NONE).then_some(self.head)
     }
 
+    /// Whether `slot` is in the list, and alone.
+    pub(crate) fn is_only(self, slot: u16) -> bool {
+        self.head == slot && self.tail == slot
+    }
+
     pub(crate) fn contains<R>(slots: &[Slot<R>], slot: u16) -> bool {
         slots[usize::from(slot)].links[CHAIN].linked
     }

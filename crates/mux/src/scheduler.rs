@@ -36,6 +36,12 @@ impl Scheduler {
         self.ready == 0
     }
 
+    /// Whether no stream but perhaps `slot` is ready.
+    pub(crate) fn has_no_other(&self, slot: u16) -> bool {
+        self.ready == 0
+            || self.ready.is_power_of_two() && self.levels[self.ready.trailing_zeros() as usize].is_only(slot)
+    }
+
     pub(crate) fn insert<R>(&mut self, slots: &mut [Slot<R>], slot: u16) {
         let level = slots[usize::from(slot)].level();
         if self.levels[level].is_empty() {

@@ -17,7 +17,7 @@ pub use self::errors::{
 pub use self::lending::{Output, Sink, Source};
 use self::receive::Decoder;
 pub use self::statistics::{SessionStatistics, StreamStatistics};
-pub use self::transmit::MIN_TRANSMIT_BYTES;
+pub use self::transmit::{MIN_TRANSMIT_BYTES, Passage};
 use crate::budget::{BudgetKind, Budgets};
 use crate::code::{CloseCode, ResetCode};
 use crate::growth::{Growth, Round};

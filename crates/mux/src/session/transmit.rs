@@ -41,6 +41,18 @@ impl<O: Output> Batch<'_, O> {
     }
 }
 
+/// What became of a [`write_through`](Session::write_through).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// So many of its bytes are in the output: at least one, unless it had none.
+    Sent(usize),
+    /// It is the stream's turn, but the output is full. [Write](Session::write) ahead, or wait for the next output.
+    Full,
+    /// Something else is to be sent first, or the stream has no credit. What is [written](Session::write) takes its
+    /// place in the schedule; a writer that waits has none.
+    Waits,
+}
+
 /// The bytes of one write, for the one stream that is supplied.
 struct OneWrite<'a> {
     bytes: &'a [u8],
@@ -101,35 +113,45 @@ impl<S: Storage> Session<S> {
         batch.written
     }
 
-    /// [`write`](Self::write), straight into `output` as far as the stream's turn is now: when nothing else waits to
-    /// be sent and it has credit. What goes into `output` is what [`transmit`](Self::transmit) would put there, in
-    /// whole frames; what does not goes into the send buffer.
+    /// [`write`](Self::write), straight into `output` instead of the send buffer, while no other stream waits to be sent.
+    ///
+    /// What goes into `output` is what [`transmit`](Self::transmit) would put there, in whole frames: what was written
+    /// on the stream before, and behind it as much of `bytes` as there is room and credit for. Where that is nothing,
+    /// the [`Passage`] says what a writer can do instead.
     pub fn write_through(
         &mut self,
         id: StreamId,
         bytes: &[u8],
         output: &mut impl Output,
-    ) -> Result<usize, WriteError> {
+    ) -> Result<Passage, WriteError> {
         let slot = self.writable_slot(id)?;
         let stream = self.slot(slot);
-        let turn = self.control.is_empty() && self.scheduler.is_empty();
-        if !turn || stream.has_output() || stream.send_credit == 0 {
-            return self.write(id, bytes);
+        if stream.writer == Writer::Supplied {
+            return Err(WriteError::Supplied);
+        }
+        if bytes.is_empty() {
+            return Ok(Passage::Sent(0));
+        }
+        let turn = self.control.is_empty() && self.scheduler.has_no_other(slot);
+        if !turn || stream.send_credit == 0 {
+            return Ok(Passage::Waits);
         }
         self.slot_mut(slot).writer = Writer::Supplied;
         self.schedule(slot);
         let mut writer = OneWrite { bytes, sent: 0 };
         self.transmit_to(output, &mut writer);
-        let sent = writer.sent;
         let slots = self.storage.slots_mut();
         let stream = &mut slots[usize::from(slot)];
-        if stream.id == id.get() && stream.writer == Writer::Supplied {
-            stream.writer = Writer::Free;
-            if List::<READY>::contains(slots, slot) {
-                self.scheduler.remove(slots, slot);
-            }
+        stream.writer = Writer::Free;
+        let has_credit = stream.send_credit > 0;
+        if !stream.is_ready() && List::<READY>::contains(slots, slot) {
+            self.scheduler.remove(slots, slot);
         }
-        if sent == 0 { self.write(id, bytes) } else { Ok(sent) }
+        Ok(match writer.sent {
+            0 if has_credit => Passage::Full,
+            0 => Passage::Waits,
+            sent => Passage::Sent(sent),
+        })
     }
 
     /// Writes everything but DATA; false when the room ended before.
@@ -230,8 +252,8 @@ impl<S: Storage> Session<S> {
         }
     }
 
-    /// Serves the stream whose turn it is, with one DATA frame or, when its source is dry, by taking it off the schedule;
-    /// false when there is none, or no room worth using.
+    /// Serves the stream whose turn it is, with one DATA frame (what was written, and behind it what is lent) or, when its
+    /// source is dry, by taking it off the schedule; false when there is none, or no room worth using.
     fn transmit_data(&mut self, batch: &mut Batch<'_, impl Output>, source: &mut impl Source) -> bool {
         let Some((slot, owed)) = self.scheduler.next() else { return false };
         let slots = self.storage.slots_mut();
@@ -240,10 +262,13 @@ impl<S: Storage> Session<S> {
         if batch.level.is_some_and(|level| level != stream.level()) {
             return false;
         }
-        let lends = stream.send.is_empty();
-        let (front, back) = if lends { source.lend(id) } else { stream.send.slices() };
-        let at_hand = front.len() + back.len();
-        let ready = at_hand.min(stream.send_credit as usize).min(MAX_DATA_BYTES);
+        let (front, back) = stream.send.slices();
+        let buffered = front.len() + back.len();
+        let most = (stream.send_credit as usize).min(MAX_DATA_BYTES);
+        let asks = stream.writer == Writer::Supplied && buffered < most;
+        let (first, second) = if asks { source.lend(id) } else { (&[][..], &[][..]) };
+        let at_hand = buffered + first.len() + second.len();
+        let ready = at_hand.min(most);
         let length = ready.min(batch.output.room().saturating_sub(HEADER_BYTES));
         if at_hand > 0 && (length == 0 || (length < ready && length < MIN_SPLIT_BYTES && batch.written > 0)) {
             return false;
@@ -251,19 +276,22 @@ impl<S: Storage> Session<S> {
         if length > 0 {
             batch.level = Some(stream.level());
             batch.put(&Header { kind: Kind::Data, length: length as u16, stream: Some(id) }.emit());
-            let straight = front.len().min(length);
-            batch.put(&front[..straight]);
-            if straight < length {
-                batch.put(&back[..length - straight]);
+            let mut left = length;
+            for piece in [front, back, first, second] {
+                let part = piece.len().min(left);
+                if part > 0 {
+                    batch.put(&piece[..part]);
+                    left -= part;
+                }
             }
         }
 
-        if lends {
-            let has_more = length > 0 && source.sent(id, length);
-            stream.writer = if has_more { Writer::Supplied } else { Writer::Free };
-        } else {
-            stream.send.consume(length);
+        let is_dry = asks && first.len() + second.len() == 0;
+        let lent = length.saturating_sub(buffered);
+        if is_dry || lent > 0 && !source.sent(id, lent) {
+            stream.writer = Writer::Free;
         }
+        stream.send.consume(length.min(buffered));
         stream.send_credit -= length as u32;
         stream.sent_bytes += length as u64;
         let (stays_ready, drained) = (stream.is_ready(), !stream.has_output());

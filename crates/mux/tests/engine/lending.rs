@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use vatmux_mux::wire::Frame;
 use vatmux_mux::{
-    Event, Limits, Output, ReadError, ResetCode, Session, Sink, Source, Storage, StreamId, Ticks, WriteError,
+    Event, Limits, Output, Passage, ReadError, ResetCode, Session, Sink, Source, Storage, StreamId, Ticks,
+    WriteError,
 };
 
 use crate::support::{
@@ -103,7 +104,9 @@ on_every_storage!(
     supplying_a_stream_that_cannot_send_is_an_error,
     plain_transmit_withdraws_what_has_no_source,
     a_write_goes_straight_through_where_nothing_waits,
-    a_write_waits_its_turn_behind_whatever_waits,
+    a_write_goes_through_behind_what_was_written,
+    a_write_waits_its_turn_behind_other_streams,
+    credit_that_what_was_written_uses_up_is_none_for_a_write,
     a_write_goes_through_no_further_than_room_and_credit,
     writing_through_fails_as_writing_does,
     a_sink_earns_credit_for_what_it_takes,
@@ -271,7 +274,7 @@ fn write_through(
     stream: StreamId,
     bytes: &[u8],
     capacity: usize,
-) -> (Result<usize, WriteError>, Vec<u8>) {
+) -> (Result<Passage, WriteError>, Vec<u8>) {
     let mut room = Room { bytes: Vec::new(), capacity };
     (session.write_through(stream, bytes, &mut room), room.bytes)
 }
@@ -279,46 +282,75 @@ fn write_through(
 fn a_write_goes_straight_through_where_nothing_waits<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
     let stream = pair.stream(4);
-    let (written, sent) = write_through(&mut pair.dialer, stream, b"at once", 100);
-    assert_eq!(written, Ok(7));
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"at once", 100);
+    assert_eq!(passage, Ok(Passage::Sent(7)));
     assert_eq!(frames(&sent), [Frame::Data { stream, payload: b"at once" }]);
     assert!(!pair.dialer.wants_transmit(), "it left no trace in the schedule");
-    assert_eq!(pair.dialer.write(stream, b", then"), Ok(6), "nor a source");
-    let (written, sent) = write_through(&mut pair.dialer, stream, b" this", 100);
-    assert_eq!((written, sent.len()), (Ok(5), 0), "not before what was written");
-    assert_eq!(
-        frames(&transmit(&mut pair.dialer, &mut Lender::new([], 0))),
-        [Frame::Data { stream, payload: b", then this" }]
-    );
+    assert_eq!(pair.dialer.write(stream, b"free"), Ok(4), "nor a source");
 }
 
-fn a_write_waits_its_turn_behind_whatever_waits<S: Fresh>() {
+fn a_write_goes_through_behind_what_was_written<S: Fresh>() {
     let mut pair = Pair::<S>::new(LIMITS);
-    let (stream, other) = (pair.stream(0), pair.stream(7));
-    pair.dialer.write(other, b"first").expect("room");
-    let (written, sent) = write_through(&mut pair.dialer, stream, b"second", 100);
-    assert_eq!((written, sent.len()), (Ok(6), 0));
-    pair.settle();
+    let stream = pair.stream(4);
+    pair.dialer.write(stream, b"first, ").expect("room");
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"then this", 100);
+    assert_eq!(passage, Ok(Passage::Sent(9)));
+    assert_eq!(frames(&sent), [Frame::Data { stream, payload: b"first, then this" }], "in one frame");
+    assert!(!pair.dialer.wants_transmit());
+    pair.dialer.write(stream, b"long before").expect("room");
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"too late", 8 + 11);
+    assert_eq!(passage, Ok(Passage::Full), "what was written fills the output");
+    assert_eq!(frames(&sent), [Frame::Data { stream, payload: b"long before" }]);
+    assert!(!pair.dialer.wants_transmit(), "the write left nothing");
+    pair.dialer.write(stream, b"still").expect("it can write");
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"too late", 0);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Full), 0));
+    assert!(pair.dialer.wants_transmit(), "what was written keeps its place in the schedule");
+}
+
+fn a_write_waits_its_turn_behind_other_streams<S: Fresh>() {
+    let mut pair = Pair::<S>::new(LIMITS);
+    for (ours, theirs) in [(0, 7), (4, 4), (7, 0)] {
+        let (stream, other) = (pair.stream(ours), pair.stream(theirs));
+        pair.dialer.write(other, b"first").expect("room");
+        for _ in 0..2 {
+            let (passage, sent) = write_through(&mut pair.dialer, stream, b"second", 100);
+            assert_eq!((passage, sent.len()), (Ok(Passage::Waits), 0));
+            pair.dialer.write(stream, b"in the schedule").expect("room");
+        }
+        pair.settle();
+    }
     // A stream whose OPEN waits is not announced by a write on another.
+    let stream = pair.stream(0);
     let opened = pair.dialer.open(&name("claim"), priority(0)).expect("room");
     pair.dialer.write(opened, b"x").expect("room");
-    let (written, sent) = write_through(&mut pair.dialer, stream, b"third", 100);
-    assert_eq!((written, sent.len()), (Ok(5), 0));
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"third", 100);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Waits), 0));
 }
 
 fn a_write_goes_through_no_further_than_room_and_credit<S: Fresh>() {
     let limits = Limits { initial_window_bytes: 1000, max_window_bytes: 1000, ..LIMITS };
     let mut pair = Pair::<S>::new(limits);
     let stream = pair.stream(4);
-    let (written, sent) = write_through(&mut pair.dialer, stream, &pattern(5000), 8 + 600);
-    assert_eq!((written, sent.len()), (Ok(600), 608));
+    let (passage, sent) = write_through(&mut pair.dialer, stream, &pattern(5000), 8 + 600);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Sent(600)), 608));
     assert!(!pair.dialer.wants_transmit(), "the rest was not taken");
-    let (written, sent) = write_through(&mut pair.dialer, stream, &pattern(5000)[600..], 5000);
-    assert_eq!((written, sent.len()), (Ok(400), 408), "the window is 1,000 bytes");
-    let (written, sent) = write_through(&mut pair.dialer, stream, &pattern(5000)[1000..], 5000);
-    assert_eq!((written, sent.len()), (Ok(4000), 0), "without credit it waits in the ring");
-    let (written, sent) = write_through(&mut pair.dialer, stream, b"", 5000);
-    assert_eq!((written, sent.len()), (Ok(0), 0));
+    let (passage, sent) = write_through(&mut pair.dialer, stream, &pattern(5000)[600..], 5000);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Sent(400)), 408), "the window is 1,000 bytes");
+    let (passage, sent) = write_through(&mut pair.dialer, stream, &pattern(5000)[1000..], 5000);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Waits), 0), "without credit it is nobody's turn");
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"", 5000);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Sent(0)), 0));
+}
+
+fn credit_that_what_was_written_uses_up_is_none_for_a_write<S: Fresh>() {
+    let limits = Limits { initial_window_bytes: 1000, max_window_bytes: 1000, ..LIMITS };
+    let mut pair = Pair::<S>::new(limits);
+    let stream = pair.stream(4);
+    pair.dialer.write(stream, &pattern(1000)).expect("room");
+    let (passage, sent) = write_through(&mut pair.dialer, stream, b"more", 5000);
+    assert_eq!((passage, sent.len()), (Ok(Passage::Waits), 1008));
+    assert!(!pair.dialer.wants_transmit());
 }
 
 fn writing_through_fails_as_writing_does<S: Fresh>() {
