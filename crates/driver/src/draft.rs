@@ -24,14 +24,21 @@ const MIN_ROOM_BYTES: usize = 512;
 /// At most one record, and only for as long as it takes until the session's pump runs.
 #[derive(Default)]
 pub(crate) struct Draft {
-    /// A pooled buffer, with the plaintext behind the room for the record's prefix.
-    record: Option<(Box<[u8]>, usize)>,
+    record: Option<Record>,
     /// The one priority of the DATA in it.
     priority: Option<Priority>,
     /// A record waits for the link: what is written now may be overtaken by what is more urgent later.
     link_is_busy: bool,
     /// Whose writer was turned away until the link is free for the next record.
     waiting: Option<StreamId>,
+}
+
+struct Record {
+    /// A pooled buffer, with the plaintext behind the room for the record's prefix.
+    buffer: Box<[u8]>,
+    length: usize,
+    /// How long the plaintext may become.
+    most: usize,
 }
 
 impl Draft {
@@ -76,12 +83,16 @@ impl Draft {
         if self.link_is_busy {
             return engine.write_through(id, bytes, &mut []).0;
         }
-        let (buffer, length) = self.record.get_or_insert_with(|| (buffers.take(), 0));
-        let room = &mut buffer[PREFIX_LEN..][..MAX_PLAINTEXT][*length..];
+        let record = self.record.get_or_insert_with(|| Record {
+            buffer: buffers.take(),
+            length: 0,
+            most: engine.output_bytes_for(id).min(MAX_PLAINTEXT),
+        });
+        let room = &mut record.buffer[PREFIX_LEN..][..record.most][record.length..];
         let room = if room.len() < MIN_ROOM_BYTES { &mut [] } else { room };
         let (passage, put) = engine.write_through(id, bytes, room);
-        *length += put;
-        if *length == 0 {
+        record.length += put;
+        if record.length == 0 {
             self.discard(buffers);
         }
         passage
@@ -94,7 +105,7 @@ impl Draft {
     /// The buffer and the length of the plaintext in it.
     pub(crate) fn take(&mut self) -> Option<(Box<[u8]>, usize)> {
         self.priority = None;
-        self.record.take()
+        self.record.take().map(|record| (record.buffer, record.length))
     }
 
     /// A record waits for the link.

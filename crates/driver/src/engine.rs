@@ -12,6 +12,8 @@ pub(crate) trait Engine {
     fn heard(&mut self, now: Ticks);
     fn transmit(&mut self, output: &mut [u8]) -> usize;
     fn wants_transmit(&self) -> bool;
+    fn output_bytes(&self) -> usize;
+    fn output_bytes_for(&self, id: StreamId) -> usize;
     fn next_deadline(&self) -> Option<Ticks>;
     fn handle_timeout(&mut self, now: Ticks);
     fn poll_event(&mut self) -> Option<Event>;
@@ -56,6 +58,14 @@ impl<S: Storage> Engine for Session<S> {
 
     fn wants_transmit(&self) -> bool {
         Self::wants_transmit(self)
+    }
+
+    fn output_bytes(&self) -> usize {
+        Self::output_bytes(self)
+    }
+
+    fn output_bytes_for(&self, id: StreamId) -> usize {
+        Self::output_bytes_for(self, id)
     }
 
     fn next_deadline(&self) -> Option<Ticks> {

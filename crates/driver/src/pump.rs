@@ -245,7 +245,8 @@ impl Pump {
             return None;
         }
         let mut buffer = inner.handle.buffers().take();
-        let length = engine.transmit(&mut buffer[PREFIX_LEN..][..MAX_PLAINTEXT]);
+        let most = engine.output_bytes().min(MAX_PLAINTEXT);
+        let length = engine.transmit(&mut buffer[PREFIX_LEN..][..most]);
         if length == 0 {
             inner.handle.buffers().give_back(buffer);
             return None;

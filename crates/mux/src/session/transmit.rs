@@ -16,6 +16,9 @@ pub const MIN_TRANSMIT_BYTES: usize = HEADER_BYTES + MAX_CONTROL_BYTES;
 /// A DATA frame shorter than this is not squeezed into the end of an output when more is ready to go.
 const MIN_SPLIT_BYTES: usize = 512;
 
+/// Half a window of fewer bytes than this is not worth an output of its own.
+const MIN_HALF_BYTES: u32 = 16 * 1024;
+
 /// What one call of [`Session::transmit_to`] writes.
 struct Batch<'a, O> {
     output: &'a mut O,
@@ -152,6 +155,35 @@ impl<S: Storage> Session<S> {
             0 => Passage::Waits,
             sent => Passage::Sent(sent),
         })
+    }
+
+    /// How long the next output of [`transmit`](Self::transmit) should be at most, in bytes, where an output is opened as a
+    /// whole by the peer: [`output_bytes_for`](Self::output_bytes_for) the stream whose turn it is, without a bound where
+    /// others are ready as well.
+    #[must_use]
+    pub fn output_bytes(&self) -> usize {
+        match self.scheduler.next() {
+            Some((slot, _)) if self.scheduler.has_no_other(slot) => self.output_bytes_at(slot),
+            _ => usize::MAX,
+        }
+    }
+
+    /// How long an output should be at most, in bytes, that carries DATA of this stream alone.
+    ///
+    /// That is about half a window where the peer gives little credit: it can read the one half and grant it anew while
+    /// the other is under way. With all of the credit in one output, both ends would sleep in turn.
+    #[must_use]
+    pub fn output_bytes_for(&self, id: StreamId) -> usize {
+        self.find(id).map_or(usize::MAX, |slot| self.output_bytes_at(slot))
+    }
+
+    fn output_bytes_at(&self, slot: u16) -> usize {
+        let (window, half) = (self.peer.initial_window_bytes, self.peer.initial_window_bytes / 2);
+        if self.slot(slot).send_credit > window || half < MIN_HALF_BYTES {
+            return usize::MAX;
+        }
+        // Headers come on top, and what is left then is too short for one more frame.
+        half as usize + MIN_SPLIT_BYTES - 1
     }
 
     /// Writes everything but DATA; false when the room ended before.

@@ -11,6 +11,8 @@ on_every_storage! {
     a_higher_priority_goes_first,
     one_output_carries_data_of_one_priority,
     streams_of_one_priority_take_turns,
+    a_small_window_asks_for_two_outputs,
+    an_output_is_bounded_only_where_a_small_window_is_all_there_is,
     a_ready_stream_is_served_within_the_bound,
     a_low_priority_gets_no_more_than_the_bound_gives_it,
     a_level_that_was_empty_was_not_starved,
@@ -72,6 +74,58 @@ fn one_output_carries_data_of_one_priority<S: Fresh>() {
     }
     assert_eq!(data(&mut session, RECORD_BYTES), [(urgent, 100), (as_urgent, 100)]);
     assert_eq!(data(&mut session, RECORD_BYTES), [(bulk, 100)]);
+}
+
+/// A sender to a peer that gives `window` bytes of credit, with two streams of which `writers` have 64 KiB to send.
+fn sender_into<S: Fresh>(window: u32, writers: usize) -> (Session<S>, [StreamId; 2]) {
+    let peer = Hello { version: 1, initial_window_bytes: window, max_streams: 100 };
+    let mut session = Session::new(Role::Dialer, SENDER, peer, S::fresh(), Ticks::ZERO).unwrap();
+    let streams = [0; 2].map(|level| open(&mut session, level));
+    crate::support::transmitted(&mut session);
+    for stream in &streams[..writers] {
+        session.write(*stream, &[1; 65_536]).unwrap();
+    }
+    (session, streams)
+}
+
+/// The peer can grant the first half anew while the second is under way.
+fn a_small_window_asks_for_two_outputs<S: Fresh>() {
+    for window in [32_768, 40_000, 65_536] {
+        let (mut session, [stream, _]) = sender_into::<S>(window, 1);
+        assert_eq!(session.output_bytes(), session.output_bytes_for(stream));
+        let half = window as usize / 2;
+        let outputs = [0; 3].map(|_| {
+            let room = session.output_bytes().min(RECORD_BYTES);
+            data(&mut session, room).iter().map(|(_, bytes)| bytes).sum()
+        });
+        assert!((half..half + 512).contains(&outputs[0]), "{window}: {outputs:?}");
+        assert_eq!(outputs, [outputs[0], window as usize - outputs[0], 0]);
+    }
+    // A stream of 32 KiB frames gets one of them into an output, not one and a few bytes.
+    let (mut session, _) = sender_into::<S>(65_536, 1);
+    let room = session.output_bytes();
+    assert_eq!(data(&mut session, room).len(), 1);
+}
+
+fn an_output_is_bounded_only_where_a_small_window_is_all_there_is<S: Fresh>() {
+    let (session, _) = sender_into::<S>(65_536, 0);
+    assert_eq!(session.output_bytes(), usize::MAX, "nobody is ready");
+    let (session, _) = sender_into::<S>(65_536, 2);
+    assert_eq!(session.output_bytes(), usize::MAX, "the other stream waits for nobody's credit but its own");
+    for window in [MAX_CREDIT_BYTES, 131_072, 32_767, 2] {
+        let (session, [stream, _]) = sender_into::<S>(window, 1);
+        let most = window as usize / 2;
+        assert!(
+            session.output_bytes() > RECORD_BYTES.max(most),
+            "{window}: large, or too small to be worth it"
+        );
+        assert_eq!(session.output_bytes_for(stream), session.output_bytes());
+    }
+    let (mut session, [stream, _]) = sender_into::<S>(65_536, 1);
+    for frame in [Frame::OpenAck { stream }, Frame::WindowUpdate { stream, increment: 1 }] {
+        session.receive(&crate::support::encoded(&frame), Ticks::ZERO).unwrap();
+    }
+    assert_eq!(session.output_bytes(), usize::MAX, "a window that grows is not small");
 }
 
 /// MUX-8.2.
