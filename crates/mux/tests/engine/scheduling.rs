@@ -83,7 +83,7 @@ fn sender_into<S: Fresh>(window: u32, writers: usize) -> (Session<S>, [StreamId;
     let streams = [0; 2].map(|level| open(&mut session, level));
     crate::support::transmitted(&mut session);
     for stream in &streams[..writers] {
-        session.write(*stream, &[1; 65_536]).unwrap();
+        session.write(*stream, &vec![1; 65_536]).unwrap();
     }
     (session, streams)
 }
