@@ -99,17 +99,28 @@ impl Foreign {
         self.link.write_all(&record[..length]).await
     }
 
+    /// What the next record carries; nothing once ours has hung up.
+    pub(crate) async fn record(&mut self) -> Vec<u8> {
+        let mut prefix = [0; PREFIX_LEN];
+        if self.link.read(&mut prefix[..1]).await.unwrap() == 0 {
+            return Vec::new();
+        }
+        self.link.read_exact(&mut prefix[1..]).await.unwrap();
+        let mut record = vec![0; Records::record_len(prefix).unwrap()];
+        self.link.read_exact(&mut record).await.unwrap();
+        self.records.open(&mut record).unwrap().to_vec()
+    }
+
     /// Everything that ours sends from now on until it hangs up, as a stream of frames.
     pub(crate) async fn read_to_end(&mut self) -> Vec<u8> {
         let mut frames = Vec::new();
-        let mut prefix = [0; PREFIX_LEN];
-        while self.link.read(&mut prefix[..1]).await.unwrap() == 1 {
-            self.link.read_exact(&mut prefix[1..]).await.unwrap();
-            let mut record = vec![0; Records::record_len(prefix).unwrap()];
-            self.link.read_exact(&mut record).await.unwrap();
-            frames.extend_from_slice(self.records.open(&mut record).unwrap());
+        loop {
+            let record = self.record().await;
+            if record.is_empty() {
+                return frames;
+            }
+            frames.extend(record);
         }
-        frames
     }
 }
 
@@ -120,9 +131,20 @@ pub(crate) fn connected(
     capacity_bytes: usize,
     options: SessionOptions,
 ) -> (Session, Foreign) {
+    connected_to(driver, ours, capacity_bytes, options, good_hello())
+}
+
+/// [`connected`], with another hello.
+pub(crate) fn connected_to(
+    driver: &mut Driver,
+    ours: Ours,
+    capacity_bytes: usize,
+    options: SessionOptions,
+    hello: Hello,
+) -> (Session, Foreign) {
     let handle = driver.handle();
     let (near, far) = vatmux_driver::pipe(capacity_bytes);
-    let hello = Limits::HOST.hello().encode();
+    let hello = hello.encode();
     let both = futures::future::join(ours.start(&handle, near, options), Foreign::start(ours, far, &hello));
     let (session, foreign) = driver.drive_until(both).unwrap();
     (session.unwrap(), foreign)
