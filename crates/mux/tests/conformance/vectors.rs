@@ -1,7 +1,9 @@
 //! The vectors of crates/mux/tests/vectors, replayed.
 
 use vatmux_mux::wire::{Frame, Header, MAX_DATA_BYTES};
-use vatmux_mux::{CloseCode, End, Event, Hello, HelloError, ReadError, ResetCode, Role, Session, Ticks};
+use vatmux_mux::{
+    CloseCode, End, Event, ExclusiveNames, Hello, HelloError, ReadError, ResetCode, Role, Session, Ticks,
+};
 
 use crate::spec::{read, specification};
 use crate::support::{
@@ -228,6 +230,11 @@ impl<S: Fresh> Player<S> {
             "finish" => session.finish(stream()).expect("it can be finished"),
             "reset" => session.reset(stream(), ResetCode(code(1))).expect("a stream of ours"),
             "close" => session.close(CloseCode(code(0))),
+            "exclusive" => {
+                let mut names = ExclusiveNames::new();
+                names.insert(name(words[0])).expect("room for one");
+                session.set_exclusive_names(&names);
+            }
             "incoming" => {
                 let priority = priority(decimal(words[1]));
                 assert!(self.told(Event::Incoming { id: stream(), priority }), "{line}");
@@ -255,7 +262,7 @@ impl<S: Fresh> Player<S> {
     }
 }
 
-/// MUX-3.6, MUX-4.5, MUX-4.7, MUX-4.11, MUX-12.1, MUX-12.6, MUX-14.1.
+/// MUX-3.6, MUX-4.5, MUX-4.7, MUX-4.11, MUX-5.13, MUX-5.14, MUX-12.1, MUX-12.6, MUX-14.1.
 fn conversations_go_as_the_vectors_say<S: Fresh>() {
     for piece in [1, 3, 4096, usize::MAX] {
         let mut player = None;
