@@ -76,6 +76,8 @@ pub enum Step {
     Deliver(Role, u32),
     /// The link delivers nothing of this end's for so many ticks.
     Stall(Role, u32),
+    /// For so many ticks the link delivers nothing of this end's but parts of a record that is not whole.
+    Trickle(Role, u32),
     /// Ticks pass, and both ends are told of each.
     Wait(u32),
     /// The link carries all that it can.
@@ -85,8 +87,10 @@ pub enum Step {
 /// One thing that an application does. `nth` chooses among the streams that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Opens a stream of this priority.
-    Open(u8),
+    /// Opens a stream of this priority, under the name of this number.
+    Open(u8, u32),
+    /// Keeps the names exclusive whose bits are set, and no others.
+    KeepExclusive(u32),
     /// Polls all events.
     Poll,
     /// Accepts a stream that waits for it.
@@ -143,12 +147,16 @@ pub enum Attack {
     Transmit,
     /// Ticks pass.
     Wait(u32),
+    /// The link moves a part of a record that is not whole.
+    Trickle,
     /// OPEN with the id `skip` places after the last one.
     Open {
         /// 1 is the next id.
         skip: u32,
         /// The priority.
         level: u8,
+        /// The number of its name.
+        name: u32,
     },
     /// `OPEN_ACK`.
     Acknowledge(u32),
@@ -282,6 +290,7 @@ fn step(random: &mut impl Choices, most: u32, mortal: bool) -> Step {
         0..140 => Step::Use(end, act(random, most, mortal)),
         140..164 => Step::Transmit(end, random.pick(&[10, 73, 100, 1000, 65_519])),
         164..196 => Step::Deliver(end, random.pick(&[1, 9, 100, 10_000])),
+        196 if random.one_in(4) => Step::Trickle(end, random.pick(&[1, 10, 60, if mortal { 90 } else { 5 }])),
         196 => Step::Stall(end, 1 + random.below(if mortal { 20 } else { 4 })),
         197..199 => Step::Wait(1 + random.below(4)),
         _ => Step::Settle,
@@ -310,7 +319,11 @@ fn act(random: &mut impl Choices, most: u32, mortal: bool) -> Act {
         1 + random.below(most)
     };
     match nth % 137 {
-        0..12 => Act::Open(random.below(8) as u8),
+        0..12 => {
+            let chosen = random.below(32);
+            // Half of all streams have one name.
+            Act::Open((chosen % 8) as u8, (chosen / 8).saturating_sub(1))
+        }
         12..30 => Act::Poll,
         30..44 => Act::Accept(nth / 137),
         44..46 => Act::Refuse(nth / 137),
@@ -322,6 +335,7 @@ fn act(random: &mut impl Choices, most: u32, mortal: bool) -> Act {
         128..130 => Act::Reset(nth / 137),
         130..134 => Act::Release(nth / 137),
         134 => Act::Close(nth / 137).only_if(mortal && random.one_in(4)),
+        135 => Act::KeepExclusive(nth / 137 % 8),
         _ => Act::Misuse(nth / 137),
     }
 }
@@ -337,9 +351,14 @@ fn attack(random: &mut impl Choices) -> Attack {
     match random.below(400) {
         0..130 => Attack::Use(act(random, 3000, true)),
         130..160 => Attack::Transmit,
-        160..163 => Attack::Wait(1 + random.below(3)),
-        163 if random.one_in(2) => Attack::Open { skip: Attack::RUDE_SKIP, level: 0 },
-        163..200 => Attack::Open { skip: 1 + random.pick(&[0, 0, 0, 1, 7]), level: random.below(8) as u8 },
+        160 => Attack::Trickle,
+        161..163 => Attack::Wait(1 + random.below(4)),
+        163 if random.one_in(2) => Attack::Open { skip: Attack::RUDE_SKIP, level: 0, name: 0 },
+        163..200 => {
+            let skip = 1 + random.pick(&[0, 0, 0, 1, 7]);
+            let chosen = random.below(32);
+            Attack::Open { skip, level: (chosen % 8) as u8, name: chosen / 8 }
+        }
         200..220 => Attack::Acknowledge(nth),
         220..320 => {
             let most = random.pick(&[1, 10, 100, 3000]);

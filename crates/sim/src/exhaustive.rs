@@ -174,7 +174,7 @@ fn replay(range: Range, path: &[Move]) -> Small {
     let mut world = Small::new(&setting);
     if range == Range::OneWay {
         for level in [0, 7] {
-            world.open(0, level);
+            world.open(0, level, 0);
         }
         world.pump();
         world.events(1);
@@ -192,7 +192,7 @@ fn replay(range: Range, path: &[Move]) -> Small {
 impl Small {
     fn make(&mut self, one: Move) {
         match one {
-            Move::Open(end) => self.open(end, 4),
+            Move::Open(end) => self.open(end, 4, 0),
             Move::Accept(end, stream) => self.accept(end, stream),
             Move::Write(end, stream) => self.write(end, stream, 1),
             Move::Read(end, stream) => self.read(end, stream, 1),

@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 
 use vatmux_mux::wire::Frame;
-use vatmux_mux::{
-    CloseCode, End, Event, Priority, ResetCode, Session, Storage, StreamId, StreamName, Ticks, Violation,
-};
+use vatmux_mux::{CloseCode, End, Event, Priority, ResetCode, Session, Storage, StreamId, Ticks, Violation};
 
 use crate::case::{Act, Attack, Setting};
 use crate::digest::Digest;
 use crate::frames::frames;
 use crate::fresh::{Fresh, STREAMS};
+use crate::names;
 use crate::world::{byte, index};
 
 /// A stream as the peer sees it.
@@ -54,6 +53,8 @@ struct Siege<S: Storage> {
     pings: u64,
     is_owed_a_pong: bool,
     told_of_end: bool,
+    /// The names that the victim's application has ever kept exclusive, a bit for each.
+    exclusive: u32,
     closes_sent: u32,
     record: Vec<u8>,
     digest: Digest,
@@ -90,6 +91,7 @@ impl<S: Fresh> Siege<S> {
             pings: 0,
             is_owed_a_pong: false,
             told_of_end: false,
+            exclusive: 0,
             closes_sent: 0,
             record: vec![0; 65_519],
             digest: Digest::new(),
@@ -105,7 +107,8 @@ impl<S: Fresh> Siege<S> {
                 self.now = self.now.after(Ticks(u64::from(*ticks)));
                 self.victim.handle_timeout(self.now);
             }
-            Attack::Open { skip, level } => {
+            Attack::Trickle => self.victim.heard(self.now),
+            Attack::Open { skip, level, name } => {
                 let theirs = self.seen.iter().filter(|(stream, _)| !self.victim.role().opens(**stream));
                 let open = theirs.filter(|(_, seen)| seen.alive && (seen.sending || seen.receiving)).count();
                 if open as u32 >= self.victim.limits().max_incoming_streams && *skip != Attack::RUDE_SKIP {
@@ -113,7 +116,7 @@ impl<S: Fresh> Siege<S> {
                 }
                 self.next_id = self.next_id.wrapping_add(2 * skip);
                 let Some(stream) = StreamId::new(self.next_id) else { return };
-                let name = StreamName::new("siege").expect("a legal name");
+                let name = names::name(*name);
                 let priority = Priority::new(*level).unwrap_or_default();
                 let credit_bytes = u64::from(self.victim.limits().initial_window_bytes);
                 let seen = Seen {
@@ -232,11 +235,17 @@ impl<S: Fresh> Siege<S> {
         let known: Vec<StreamId> = self.held.keys().chain(&self.offered).copied().collect();
         let nth = |nth: u32| (nth as usize).checked_rem(known.len()).map(|position| known[position]);
         match act {
-            Act::Open(level) => {
-                let name = StreamName::new("own").expect("a legal name");
+            Act::Open(level, number) => {
+                let name = names::name(number);
                 if let Ok(stream) = self.victim.open(&name, Priority::new(level).unwrap_or_default()) {
                     self.held.insert(stream, 0);
                 }
+            }
+            Act::KeepExclusive(bits) => {
+                self.victim.set_exclusive_names(&names::chosen(bits));
+                self.exclusive |= bits;
+                // Those that were turned away have no name any more.
+                self.offered.retain(|stream| self.victim.name(*stream).is_some());
             }
             Act::Poll => self.events(),
             Act::Accept(chosen) => {
@@ -378,7 +387,10 @@ impl<S: Fresh> Siege<S> {
                             seen.granted_bytes += u64::from(increment);
                         }
                     }
-                    Frame::Reset { stream, .. } => {
+                    Frame::Reset { stream, code } => {
+                        let duplicate = code == ResetCode::DUPLICATE_NAME;
+                        assert!(!duplicate || self.exclusive != 0, "no name was ever exclusive");
+                        assert!(!duplicate || !self.held.contains_key(&stream), "it was accepted");
                         if let Some(seen) = self.seen.get_mut(&stream) {
                             seen.alive = false;
                         }

@@ -10,7 +10,8 @@
 //! - turns are strict between priorities, round robin inside one, and nobody starves beyond the bound;
 //! - when the link stands still, each stream that has not moved waits for an application;
 //! - whoever waits for an event has reason to: no wake-up is lost;
-//! - every wait ends: a silent peer is dead when it should be, and not before;
+//! - every wait ends: a silent peer is dead when it should be, and not before, and one that trickles not much later;
+//! - an exclusive name has one stream, told from the frames alone, and whoever is refused for it is told so;
 //! - wrong use changes nothing, and a violation ends the session by name with one CLOSE, whatever follows.
 //!
 //! [`run`] and [`replay`] give a failure with a case that is as short as [`shrink`](Failure) could make it.
@@ -22,6 +23,7 @@ mod frames;
 mod fresh;
 mod hostile;
 mod lending;
+mod names;
 mod oracle;
 mod random;
 mod run;

@@ -1,6 +1,6 @@
 //! The honest run: two engines, two applications and a link that cuts, joins, stalls and fills up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use vatmux_mux::wire::{Frame, HEADER_BYTES, Header};
 use vatmux_mux::{
@@ -13,10 +13,13 @@ use crate::digest::Digest;
 use crate::frames::frames;
 use crate::fresh::Fresh;
 use crate::lending::{Lender, Taker};
+use crate::names::{self, Claim, Names};
 use crate::turns::Turns;
 
 /// The plaintext of the largest Noise record.
 const RECORD_BYTES: u32 = 65_519;
+/// For how many times the longest silence parts of a record count as life (MUX-9.6).
+const UNPROVEN_PATIENCE: u64 = 8;
 const ENDS: [Role; 2] = [Role::Dialer, Role::Acceptor];
 
 /// What the applications of both ends have done to a stream, by writing end.
@@ -28,13 +31,22 @@ pub(crate) struct Truth {
     pub(crate) cut: [bool; 2],
     /// The application of the end that did not open it took it.
     pub(crate) accepted: bool,
+    /// It came under an exclusive name that another stream had.
+    duplicate: bool,
     /// Bytes in window updates on their way, by the end that grants.
     pub(crate) granting: [u64; 2],
 }
 
 impl Truth {
-    /// `end` was told of a reset: somebody gave up, or there was no room for the stream at its acceptor.
+    /// It is answered with `DUPLICATE_NAME`.
+    fn refuse_duplicate(&mut self) {
+        (self.duplicate, self.cut) = (true, [true; 2]);
+    }
+
+    /// `end` was told of a reset: somebody gave up, or there was no room for the stream at its acceptor, or another had
+    /// its name.
     fn assert_reset(&mut self, end: usize, code: ResetCode) {
+        assert!(self.duplicate || code != ResetCode::DUPLICATE_NAME, "no other stream had its name");
         if code == ResetCode::STREAM_LIMIT {
             self.cut = [true; 2];
         }
@@ -71,6 +83,13 @@ impl InFlight {
     }
 }
 
+/// What a frame that arrives means for the names of streams.
+enum News {
+    Open(StreamId, StreamName),
+    Close(StreamId),
+    Reset(StreamId),
+}
+
 pub(crate) struct Party<S: Storage> {
     pub(crate) session: Session<S>,
     pub(crate) streams: BTreeMap<StreamId, Application>,
@@ -79,16 +98,24 @@ pub(crate) struct Party<S: Storage> {
     link_start: usize,
     stalled_until: Ticks,
     pub(crate) in_flight: VecDeque<InFlight>,
+    /// Frames on their way that open and end streams, by their ends.
+    news: VecDeque<(u64, News)>,
     transmitted: u64,
     pub(crate) delivered: u64,
+    /// Of the streams that the other end opens.
+    names: Names,
     pub(crate) turns: Turns,
     lender: Lender,
     appetite: u32,
-    /// When this end last received a byte.
+    /// When this end last received a byte, or part of a record that counts as life.
     pub(crate) heard: Ticks,
+    /// When it last received a byte.
+    proven: Ticks,
     /// The code that its application closed the session with.
     pub(crate) closed: Option<CloseCode>,
     told_of_end: bool,
+    /// Streams of the other end's that the application has been told of.
+    told: BTreeSet<StreamId>,
     /// Released, and not forgotten by the engine when last looked at.
     pub(crate) lingering: Vec<StreamId>,
 }
@@ -152,14 +179,18 @@ impl<S: Fresh> World<S> {
                 link_start: 0,
                 stalled_until: Ticks::ZERO,
                 in_flight: VecDeque::new(),
+                news: VecDeque::new(),
+                names: Names::default(),
                 transmitted: 0,
                 delivered: 0,
                 turns: Turns::new(&limits[mine]),
                 lender: Lender::new(mine),
                 appetite: setting.appetite[mine],
                 heard: Ticks::ZERO,
+                proven: Ticks::ZERO,
                 closed: None,
                 told_of_end: false,
+                told: BTreeSet::new(),
                 lingering: Vec::new(),
             }
         };
@@ -186,6 +217,7 @@ impl<S: Fresh> World<S> {
             Step::Stall(role, ticks) => {
                 self.parties[index(role)].stalled_until = self.now.after(Ticks(u64::from(ticks)));
             }
+            Step::Trickle(role, ticks) => self.trickle(index(role), ticks),
             Step::Wait(ticks) => self.wait(ticks),
             Step::Settle => {
                 self.pump();
@@ -196,7 +228,8 @@ impl<S: Fresh> World<S> {
 
     fn act(&mut self, end: usize, act: Act) {
         match act {
-            Act::Open(level) => self.open(end, level),
+            Act::Open(level, number) => self.open(end, level, number),
+            Act::KeepExclusive(bits) => self.keep_exclusive(end, bits),
             Act::Poll => self.events(end),
             Act::Close(code) => self.close(end, code),
             Act::Accept(nth) => self.answer(end, nth, false),
@@ -223,9 +256,9 @@ impl<S: Fresh> World<S> {
         }
     }
 
-    pub(crate) fn open(&mut self, end: usize, level: u8) {
+    pub(crate) fn open(&mut self, end: usize, level: u8, number: u32) {
         let party = &mut self.parties[end];
-        let name = StreamName::new("simulated").expect("a legal name");
+        let name = names::name(number);
         match party.session.open(&name, Priority::new(level).unwrap_or_default()) {
             Ok(stream) => {
                 party.streams.insert(stream, Application { held: true, ..Application::default() });
@@ -241,6 +274,27 @@ impl<S: Fresh> World<S> {
         }
     }
 
+    pub(crate) fn keep_exclusive(&mut self, end: usize, bits: u32) {
+        let party = &mut self.parties[end];
+        if party.session.end().is_some() {
+            return;
+        }
+        let exclusive = names::chosen(bits);
+        party.session.set_exclusive_names(&exclusive);
+        let (streams, told) = (&party.streams, &party.told);
+        let turned_away = party.names.become_exclusive(exclusive, |stream| match streams.get(&stream) {
+            Some(known) if known.held => Claim::Accepted,
+            Some(known) if !known.reset => Claim::Waits,
+            None if !told.contains(&stream) => Claim::Waits,
+            Some(_) | None => Claim::GivenUp,
+        });
+        for stream in turned_away {
+            assert_eq!(party.session.name(stream), None, "stream {stream} was turned away");
+            party.streams.remove(&stream);
+            self.truth.entry(stream).or_default().refuse_duplicate();
+        }
+    }
+
     pub(crate) fn events(&mut self, end: usize) {
         let party = &mut self.parties[end];
         while let Some(event) = party.session.poll_event() {
@@ -249,6 +303,8 @@ impl<S: Fresh> World<S> {
             self.digest.event(&event);
             match event {
                 Event::Incoming { id, .. } => {
+                    assert!(!self.truth[&id].duplicate, "nobody should hear of stream {id}");
+                    party.told.insert(id);
                     assert!(known.insert(id, Application::default()).is_none());
                     let most = party.session.limits().max_unaccepted_streams as usize;
                     assert!(known.values().filter(|stream| !stream.held).count() <= most);
@@ -584,8 +640,23 @@ impl<S: Fresh> World<S> {
                     truth.granting[end] += u64::from(increment);
                     (stream, u64::from(increment))
                 }
-                Frame::Open { stream, .. } => {
+                Frame::Open { stream, name, .. } => {
                     party.turns.announced(stream);
+                    party.news.push_back((end_of_frame, News::Open(stream, name)));
+                    continue;
+                }
+                Frame::Close { stream } => {
+                    party.news.push_back((end_of_frame, News::Close(stream)));
+                    party.names.finished(stream, false);
+                    continue;
+                }
+                Frame::Reset { stream, code } => {
+                    party.news.push_back((end_of_frame, News::Reset(stream)));
+                    if party.session.role().opens(stream) {
+                        assert_ne!(code, ResetCode::DUPLICATE_NAME, "stream {stream} is our own");
+                    } else {
+                        party.names.reset_by_us(stream, code);
+                    }
                     continue;
                 }
                 _ => continue,
@@ -603,7 +674,12 @@ impl<S: Fresh> World<S> {
         if from.stalled_until > now {
             return 0;
         }
-        let count = most.min(from.backlog()).min(self.link_bytes);
+        let mut count = most.min(from.backlog()).min(self.link_bytes);
+        if to.names.any_are_exclusive() {
+            // Whoever has a name is known after each OPEN.
+            let opens = from.news.iter().find(|(_, news)| matches!(news, News::Open(..)));
+            count = opens.map_or(count, |(open, _)| count.min((open - from.delivered) as usize));
+        }
         if count == 0 {
             return 0;
         }
@@ -614,7 +690,7 @@ impl<S: Fresh> World<S> {
             panic!("an honest peer was accused: {violation}");
         }
         if to.session.end().is_none() {
-            to.heard = now;
+            (to.heard, to.proven) = (now, now);
         }
         from.link_start += count;
         if from.link_start == from.link.len() {
@@ -629,7 +705,38 @@ impl<S: Fresh> World<S> {
             }
             from.in_flight.pop_front();
         }
+        while let Some((_, news)) = from.news.pop_front_if(|(end, _)| *end <= from.delivered) {
+            match news {
+                News::Open(stream, name) if to.session.end().is_none() => {
+                    let let_in = to.session.name(stream).is_some();
+                    if to.names.opened(stream, &name, let_in) {
+                        self.truth.entry(stream).or_default().refuse_duplicate();
+                    }
+                }
+                News::Open(..) => {}
+                News::Close(stream) => to.names.finished(stream, true),
+                News::Reset(stream) => to.names.reset_by_peer(stream),
+            }
+        }
         count
+    }
+
+    /// For so many ticks `end`'s bytes wait for the rest of their record, of which a little arrives at each.
+    fn trickle(&mut self, end: usize, ticks: u32) {
+        for _ in 0..ticks {
+            let now = self.now;
+            if self.parties[end].backlog() == 0 {
+                return;
+            }
+            self.parties[end].stalled_until = now.after(Ticks(1));
+            let to = &mut self.parties[1 - end];
+            to.session.heard(now);
+            let patience = Ticks(to.session.limits().dead_after_ticks.0 * UNPROVEN_PATIENCE);
+            if to.session.end().is_none() && now.since(to.proven) < patience {
+                to.heard = now;
+            }
+            self.wait(1);
+        }
     }
 
     /// Ticks pass one by one.
@@ -720,6 +827,7 @@ impl<S: Fresh> World<S> {
             assert_eq!(statistics.streams, 0, "nothing is left behind");
             assert_eq!(statistics.window_budget_bytes, party.session.limits().session_window_budget_bytes);
             assert!(!party.session.wants_transmit());
+            party.names.assert_all_are_answered();
         }
         self.assert_there_is_room();
     }
@@ -728,11 +836,12 @@ impl<S: Fresh> World<S> {
     fn assert_there_is_room(&mut self) {
         for end in 0..2 {
             let peer = 1 - end;
+            self.keep_exclusive(peer, 0);
             let limits = self.parties[peer].session.limits();
             let room = limits.max_unaccepted_streams.min(limits.max_incoming_streams);
             let room = room.min(self.parties[end].session.limits().max_outgoing_streams);
             for _ in 0..room {
-                self.open(end, 0);
+                self.open(end, 0, 0);
             }
             self.pump();
             self.events(peer);

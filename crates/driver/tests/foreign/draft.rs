@@ -87,23 +87,39 @@ fn large_writes_fill_a_record_and_wait_for_the_next() {
 }
 
 #[test]
-fn a_writer_that_waits_goes_on_with_each_record() {
+fn a_writer_that_waits_is_woken_for_each_record() {
     let (mut driver, clock) = virtual_time::driver();
     let (session, mut foreign) = session(&mut driver, 1 << 17);
     let [mut bulk] = streams(&mut driver, (&session, &mut foreign), [BULK]);
-    let payload = vec![bulk.id().get() as u8; 1_000_000];
-    let reading = async {
-        let (mut records, mut bytes) = (0, 0);
-        while bytes < payload.len() {
-            bytes += data_in(&foreign.record().await).iter().map(|(_, length)| length).sum::<usize>();
-            records += 1;
+    let id = bulk.id();
+    // A task of its own: nothing else has it polled.
+    driver.handle().spawn(async move {
+        bulk.write_all(&vec![id.get() as u8; 1_000_000]).await.unwrap();
+        bulk.close().await.unwrap();
+        bulk.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    for _ in 0..1_000_000 / (WRITE + REST) {
+        assert_eq!(next_records(&mut driver, &mut foreign), [[(id, WRITE), (id, REST)]]);
+    }
+    let rest = 1_000_000 % (WRITE + REST);
+    assert_eq!(next_records(&mut driver, &mut foreign), [[(id, rest)]]);
+    let record = driver.drive_until(foreign.record()).unwrap();
+    assert_eq!(frames_in(&record), [Frame::Close { stream: id }]);
+    assert_eq!(clock.now(), Instant::ORIGIN, "nobody was rescued");
+}
+
+#[test]
+fn a_record_of_another_priority_follows_at_once() {
+    let (mut driver, _) = virtual_time::driver();
+    let (session, mut foreign) = session(&mut driver, 1 << 20);
+    let [mut bulk, mut urgent] = streams(&mut driver, (&session, &mut foreign), [BULK, 0]);
+    for _ in 0..2 {
+        for stream in [&mut bulk, &mut urgent] {
+            assert_eq!(write(stream, WRITE), Some(WRITE));
+            assert_eq!(unsent(stream), 0, "straight into the record");
+            assert_eq!(next_records(&mut driver, &mut foreign), [[(stream.id(), WRITE)]]);
         }
-        records
-    };
-    let (written, records) = driver.drive_until(join(bulk.write_all(&payload), reading)).unwrap();
-    written.unwrap();
-    assert_eq!(records, payload.len().div_ceil(WRITE + REST), "every record but the last is full");
-    assert_eq!(clock.now(), Instant::ORIGIN, "it was woken, not rescued");
+    }
 }
 
 #[test]

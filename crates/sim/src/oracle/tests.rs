@@ -17,8 +17,8 @@ const SETTING: Setting = Setting {
 /// Two streams of the dialer's, each with a byte on its way, which the acceptor knows.
 fn world() -> (World<HeapStorage>, [StreamId; 2]) {
     let mut world = World::new(&SETTING);
-    world.open(0, 4);
-    world.open(0, 4);
+    world.open(0, 4, 0);
+    world.open(0, 4, 0);
     world.pump();
     world.events(1);
     let streams = [1, 3].map(|id| StreamId::new(id).expect("not 0"));
