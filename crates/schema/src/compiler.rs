@@ -8,7 +8,7 @@ use crate::compiled::Compiled;
 use crate::diagnostics::{Collector, Diagnostics, Report};
 use crate::files::Files;
 use crate::load::Unit;
-use crate::model::{Brand, Node, NodeId, StructShape, Value};
+use crate::model::{Brand, Entity, Node, NodeId, StructShape, Value};
 use crate::names::{Name, Names};
 use crate::options::Options;
 use crate::parser::Words;
@@ -44,6 +44,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) ids: HashMap<u64, Place>,
     pub(crate) brands: HashMap<NodeId, Rc<Brand>>,
 
+    /// What aliases stand for, seen from within their scope.
+    pub(crate) aliases: HashMap<NodeId, Option<Entity>>,
     pub(crate) open_aliases: HashSet<NodeId>,
     pub(crate) depth: usize,
     pub(crate) resolutions: usize,
@@ -80,6 +82,7 @@ impl<'a> Compiler<'a> {
             parameters: HashMap::new(),
             ids: HashMap::new(),
             brands: HashMap::new(),
+            aliases: HashMap::new(),
             open_aliases: HashSet::new(),
             depth: 0,
             resolutions: 0,

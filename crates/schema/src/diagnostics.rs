@@ -206,7 +206,8 @@ pub(crate) fn most_similar<'a>(name: &str, candidates: impl Iterator<Item = &'a 
     if name.len() > LONGEST {
         return None;
     }
-    let bound = name.len().div_ceil(3);
+    // A third of it, rounded: nothing is like a name of one letter.
+    let bound = (name.len() + 1) / 3;
     candidates
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= bound && *candidate != name)
         .map(|candidate| (distance(name.as_bytes(), candidate.as_bytes()), candidate))

@@ -155,11 +155,13 @@ impl Lexer<'_> {
                     self.push(Token::Identifier(name), start);
                 }
                 b'0'..=b'9' => self.number(start),
-                b'"' => {
-                    let text = self.quoted();
-                    let index = self.string(text);
-                    self.push(Token::Text(index), start);
-                }
+                b'"' => match self.quoted() {
+                    Some(text) => {
+                        let index = self.string(text);
+                        self.push(Token::Text(index), start);
+                    }
+                    None => self.push(Token::Invalid, start),
+                },
                 b'(' => self.single(Token::OpenParen),
                 b')' => self.single(Token::CloseParen),
                 b'[' => self.single(Token::OpenBracket),
@@ -211,12 +213,21 @@ impl Lexer<'_> {
     }
 
     fn unknown(&mut self, start: usize) {
-        // One complaint for a run of such characters.
-        self.skip_while(|byte| {
-            !is_space(byte) && !is_name(byte) && !is_operator(byte) && !b"#\"()[]{},;".contains(&byte)
-        });
+        // One complaint for a run of such characters, and for all of a text in the wrong quotes.
+        if matches!(self.peek(), Some(b'\'' | b'`')) {
+            let quote = self.peek();
+            self.at += 1;
+            self.skip_while(|byte| byte != b'\n' && Some(byte) != quote);
+            if self.peek() == quote {
+                self.at += 1;
+            }
+        } else {
+            self.skip_while(|byte| {
+                !is_space(byte) && !is_name(byte) && !is_operator(byte) && !b"#\"()[]{},;".contains(&byte)
+            });
+        }
         let run = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
-        let shown: String = run.chars().take(8).flat_map(char::escape_debug).collect();
+        let shown: String = run.chars().take(16).map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
         let help = match run.chars().next() {
             Some('\'' | '`' | '‘' | '’' | '“' | '”') => {
                 Some("text is written in double quotes: \"…\"")
@@ -379,26 +390,26 @@ impl Lexer<'_> {
         }
     }
 
-    /// Text in double quotes, its escapes resolved.
-    fn quoted(&mut self) -> Vec<u8> {
+    /// Text in double quotes, its escapes resolved; `None` if it is not closed.
+    fn quoted(&mut self) -> Option<Vec<u8>> {
         let start = self.at;
         let mut bytes = Vec::new();
         self.at += 1;
         loop {
             let Some(byte) = self.peek() else {
                 self.error(start, "this text never ends", Some("text ends with a `\"`"));
-                return bytes;
+                return None;
             };
             match byte {
                 b'"' => {
                     self.at += 1;
-                    return bytes;
+                    return Some(bytes);
                 }
                 b'\n' => {
                     let help = "text ends with a `\"` on its own line; a line break in it is written `\\n`, and texts \
                                 that stand side by side are joined";
                     self.error(start, "this text is not closed on its line", Some(help));
-                    return bytes;
+                    return None;
                 }
                 b'\\' => {
                     let escape = self.at;

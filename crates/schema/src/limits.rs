@@ -16,7 +16,7 @@ pub const SCOPE_DEPTH: usize = 64;
 /// How deep expressions nest: lists in lists, generic parameters in generic parameters, members of members.
 pub const EXPRESSION_DEPTH: usize = 64;
 
-/// How many aliases, imports and generic parameters may be followed from one name, one inside the other.
+/// How many aliases, generic parameters, constants and literals may be followed from one name, one inside the other.
 pub const RESOLUTION_DEPTH: usize = 200;
 
 /// How many names are resolved in one run, the parts of generic types counted as well.

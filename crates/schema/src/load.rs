@@ -280,15 +280,16 @@ impl Compiler<'_> {
             parameters: 0,
             generic: false,
         };
-        let node = self.add_node(node, declaration.id.map(|number| number.span).unwrap_or_default());
+        let node = self.add_node(node, Some(declaration.id.map(|number| number.span).unwrap_or_default()));
         self.declare_children(id, file, node, file.root());
     }
 
-    fn add_node(&mut self, node: Node, at: Span) -> NodeId {
+    /// Adds a node, and claims its id for the place `claimed`.
+    fn add_node(&mut self, node: Node, claimed: Option<Span>) -> NodeId {
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(node);
-        if node.kind != NodeKind::Alias {
-            self.claim_id(node.id, Place { file: node.file, span: at });
+        if let Some(span) = claimed.filter(|_| node.kind != NodeKind::Alias) {
+            self.claim_id(node.id, Place { file: node.file, span });
         }
         id
     }
@@ -396,7 +397,9 @@ impl Compiler<'_> {
                 generic: parent.generic || parameters > 0,
             };
             let at = child.id.map_or(named.span, |number| number.span);
-            let added = self.add_node(added, at);
+            // A second one of the same name has been reported as that; that its derived id is the same as well is no news.
+            let again = child.id.is_none() && self.members.contains_key(&(node, named.name));
+            let added = self.add_node(added, (!again).then_some(at));
             self.members.entry((node, named.name)).or_insert(added);
             let parameters = child.parameters.iter().map(|named| named.name).collect::<Vec<_>>();
             if !parameters.is_empty() {

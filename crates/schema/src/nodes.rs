@@ -185,19 +185,15 @@ impl Compiler<'_> {
             let file = self.file(*id);
             let Some(unit) = self.units.get(id.0 as usize).and_then(Option::as_ref) else { continue };
             let (node, name) = (unit.node, unit.name.clone());
-            let mut paths: Vec<String> = Vec::new();
-            for (path, _) in &file.imports {
-                paths.extend(std::str::from_utf8(file.string(*path)).map(str::to_owned));
+            let mut paths: Vec<(String, Span)> = Vec::new();
+            for (path, span) in &file.imports {
+                paths.extend(std::str::from_utf8(file.string(*path)).map(|path| (path.to_owned(), *span)));
             }
-            if file.stream.is_some() {
-                paths.push(STREAM.into());
-            }
+            paths.extend(file.stream.map(|span| (STREAM.to_owned(), span)));
             paths.sort_unstable();
-            paths.dedup();
+            paths.dedup_by(|(path, _), (other, _)| path == other);
             let mut imports = Vec::new();
-            for path in paths {
-                // What could not be imported has been reported where it was used.
-                let span = file.stream.unwrap_or_default();
+            for (path, span) in paths {
                 if let Some(imported) = self.import(*id, &path, span)
                     && let Some(unit) = self.units.get(imported.0 as usize).and_then(Option::as_ref)
                 {

@@ -66,7 +66,7 @@ pub(crate) fn parse(text: &[u8], names: &mut Names, words: &Words, report: &mut 
     }
     let Tokens { tokens, strings, docs } = tokens;
     let file = File { strings, docs, ..File::default() };
-    let mut parser = Parser { tokens, at: 0, names, words, file, report, depth: 0 };
+    let mut parser = Parser { text, tokens, at: 0, names, words, file, report, depth: 0 };
     parser.file();
     parser.file
 }
@@ -88,6 +88,7 @@ enum Scope {
 }
 
 struct Parser<'a> {
+    text: &'a [u8],
     tokens: Vec<(Token, Span)>,
     at: usize,
     names: &'a Names,
@@ -746,9 +747,31 @@ impl Parser<'_> {
             Token::OpenBrace(_) => {
                 Err(self.expected("`;`", Some("this declaration ends with a semicolon, not a block")))
             }
+            // A text that is not closed has taken it along.
+            _ if self.follows_invalid() && (self.starts_line() || self.token() == Token::End) => Ok(0),
+            // It was forgotten at the end of a line: nothing else is wrong.
+            Token::Identifier(_) | Token::CloseBrace(_) if self.starts_line() || self.token_closes() => {
+                let span = self.previous_span().after();
+                self.error(span, "expected `;` at the end of the declaration", "expected `;`", None);
+                Ok(0)
+            }
             Token::At => Err(self.expected("`;`", Some("an id or a number stands right behind the name"))),
             _ => Err(self.expected("`;`", None)),
         }
+    }
+
+    fn token_closes(&self) -> bool {
+        matches!(self.token(), Token::CloseBrace(_))
+    }
+
+    fn follows_invalid(&self) -> bool {
+        self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).is_some_and(|(token, _)| *token == Token::Invalid)
+    }
+
+    /// Whether the token is the first on its line.
+    fn starts_line(&self) -> bool {
+        let between = self.text.get(self.previous_span().end as usize..self.span().start as usize);
+        between.is_some_and(|between| between.contains(&b'\n'))
     }
 
     fn annotations(&mut self) -> Parsed<Vec<Annotation>> {

@@ -217,6 +217,11 @@ impl Compiler<'_> {
             return Some(Entity::Node { node: found, brand: Rc::new(brand) });
         }
         let parent = node.parent?;
+        // From within its own scope an alias always stands for the same.
+        let inherited = Rc::ptr_eq(around, &self.inner_brand(parent));
+        if let Some(known) = self.aliases.get(&found).filter(|_| inherited) {
+            return known.clone();
+        }
         let file = self.file(node.file);
         let Kind::Using { target } = file.declaration(node.declaration).kind else { return None };
         if !self.open_aliases.insert(found) {
@@ -226,7 +231,7 @@ impl Compiler<'_> {
         let scope = Scope { node: parent, file: node.file, brand: Rc::clone(around), implicit: None };
         let entity = self.resolve(&scope, target);
         self.open_aliases.remove(&found);
-        match entity? {
+        let entity = entity.map(|entity| match entity {
             // What says nothing about its own parameters is seen through the scope of the alias, whose parameters the
             // reference states beside it.
             Entity::Node { node, brand } if brand.stated().next().is_none() && around.stated().next().is_some() => {
@@ -236,10 +241,14 @@ impl Compiler<'_> {
                     bindings: Bindings::Unbound,
                     parent: Some(Rc::clone(around)),
                 };
-                Some(Entity::Node { node, brand: Rc::new(brand) })
+                Entity::Node { node, brand: Rc::new(brand) }
             }
-            entity => Some(entity),
+            entity => entity,
+        });
+        if inherited {
+            self.aliases.insert(found, entity.clone());
         }
+        entity
     }
 
     fn report_circle(&mut self, node: Node, at: Span, from: FileId) {

@@ -179,10 +179,11 @@ impl Compiler<'_> {
                     shaping.items.push(Item { ordinal, declaration: *id, kind });
                 }
                 Kind::Union if member.name.is_none() => {
-                    let Container::Space(space) = container else { continue };
-                    if shaping.drafts[group].union.is_some() {
+                    // Where there cannot be one, that has been reported, and its members are missing.
+                    let (Container::Space(space), None) = (container, shaping.drafts[group].union) else {
+                        shaping.incomplete = true;
                         continue;
-                    }
+                    };
                     let union = shaping.layout.add_union(space);
                     shaping.drafts[group].union = Some(union);
                     self.gather(shaping, &member.children, group, Container::Union(union), false);

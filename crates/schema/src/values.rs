@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report, most_similar};
-use crate::limits::VALUES;
+use crate::limits::{RESOLUTION_DEPTH, VALUES};
 use crate::model::{
     ElementLayout, Entity, FieldKind, ListValue, Node, NodeId, NodeKind, Storage, StructShape, StructValue,
     Type, Value,
@@ -65,10 +65,23 @@ impl Compiler<'_> {
 
     /// The value of type `ty` that the expression states. `None` if it states none, which has been reported.
     pub(crate) fn value(&mut self, scope: &Scope, ty: &Type, id: ExpressionId) -> Option<Value> {
+        let span = self.file(scope.file).expression(id).span;
+        self.spend(scope, span, 1)?;
+        if self.depth >= RESOLUTION_DEPTH {
+            let message = "this value leads to too many others".into();
+            let label = format!("followed {} constants and literals, one inside the other", self.depth);
+            self.report(scope.file, Report { kind: ErrorKind::Limit, span, message, label, ..Report::default() });
+            return None;
+        }
+        self.depth += 1;
+        let value = self.stated(scope, ty, id, span);
+        self.depth -= 1;
+        value
+    }
+
+    fn stated(&mut self, scope: &Scope, ty: &Type, id: ExpressionId, span: Span) -> Option<Value> {
         let file = self.file(scope.file);
         let expression = file.expression(id);
-        let span = expression.span;
-        self.spend(scope, span, 1)?;
         if matches!(ty, Type::Parameter { .. } | Type::Implicit { .. }) {
             let message = "a value of a generic parameter's type cannot be stated".into();
             let label = "its type is not known here".into();
