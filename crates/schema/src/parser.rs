@@ -245,7 +245,8 @@ impl Parser<'_> {
                 Token::End => return,
                 Token::CloseBrace(_) if scope != Scope::File => return,
                 Token::CloseBrace(_) => {
-                    self.expected("a declaration", Some("there is no block that this `}` closes"));
+                    let help = Some("remove it, or look for a block that was closed before");
+                    self.error(self.span(), "expected a declaration, found `}`", "closes no block", help);
                     self.advance();
                     continue;
                 }

@@ -196,7 +196,7 @@ fn what_could_not_be_parsed_is_not_missed_twice() {
 #[test]
 fn broken_syntax_is_pointed_at() {
     refused("struct A { a @0 :Text; ", Kind::Syntax, "{");
-    refused("struct A {} }", Kind::Syntax, "");
+    refused("struct A {} }", Kind::Syntax, "}");
     refused("const c :Text = \"abc;", Kind::Syntax, "\"abc;");
     refused("const c :Text = \"\\q\";", Kind::Syntax, "\\q");
     refused("const c :Text = 'abc';", Kind::Syntax, "'abc'");
