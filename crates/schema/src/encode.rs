@@ -36,8 +36,13 @@ pub(crate) fn embedded(segment: &[u8]) -> Result<Rc<[u64]>, String> {
 
 /// The pointer at word `at` to what starts at word `target`.
 fn pointer(at: usize, target: usize, kind: u64, upper: u64) -> u64 {
-    let offset = (target as i64 - at as i64 - 1) as u32;
+    let offset = (target as u32).wrapping_sub(at as u32 + 1);
     upper << 32 | u64::from(offset << 2) | kind
+}
+
+/// How far behind a pointer its target starts, or in front of it: in the arithmetic of 32 bits, that is one.
+fn offset(pointer: u64) -> u32 {
+    ((pointer as u32).cast_signed() >> 2).cast_unsigned()
 }
 
 fn set_pointer(words: &mut Vec<u64>, at: usize, value: &Value) {
@@ -54,15 +59,13 @@ fn set_pointer(words: &mut Vec<u64>, at: usize, value: &Value) {
         }
         Value::Raw(raw) => {
             let root = raw.first().copied().unwrap_or_default();
-            let offset = (root as u32 as i32) >> 2;
             // The content moves as a whole, from behind the first word to the end.
-            let target = target as i64 + i64::from(offset);
-            if root != 0 && offset >= 0 {
-                words[at] = pointer(at, target as usize, STRUCT, root >> 32);
-                words.extend(raw.iter().skip(1));
-            } else if root != 0 {
-                words[at] = root;
-            }
+            words[at] = if has_target(root) {
+                pointer(at, target + offset(root) as usize, STRUCT, root >> 32)
+            } else {
+                root
+            };
+            words.extend(raw.iter().skip(1));
         }
         Value::List(list) => match list.element {
             ElementLayout::Struct { data_words, pointers } => {
@@ -131,30 +134,32 @@ fn set_element(words: &mut Vec<u64>, at: usize, data_words: usize, size: usize, 
         Value::Raw(raw) => {
             let root = raw.first().copied().unwrap_or_default();
             let (own_data, own_pointers) = ((root >> 32) as u16 as usize, (root >> 48) as usize);
-            let start = words.len();
-            let offset = (root as u32 as i32) >> 2;
-            let Ok(content) = usize::try_from(offset) else { return };
+            let start = words.len() + offset(root) as usize;
             words.extend(raw.iter().skip(1));
             for index in 0..own_data.min(data_words) {
-                words[at + index] = words[start + content + index];
+                words[at + index] = words.get(start + index).copied().unwrap_or_default();
             }
             for index in 0..own_pointers.min(size - data_words) {
-                let from = start + content + own_data + index;
-                words[at + data_words + index] = moved(words[from], from, at + data_words + index);
+                let (from, to) = (start + own_data + index, at + data_words + index);
+                words[to] = moved(words.get(from).copied().unwrap_or_default(), from, to);
             }
         }
         _ => {}
     }
 }
 
+/// Whether a pointer points to words: null does not, nor does one to a struct without words, which points in front of
+/// itself wherever it is.
+fn has_target(pointer: u64) -> bool {
+    pointer != 0 && pointer as u32 != !3
+}
+
 /// The pointer that stood at word `from`, for word `to`.
 fn moved(word: u64, from: usize, to: usize) -> u64 {
-    // Null, and a struct without words, which points in front of itself wherever it is.
-    if word == 0 || word as u32 == !3 {
+    if !has_target(word) {
         return word;
     }
-    let offset = i64::from((word as u32 as i32) >> 2);
-    let target = from as i64 + 1 + offset;
+    let target = (from as u32 + 1).wrapping_add(offset(word));
     pointer(to, target as usize, word & 3, word >> 32)
 }
 

@@ -122,9 +122,7 @@ impl Layout {
     }
 
     /// The struct itself.
-    pub(crate) fn top(&self) -> SpaceId {
-        SpaceId(0)
-    }
+    pub(crate) const TOP: SpaceId = SpaceId(0);
 
     /// A union among the members of `parent`.
     pub(crate) fn add_union(&mut self, parent: SpaceId) -> UnionId {

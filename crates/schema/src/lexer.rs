@@ -227,7 +227,11 @@ impl Lexer<'_> {
             });
         }
         let run = String::from_utf8_lossy(&self.text[start..self.at]).into_owned();
-        let shown: String = run.chars().take(16).map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
+        let shown: String = run
+            .chars()
+            .take(16)
+            .map(|character| if character.is_control() { '\u{fffd}' } else { character })
+            .collect();
         let help = match run.chars().next() {
             Some('\'' | '`' | '‘' | '’' | '“' | '”') => {
                 Some("text is written in double quotes: \"…\"")
@@ -371,12 +375,8 @@ impl Lexer<'_> {
                     self.error(start, "this hexadecimal data never ends", Some("it ends with a `\"`"));
                     return bytes;
                 }
-                (high, low) => match (digit(high), digit(low)) {
-                    (Some(high), Some(low)) => {
-                        bytes.push((high << 4 | low) as u8);
-                        self.at += 2;
-                    }
-                    _ => {
+                (high, low) => {
+                    let (Some(high), Some(low)) = (digit(high), digit(low)) else {
                         let at = self.at;
                         self.skip_while(|byte| byte != b'"' && byte != b'\n' && byte != b';');
                         self.error(at, "expected two hexadecimal digits for each byte", None);
@@ -384,8 +384,10 @@ impl Lexer<'_> {
                             self.at += 1;
                         }
                         return bytes;
-                    }
-                },
+                    };
+                    bytes.push((high << 4 | low) as u8);
+                    self.at += 2;
+                }
             }
         }
     }
@@ -414,13 +416,12 @@ impl Lexer<'_> {
                 b'\\' => {
                     let escape = self.at;
                     self.at += 1;
-                    match self.escape() {
-                        Some(byte) => bytes.push(byte),
-                        None => {
-                            let help = "the escapes are \\a \\b \\f \\n \\r \\t \\v \\\\ \\\" \\' \\?, \\x and two \
+                    if let Some(byte) = self.escape() {
+                        bytes.push(byte);
+                    } else {
+                        let help = "the escapes are \\a \\b \\f \\n \\r \\t \\v \\\\ \\\" \\' \\?, \\x and two \
                                         hexadecimal digits, \\ and up to three octal digits";
-                            self.error(escape, "unknown escape", Some(help));
-                        }
+                        self.error(escape, "unknown escape", Some(help));
                     }
                 }
                 byte => {

@@ -31,6 +31,7 @@ use std::path::Path;
 
 mod compiled;
 mod compiler;
+mod declare;
 mod diagnostics;
 mod encode;
 mod files;

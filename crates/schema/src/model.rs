@@ -199,6 +199,21 @@ impl Type {
         }
     }
 
+    /// The least and the greatest value of an integer type; `None` for any other.
+    pub(crate) fn range(&self) -> Option<(i128, i128)> {
+        Some(match self {
+            Type::Int8 => (i8::MIN.into(), i8::MAX.into()),
+            Type::Int16 => (i16::MIN.into(), i16::MAX.into()),
+            Type::Int32 => (i32::MIN.into(), i32::MAX.into()),
+            Type::Int64 => (i64::MIN.into(), i64::MAX.into()),
+            Type::UInt8 => (0, u8::MAX.into()),
+            Type::UInt16 => (0, u16::MAX.into()),
+            Type::UInt32 => (0, u32::MAX.into()),
+            Type::UInt64 => (0, u64::MAX.into()),
+            _ => return None,
+        })
+    }
+
     /// How a value of the type lies in a struct.
     pub(crate) fn storage(&self) -> Storage {
         match self {
@@ -277,7 +292,7 @@ impl Value {
     pub(crate) fn bits(&self) -> u64 {
         match self {
             Value::Bool(value) => u64::from(*value),
-            Value::Signed(value) => *value as u64,
+            Value::Signed(value) => value.cast_unsigned(),
             Value::Unsigned(value) => *value,
             Value::Float32(value) => u64::from(value.to_bits()),
             Value::Float64(value) => value.to_bits(),

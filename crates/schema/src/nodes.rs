@@ -1,19 +1,18 @@
 //! The nodes of a request: those of the files that were asked for, and all that they depend on.
 
+mod annotations;
+mod interfaces;
+
 use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::compiler::Compiler;
-use crate::diagnostics::{Kind as ErrorKind, Report};
-use crate::ids;
 use crate::lexer::comment_text;
-use crate::model::{Bindings, Brand, Entity, FieldKind, Node, NodeId, NodeKind, StructShape, Type, Value};
-use crate::names::Name;
-use crate::resolve::{Implicit, Scope};
-use crate::source::{FileId, Place, Span};
-use crate::syntax::{
-    Annotation, AnnotationValue, Declaration, DeclarationId, File, Kind, Method, Number, Parameters, TARGETS,
-};
+use crate::model::{Bindings, Brand, FieldKind, Node, NodeId, NodeKind, StructShape, Type, Value};
+use crate::resolve::Scope;
+use crate::source::{FileId, Span};
+use crate::syntax::{Declaration, File, Kind};
+use crate::values::Constant;
 
 /// A node as the request has it.
 #[derive(Debug)]
@@ -250,7 +249,7 @@ impl Compiler<'_> {
                 Body::Interface { methods, superclasses: supers }
             }
             Kind::Const { .. } => {
-                let crate::values::Constant::Known { ty, value, .. } = self.constant(id) else { return };
+                let Constant::Known { ty, value, .. } = self.constant(id) else { return };
                 self.need(out, &ty);
                 Body::Const { ty, value }
             }
@@ -399,295 +398,6 @@ impl Compiler<'_> {
             });
             names.push(name);
         }
-    }
-
-    fn superclass(
-        &mut self,
-        out: &mut Collecting,
-        scope: &Scope,
-        expression: crate::syntax::ExpressionId,
-        own: NodeId,
-    ) -> Option<(u64, Rc<Brand>)> {
-        let file = self.file(scope.file);
-        let span = file.expression(expression).span;
-        let ty = self.resolve_type(scope, expression)?;
-        let Type::Interface { node, ref brand } = ty else {
-            let shown = self.snippet(scope.file, span);
-            let message = format!("`{shown}` is not an interface");
-            let label = "an interface extends only interfaces".into();
-            let kind = ErrorKind::Mismatch;
-            self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
-            return None;
-        };
-        if node == own {
-            let message = "an interface cannot extend itself".into();
-            self.report(scope.file, Report { kind: ErrorKind::Cycle, span, message, ..Report::default() });
-            return None;
-        }
-        self.need(out, &ty);
-        Some((self.node(node).id, Rc::clone(brand)))
-    }
-
-    fn methods(
-        &mut self,
-        out: &mut Collecting,
-        scope: &Scope,
-        id: NodeId,
-        file: &Rc<File>,
-        declaration: &Declaration,
-        display_name: &str,
-    ) -> (Vec<OutMethod>, Vec<Vec<u8>>) {
-        let children = declaration.children.iter().map(|child| file.declaration(*child));
-        let methods = children.filter_map(|child| match &child.kind {
-            Kind::Method(method) => Some((child, &**method, child.ordinal?)),
-            _ => None,
-        });
-        let mut methods: Vec<_> = methods
-            .enumerate()
-            .map(|(index, (child, method, ordinal))| (ordinal, child, method, index))
-            .collect();
-        methods.sort_by_key(|(ordinal, ..)| ordinal.value);
-        let numbers: Vec<Number> = methods.iter().map(|(ordinal, ..)| *ordinal).collect();
-        let usable = self.check_ordinals(self.node(id).file, &numbers, declaration.incomplete, "method");
-        let mut written = Vec::with_capacity(methods.len());
-        let mut docs = Vec::with_capacity(methods.len());
-        for ((ordinal, child, method, index), usable) in methods.into_iter().zip(usable) {
-            let (true, Ok(ordinal)) = (usable, u16::try_from(ordinal.value)) else { continue };
-            let name = self.name_of(child);
-            let prefix = format!("{display_name}.{name}");
-            let parameters = self.side(out, scope, id, method, &method.parameters, (ordinal, false), &prefix);
-            let results = self.side(out, scope, id, method, &method.results, (ordinal, true), &prefix);
-            let annotations = self.annotations(out, scope, &child.annotations, "method");
-            docs.push(self.doc(scope.file, file, child));
-            let (Some(parameters), Some(results)) = (parameters, results) else { continue };
-            written.push(OutMethod {
-                name,
-                code_order: index as u16,
-                implicit: method.implicit.iter().map(|named| self.names.shared(named.name)).collect(),
-                parameters,
-                results,
-                annotations,
-            });
-        }
-        (written, docs)
-    }
-
-    /// The struct that one side of a method's arrow is, by its id and brand.
-    #[expect(clippy::too_many_arguments, reason = "one step of `methods`")]
-    fn side(
-        &mut self,
-        out: &mut Collecting,
-        scope: &Scope,
-        interface: NodeId,
-        method: &Method,
-        side: &Parameters,
-        (ordinal, results): (u16, bool),
-        prefix: &str,
-    ) -> Option<(u64, Rc<Brand>)> {
-        let implicit: Rc<[Name]> = method.implicit.iter().map(|named| named.name).collect();
-        match side {
-            Parameters::List { fields } => {
-                let id = ids::of_parameters(self.node(interface).id, ordinal, results);
-                let implicit = Implicit { names: implicit, structure: Some(id) };
-                let inner = Scope { implicit: Some(implicit), ..scope.clone() };
-                self.emit_parameters(out, &inner, interface, id, method, fields, prefix, results);
-                Some((id, Rc::clone(&scope.brand)))
-            }
-            Parameters::Stream(span) => {
-                let file = self.import(scope.file, STREAM, *span)?;
-                let root = self.units.get(file.0 as usize)?.as_ref()?.node;
-                let name = self.names.intern("StreamResult");
-                let node = self
-                    .members
-                    .get(&(root, name))
-                    .copied()
-                    .filter(|node| self.node(*node).kind == NodeKind::Struct);
-                let Some(node) = node else {
-                    let message = format!("{STREAM} declares no struct `StreamResult`");
-                    self.report(
-                        scope.file,
-                        Report { kind: ErrorKind::Unknown, span: *span, message, ..Report::default() },
-                    );
-                    return None;
-                };
-                out.queue.add(node);
-                let brand = self.scope_of(node).brand;
-                Some((self.node(node).id, brand))
-            }
-            Parameters::Type(expression) => {
-                let inner =
-                    Scope { implicit: Some(Implicit { names: implicit, structure: None }), ..scope.clone() };
-                let ty = self.resolve_type(&inner, *expression)?;
-                let file = self.file(scope.file);
-                let span = file.expression(*expression).span;
-                match &ty {
-                    Type::Struct { node, brand } => {
-                        self.need(out, &ty);
-                        Some((self.node(*node).id, Rc::clone(brand)))
-                    }
-                    Type::Parameter { .. } | Type::Implicit { .. } => {
-                        let message = "a generic parameter cannot be all that a method takes or gives".into();
-                        let label = "expected a struct or a list of parameters".into();
-                        let help = Some("make it a field: `(value :T)`".into());
-                        let kind = ErrorKind::Generic;
-                        self.report(
-                            scope.file,
-                            Report { kind, span, message, label, help, ..Report::default() },
-                        );
-                        None
-                    }
-                    _ => {
-                        let shown = self.snippet(scope.file, span);
-                        let message = format!("`{shown}` is not a struct");
-                        let label = "expected a struct or a list of parameters".into();
-                        let help = Some(format!("make it a field: `(value :{shown})`"));
-                        let kind = ErrorKind::Mismatch;
-                        self.report(
-                            scope.file,
-                            Report { kind, span, message, label, help, ..Report::default() },
-                        );
-                        None
-                    }
-                }
-            }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one step of `side`")]
-    fn emit_parameters(
-        &mut self,
-        out: &mut Collecting,
-        scope: &Scope,
-        interface: NodeId,
-        id: u64,
-        method: &Method,
-        members: &[DeclarationId],
-        prefix: &str,
-        results: bool,
-    ) {
-        let file = self.file(scope.file);
-        let shape = self.lay_out(scope, id, None, members);
-        let mut fields = Vec::with_capacity(members.len());
-        let Some(group) = shape.groups.first() else { return };
-        for (index, field) in group.fields.iter().enumerate() {
-            let FieldKind::Slot { offset, ty } = &field.kind else { continue };
-            let member = file.declaration(field.declaration);
-            self.need(out, ty);
-            let default = self.state_default(scope, &shape, 0, index);
-            let annotations = self.annotations(out, scope, &member.annotations, "param");
-            fields.push(OutField {
-                name: self.names.shared(field.name),
-                code_order: field.code_order,
-                annotations,
-                discriminant: None,
-                ordinal: field.ordinal,
-                kind: OutFieldKind::Slot { offset: *offset, ty: ty.clone(), default },
-            });
-        }
-        let suffix = if results { "$Results" } else { "$Params" };
-        let name = format!("{prefix}{suffix}");
-        // The method's name counts as the struct's, and its interface's as the prefix.
-        let method_start = prefix.rfind('.').map_or(0, |dot| dot + 1);
-        out.nodes.push(OutNode {
-            id,
-            prefix_length: method_start as u32,
-            display_name: name,
-            scope_id: 0,
-            parameters: method.implicit.iter().map(|named| self.names.shared(named.name)).collect(),
-            generic: self.node(interface).generic || !method.implicit.is_empty(),
-            nested: None,
-            annotations: Vec::new(),
-            body: Body::Struct {
-                data_words: shape.data_words,
-                pointers: shape.pointers,
-                is_group: false,
-                discriminants: 0,
-                discriminant_offset: 0,
-                fields,
-            },
-            source: None,
-        });
-    }
-
-    /// The annotations `uses`, applied to something that is a `target`.
-    fn annotations(
-        &mut self,
-        out: &mut Collecting,
-        scope: &Scope,
-        uses: &[Annotation],
-        target: &str,
-    ) -> Vec<OutAnnotation> {
-        let mut applied = Vec::with_capacity(uses.len());
-        for annotation in uses {
-            applied.extend(self.annotation(out, scope, annotation, target));
-        }
-        applied
-    }
-
-    fn annotation(
-        &mut self,
-        out: &mut Collecting,
-        scope: &Scope,
-        annotation: &Annotation,
-        target: &str,
-    ) -> Option<OutAnnotation> {
-        let file = self.file(scope.file);
-        let span = file.expression(annotation.name).span;
-        let entity = self.resolve(scope, annotation.name)?;
-        let shown = || self.snippet(scope.file, span);
-        let (node, brand) = match entity {
-            Entity::Node { node, brand } if self.node(node).kind == NodeKind::Annotation => (node, brand),
-            Entity::Node { .. } | Entity::List | Entity::Type(_) => {
-                let message = format!("`{}` is not an annotation", shown());
-                let label = "expected the name of an annotation".into();
-                let kind = ErrorKind::Mismatch;
-                self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
-                return None;
-            }
-        };
-        let shown = shown();
-        let declared = *self.node(node);
-        let declared_file = self.file(declared.file);
-        let declaration = declared_file.declaration(declared.declaration);
-        let Kind::Annotation { ty, targets } = declaration.kind else { return None };
-        let place = declaration.name.map(|named| Place { file: declared.file, span: named.span });
-        let bit = TARGETS.iter().position(|known| *known == target).unwrap_or_default();
-        if targets & (1 << bit) == 0 {
-            let allowed = TARGETS.iter().enumerate().filter(|(bit, _)| targets & (1 << bit) != 0);
-            let allowed: Vec<&str> = allowed.map(|(_, name)| *name).collect();
-            let article = |word: &str| {
-                if word.starts_with(['a', 'e', 'i', 'u']) && word != "union" { "an" } else { "a" }
-            };
-            let message = format!("`{shown}` cannot be applied to {} {target}", article(target));
-            let related = place.map(|place| (place, format!("applies to: {}", allowed.join(", "))));
-            let label = format!("on {} {target}", article(target));
-            let related = related.into_iter().collect();
-            self.report(
-                scope.file,
-                Report { kind: ErrorKind::Annotation, span, message, label, help: None, related },
-            );
-        }
-        // Its type is stated in the scope of its declaration, whose generic parameters its user may have bound.
-        let parent = declared.parent?;
-        let around = brand.parent.clone()?;
-        let declared_scope = Scope { node: parent, file: declared.file, brand: around, implicit: None };
-        let ty = self.resolve_type(&declared_scope, ty)?;
-        out.queue.add(node);
-        self.need_brand(out, &brand);
-        let value = match annotation.value {
-            AnnotationValue::Expression(value) => self.value(scope, &ty, value)?,
-            AnnotationValue::None if ty == Type::Void => Value::Void,
-            AnnotationValue::None => {
-                let name = self.type_name(&ty);
-                let message = format!("`{shown}` needs a value");
-                let label = format!("expected a value of type {name} in parentheses");
-                let related = place.map(|place| (place, "declared here".into())).into_iter().collect();
-                let kind = ErrorKind::Annotation;
-                self.report(scope.file, Report { kind, span, message, label, help: None, related });
-                return None;
-            }
-        };
-        Some(OutAnnotation { id: declared.id, brand, ty, value })
     }
 
     /// Notes that the request needs the nodes that `ty` names.

@@ -312,7 +312,7 @@ fn set_value(mut out: value::Builder<'_>, ty: &Type, value: Option<&Value>) -> c
         Type::Int8 => out.set_int8(bits as i8),
         Type::Int16 => out.set_int16(bits as i16),
         Type::Int32 => out.set_int32(bits as i32),
-        Type::Int64 => out.set_int64(bits as i64),
+        Type::Int64 => out.set_int64(bits.cast_signed()),
         Type::UInt8 => out.set_uint8(bits as u8),
         Type::UInt16 => out.set_uint16(bits as u16),
         Type::UInt32 => out.set_uint32(bits as u32),

@@ -1,14 +1,16 @@
 //! Names into what they stand for.
 
+mod types;
+
 use std::rc::Rc;
 
 use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report, most_similar};
-use crate::limits::{RESOLUTION_DEPTH, RESOLUTIONS, TYPE_PARTS};
+use crate::limits::{RESOLUTION_DEPTH, RESOLUTIONS};
 use crate::model::{Bindings, Brand, Entity, Node, NodeId, NodeKind, Type};
 use crate::names::Name;
 use crate::source::{FileId, Place, Span};
-use crate::syntax::{Argument, ExpressionId, ExpressionKind, Kind};
+use crate::syntax::{ExpressionId, ExpressionKind, Kind};
 
 /// From where a name is looked up.
 #[derive(Clone)]
@@ -131,13 +133,11 @@ impl Compiler<'_> {
                     top = parent;
                 }
                 let brand = self.inner_brand(top);
-                match self.members.get(&(top, *name)).copied() {
-                    Some(found) => self.enter(found, &brand, span, scope.file),
-                    None => {
-                        self.unknown(scope, *name, span, Some(top));
-                        None
-                    }
-                }
+                let Some(found) = self.members.get(&(top, *name)).copied() else {
+                    self.unknown(scope, *name, span, Some(top));
+                    return None;
+                };
+                self.enter(found, &brand, span, scope.file)
             }
             ExpressionKind::Import(path) => {
                 let path = self.path_text(scope.file, &file, *path, span)?;
@@ -234,7 +234,9 @@ impl Compiler<'_> {
         let entity = entity.map(|entity| match entity {
             // What says nothing about its own parameters is seen through the scope of the alias, whose parameters the
             // reference states beside it.
-            Entity::Node { node, brand } if brand.stated().next().is_none() && around.stated().next().is_some() => {
+            Entity::Node { node, brand }
+                if brand.stated().next().is_none() && around.stated().next().is_some() =>
+            {
                 let brand = Brand {
                     scope: brand.scope,
                     parameters: brand.parameters,
@@ -384,164 +386,6 @@ impl Compiler<'_> {
         parts.join(".")
     }
 
-    /// Binds the generic parameters of `entity` to `arguments`.
-    fn apply(&mut self, scope: &Scope, entity: Entity, arguments: &[Argument], span: Span) -> Option<Entity> {
-        let mut types = Vec::with_capacity(arguments.len());
-        let list = matches!(entity, Entity::List);
-        let mut complete = true;
-        for argument in arguments {
-            if let Some(name) = argument.name {
-                let message = "generic parameters have no names here".into();
-                let help = Some("leave out the name and the `=`".into());
-                self.report(
-                    scope.file,
-                    Report { kind: ErrorKind::Generic, span: name.span, message, help, ..Report::default() },
-                );
-            }
-            let Some(ty) = self.resolve_type(scope, argument.value) else {
-                complete = false;
-                continue;
-            };
-            if !list && !ty.is_bindable() {
-                let file = self.file(scope.file);
-                let span = file.expression(argument.value).span;
-                let shown = self.snippet(scope.file, span);
-                let message = format!("`{shown}` cannot be a generic parameter");
-                let label = "only pointers can be: Text, Data, lists, structs, interfaces, AnyPointer".into();
-                let help = Some("put the value into a struct, and use that".into());
-                let kind = ErrorKind::Generic;
-                self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
-                complete = false;
-                continue;
-            }
-            types.push(ty);
-        }
-        let generic = |this: &mut Self, message: String, label: String| {
-            let kind = ErrorKind::Generic;
-            this.report(scope.file, Report { kind, span, message, label, ..Report::default() });
-            None
-        };
-        let given = arguments.len();
-        match entity {
-            Entity::List => {
-                if given != 1 {
-                    return generic(
-                        self,
-                        "`List` takes exactly one type".into(),
-                        format!("{given} are given"),
-                    );
-                }
-                let element = types.pop()?;
-                let refused = match element {
-                    Type::AnyPointer | Type::Parameter { .. } | Type::Implicit { .. } => "AnyPointer",
-                    Type::AnyStruct => "AnyStruct",
-                    _ => return Some(Entity::Type(Type::List(Rc::new(element)))),
-                };
-                let kind = ErrorKind::Generic;
-                let message = format!("`List({refused})` does not exist");
-                let label = "the elements of a list all have one layout".into();
-                let help = Some("use a list of a struct with an AnyPointer in it, or AnyList".into());
-                self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
-                None
-            }
-            Entity::Type(_) => {
-                let shown = self.snippet(scope.file, span);
-                let message = format!("`{shown}`: this type takes no generic parameters");
-                generic(self, message, "remove the parentheses".into())
-            }
-            Entity::Node { node, brand } => {
-                if !matches!(brand.bindings, Bindings::Unbound) {
-                    return generic(self, "generic parameters are given twice".into(), "given before".into());
-                }
-                let wanted = brand.parameters;
-                if given != wanted {
-                    let name = self.path_of(node);
-                    let message = if wanted == 0 {
-                        format!("`{name}` takes no generic parameters")
-                    } else {
-                        let plural = if wanted == 1 { "" } else { "s" };
-                        format!("`{name}` takes {wanted} generic parameter{plural}, {given} given")
-                    };
-                    let declared = self.node(node);
-                    let file = self.file(declared.file);
-                    let declared_at = file
-                        .declaration(declared.declaration)
-                        .name
-                        .map(|named| Place { file: declared.file, span: named.span });
-                    let related =
-                        declared_at.map(|place| (place, "declared here".into())).into_iter().collect();
-                    let report =
-                        Report { kind: ErrorKind::Generic, span, message, related, ..Report::default() };
-                    self.report(scope.file, report);
-                    return None;
-                }
-                if !complete {
-                    return None;
-                }
-                let brand = Brand {
-                    scope: brand.scope,
-                    parameters: brand.parameters,
-                    bindings: Bindings::To(types),
-                    parent: brand.parent.clone(),
-                };
-                Some(Entity::Node { node, brand: Rc::new(brand) })
-            }
-        }
-    }
-
-    /// The type that the expression names. `None` if that is none, which has been reported.
-    pub(crate) fn resolve_type(&mut self, scope: &Scope, expression: ExpressionId) -> Option<Type> {
-        let entity = self.resolve(scope, expression)?;
-        let file = self.file(scope.file);
-        let span = file.expression(expression).span;
-        match entity {
-            Entity::Type(ty) => self.measured(scope, ty, span),
-            Entity::List => {
-                let message = "`List` takes exactly one type".into();
-                let label = "none is given".into();
-                let help = Some("write what it is a list of: `List(Text)`".into());
-                let kind = ErrorKind::Generic;
-                self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
-                None
-            }
-            Entity::Node { node, brand } => match self.node(node).kind {
-                NodeKind::Enum => self.measured(scope, Type::Enum { node, brand }, span),
-                NodeKind::Struct => self.measured(scope, Type::Struct { node, brand }, span),
-                NodeKind::Interface => self.measured(scope, Type::Interface { node, brand }, span),
-                kind => {
-                    let shown = self.snippet(scope.file, span);
-                    let is = match kind {
-                        NodeKind::File => "a file",
-                        NodeKind::Const => "a constant",
-                        NodeKind::Annotation => "an annotation",
-                        NodeKind::Alias | NodeKind::Enum | NodeKind::Struct | NodeKind::Interface => {
-                            "something else"
-                        }
-                    };
-                    let message = format!("`{shown}` is not a type");
-                    let label = format!("this is {is}");
-                    let kind = ErrorKind::Mismatch;
-                    self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
-                    None
-                }
-            },
-        }
-    }
-
-    /// Counts the parts of a type against the bounds: those of one type, and those of the run.
-    fn measured(&mut self, scope: &Scope, ty: Type, span: Span) -> Option<Type> {
-        let mut parts = 0;
-        count_parts(&ty, &mut parts);
-        self.resolutions += parts;
-        if parts <= TYPE_PARTS {
-            return Some(ty);
-        }
-        let message = format!("this type has more than {TYPE_PARTS} parts");
-        let label = "generic parameters, and theirs, written out".into();
-        self.report(scope.file, Report { kind: ErrorKind::Limit, span, message, label, ..Report::default() });
-        None
-    }
-
     /// What the text says at `span`, for a message: shortened if it is long.
     pub(crate) fn snippet(&self, file: FileId, span: Span) -> String {
         const LONGEST: usize = 60;
@@ -553,25 +397,5 @@ impl Compiler<'_> {
             shown = shown.chars().take(LONGEST).chain(['…']).collect();
         }
         shown
-    }
-}
-
-/// Counts the generic parameters in a type, theirs too, up to what is too many.
-fn count_parts(ty: &Type, parts: &mut usize) {
-    *parts += 1;
-    match ty {
-        Type::List(element) if *parts <= TYPE_PARTS => count_parts(element, parts),
-        Type::Enum { brand, .. } | Type::Struct { brand, .. } | Type::Interface { brand, .. } => {
-            for scope in brand.stated() {
-                let Bindings::To(types) = &scope.bindings else { continue };
-                for ty in types {
-                    if *parts > TYPE_PARTS {
-                        return;
-                    }
-                    count_parts(ty, parts);
-                }
-            }
-        }
-        _ => {}
     }
 }

@@ -92,7 +92,7 @@ impl Compiler<'_> {
     ) -> StructShape {
         let file = self.file(scope.file);
         let layout = Layout::new();
-        let top = Container::Space(layout.top());
+        let top = Container::Space(Layout::TOP);
         let draft = Draft {
             group: Group {
                 id,
@@ -127,7 +127,7 @@ impl Compiler<'_> {
         let usable = self.check_ordinals(scope.file, &numbers, shaping.incomplete, "field");
         for (item, usable) in items.into_iter().zip(usable) {
             if usable {
-                self.place(scope, &mut shaping, item);
+                self.place(scope, &mut shaping, &item);
             }
         }
         let Shaping { layout, mut drafts, .. } = shaping;
@@ -301,7 +301,7 @@ impl Compiler<'_> {
         usable
     }
 
-    fn place(&mut self, scope: &Scope, shaping: &mut Shaping<'_>, item: Item) {
+    fn place(&mut self, scope: &Scope, shaping: &mut Shaping<'_>, item: &Item) {
         match item.kind {
             ItemKind::Discriminant { group, union } => {
                 shaping.touch(group);

@@ -44,9 +44,8 @@ pub(crate) struct File {
 }
 
 impl File {
-    pub(crate) fn root(&self) -> DeclarationId {
-        DeclarationId(0)
-    }
+    /// The declaration of the file itself.
+    pub(crate) const ROOT: DeclarationId = DeclarationId(0);
 
     pub(crate) fn declaration(&self, id: DeclarationId) -> &Declaration {
         &self.declarations[id.0 as usize]

@@ -1,6 +1,7 @@
 //! Schemas in memory, and short ways to look at requests.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,8 @@ pub(crate) fn node<'a>(request: code_generator_request::Reader<'a>, name: &str) 
 
 pub(crate) fn names(request: code_generator_request::Reader<'_>) -> Vec<String> {
     let nodes = request.get_nodes().unwrap();
-    let mut names: Vec<_> = nodes.iter().map(|node| node.get_display_name().unwrap().to_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        nodes.iter().map(|node| node.get_display_name().unwrap().to_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -80,7 +82,8 @@ fn group(request: code_generator_request::Reader<'_>, node: node::Reader<'_>) ->
     let node::Struct(this) = node.which().unwrap() else { panic!("no struct") };
     let mut out = String::new();
     if this.get_discriminant_count() > 0 {
-        out += &format!("<{}@{}>", this.get_discriminant_count(), this.get_discriminant_offset());
+        let (count, offset) = (this.get_discriminant_count(), this.get_discriminant_offset());
+        write!(out, "<{count}@{offset}>").unwrap();
     }
     out.push('{');
     for (index, field) in this.get_fields().unwrap().iter().enumerate() {
@@ -91,7 +94,7 @@ fn group(request: code_generator_request::Reader<'_>, node: node::Reader<'_>) ->
         match field.which().unwrap() {
             field::Slot(slot) => match slot.get_type().unwrap().which().unwrap() {
                 type_::Void(()) => {}
-                _ => out += &format!("@{}", slot.get_offset()),
+                _ => write!(out, "@{}", slot.get_offset()).unwrap(),
             },
             field::Group(inner) => {
                 let id = inner.get_type_id();
@@ -100,7 +103,7 @@ fn group(request: code_generator_request::Reader<'_>, node: node::Reader<'_>) ->
             }
         }
         if field.get_discriminant_value() != 0xffff {
-            out += &format!("#{}", field.get_discriminant_value());
+            write!(out, "#{}", field.get_discriminant_value()).unwrap();
         }
     }
     out.push('}');

@@ -30,7 +30,11 @@ fn names_are_given_once_in_a_scope() {
     refused("struct A { a @0 :Text; a @1 :Text; }", Kind::Duplicate, "a");
     refused("struct A { a @0 :Text; union { a @1 :Text; b @2 :Text; } }", Kind::Duplicate, "a");
     refused("struct A {} enum A {}", Kind::Duplicate, "A");
-    refused("struct A { union { a @0 :Void; b @1 :Void; } union { c @2 :Void; d @3 :Void; } }", Kind::Duplicate, "union");
+    refused(
+        "struct A { union { a @0 :Void; b @1 :Void; } union { c @2 :Void; d @3 :Void; } }",
+        Kind::Duplicate,
+        "union",
+    );
     try_compile("struct A { a @0 :Text; g :group { a @1 :Text; } }").unwrap();
 }
 
@@ -49,7 +53,11 @@ fn names_are_written_in_their_style() {
 
 #[test]
 fn ids_are_ids_and_each_is_used_once() {
-    refused("struct A @0xbf5147cbbecf40c2 {} struct B @0xbf5147cbbecf40c2 {}", Kind::Id, "@0xbf5147cbbecf40c2");
+    refused(
+        "struct A @0xbf5147cbbecf40c2 {} struct B @0xbf5147cbbecf40c2 {}",
+        Kind::Id,
+        "@0xbf5147cbbecf40c2",
+    );
     refused("struct A @0x1234 {}", Kind::Syntax, "@0x1234");
     refused("@0xbf5147cbbecf40c7;", Kind::Syntax, "@0xbf5147cbbecf40c7");
     refused("struct A @0xbf5147cbbecf40c1 {}", Kind::Id, "@0xbf5147cbbecf40c1");
@@ -58,7 +66,8 @@ fn ids_are_ids_and_each_is_used_once() {
 #[test]
 fn a_file_without_an_id_is_given_one_to_write() {
     let files = crate::common::Memory::default().with("a.capnp", "struct A {}");
-    let errors = vatmux_schema::compile_from(&files, &["a.capnp"], &vatmux_schema::Options::default()).unwrap_err();
+    let errors =
+        vatmux_schema::compile_from(&files, &["a.capnp"], &vatmux_schema::Options::default()).unwrap_err();
     let error = errors.iter().next().unwrap();
     assert_eq!(error.kind, Kind::Id);
     assert!(error.help.as_ref().unwrap().contains("@0x"));
@@ -79,7 +88,8 @@ fn unknown_names_are_pointed_at() {
 
 #[test]
 fn what_was_meant_is_guessed() {
-    let help = |body: &str| try_compile(body).unwrap_err().iter().next().unwrap().help.clone().unwrap_or_default();
+    let help =
+        |body: &str| try_compile(body).unwrap_err().iter().next().unwrap().help.clone().unwrap_or_default();
     assert_eq!(help("struct A { a @0 :Txet; }"), "did you mean `Text`?");
     assert_eq!(help("struct A { a @0 :String; }"), "did you mean `Text`?");
     assert_eq!(help("struct Person {} struct A { a @0 :Persom; }"), "did you mean `Person`?");
@@ -165,12 +175,17 @@ fn groups_and_unions_have_members() {
     refused("struct A { union { a @0 :Void; } }", Kind::Members, "union");
     refused("struct A { u :union {} }", Kind::Members, "u :union");
     refused("struct A { g :group {} }", Kind::Members, "g :group");
-    refused("struct A { u :union { union { a @0 :Void; b @1 :Void; } c @2 :Void; } }", Kind::Members, "union");
+    refused(
+        "struct A { u :union { union { a @0 :Void; b @1 :Void; } c @2 :Void; } }",
+        Kind::Members,
+        "union",
+    );
 }
 
 #[test]
 fn one_run_finds_what_is_wrong_with_each_statement() {
-    let body = "struct A { a @0 Text; b @1 :Nope; c @2 :Int8 = 300 }\nstruct B { a :Text; }\nenum c { d @1; }";
+    let body =
+        "struct A { a @0 Text; b @1 :Nope; c @2 :Int8 = 300 }\nstruct B { a :Text; }\nenum c { d @1; }";
     let found: Vec<_> = errors(body).into_iter().map(|(kind, place, _)| (kind, place)).collect();
     let expected = [
         (Kind::Syntax, "Text"),
@@ -208,7 +223,7 @@ fn broken_syntax_is_pointed_at() {
     refused("struct A { a @0 :Text { } }", Kind::Syntax, "");
     refused("using import \"/capnp/rpc.capnp\";", Kind::Syntax, "import \"/capnp/rpc.capnp\"");
     refused("const ü :Text = \"\";", Kind::Syntax, "ü");
-    refused("struct A { g :group { struct B {} a @0 :Text; } }", Kind::Syntax, "struct B {");
+    refused("struct A { g :group { struct B {} a @0 :Text; } }", Kind::Syntax, "struct B");
 }
 
 #[test]

@@ -21,7 +21,10 @@ fn only_what_is_used_of_an_import_is_in_the_request() {
 #[test]
 fn a_path_counts_from_the_file_that_imports_it() {
     let files = Memory::default()
-        .with("a/b/test.capnp", format!("{ID}using T = import \"../types.capnp\"; struct A {{ a @0 :T.Used; }}"))
+        .with(
+            "a/b/test.capnp",
+            format!("{ID}using T = import \"../types.capnp\"; struct A {{ a @0 :T.Used; }}"),
+        )
         .with("a/types.capnp", TYPES);
     let compiled = compile_from(&files, &["a/b/test.capnp"], &Options::default()).unwrap();
     let request = compiled.request().unwrap();
@@ -34,7 +37,10 @@ fn a_path_counts_from_the_file_that_imports_it() {
 #[test]
 fn a_path_with_a_slash_is_looked_for_in_the_import_paths_the_first_first() {
     let files = Memory::default()
-        .with("test.capnp", format!("{ID}using T = import \"/lib/types.capnp\"; struct A {{ a @0 :T.Used; }}"))
+        .with(
+            "test.capnp",
+            format!("{ID}using T = import \"/lib/types.capnp\"; struct A {{ a @0 :T.Used; }}"),
+        )
         .with("second/lib/types.capnp", "broken")
         .with("first/lib/types.capnp", TYPES);
     let options = Options::default().import_path("none").import_path("first").import_path("second");
@@ -44,12 +50,14 @@ fn a_path_with_a_slash_is_looked_for_in_the_import_paths_the_first_first() {
 
 #[test]
 fn the_standard_files_are_there_unless_they_are_turned_off() {
-    let body = format!("{ID}$import \"/capnp/c++.capnp\".namespace(\"x\"); interface I {{ m @0 () -> stream; }}");
+    let body =
+        format!("{ID}$import \"/capnp/c++.capnp\".namespace(\"x\"); interface I {{ m @0 () -> stream; }}");
     let files = Memory::default().with("test.capnp", body);
     let compiled = compile_from(&files, &["test.capnp"], &Options::default()).unwrap();
     assert!(names(compiled.request().unwrap()).contains(&"capnp/stream.capnp:StreamResult".to_owned()));
     assert_eq!(compiled.files(), [PathBuf::from("test.capnp")]);
-    let errors = compile_from(&files, &["test.capnp"], &Options::default().standard_imports(false)).unwrap_err();
+    let errors =
+        compile_from(&files, &["test.capnp"], &Options::default().standard_imports(false)).unwrap_err();
     assert!(errors.iter().all(|error| error.kind == Kind::File));
 }
 
@@ -67,7 +75,8 @@ fn an_import_path_goes_before_what_is_built_in() {
 #[test]
 fn every_standard_file_compiles() {
     for name in ["c++", "compat/json", "persistent", "rpc", "rpc-twoparty", "schema", "stream"] {
-        let files = Memory::default().with("test.capnp", format!("{ID}using X = import \"/capnp/{name}.capnp\";"));
+        let files =
+            Memory::default().with("test.capnp", format!("{ID}using X = import \"/capnp/{name}.capnp\";"));
         compile_from(&files, &["test.capnp"], &Options::default()).unwrap();
     }
 }
@@ -93,7 +102,8 @@ fn a_source_prefix_is_taken_off_the_name_the_longest_first() {
 fn a_missing_file_is_named() {
     let errors = compile_from(&Memory::default(), &["missing.capnp"], &Options::default()).unwrap_err();
     assert!(errors.to_string().contains("missing.capnp"), "{errors}");
-    let files = Memory::default().with("test.capnp", format!("{ID}struct A {{ a @0 :import \"no.capnp\".A; }}"));
+    let files =
+        Memory::default().with("test.capnp", format!("{ID}struct A {{ a @0 :import \"no.capnp\".A; }}"));
     let errors = compile_from(&files, &["test.capnp"], &Options::default()).unwrap_err();
     let error = errors.iter().next().unwrap();
     assert_eq!((error.kind, error.span.line, error.span.column), (Kind::File, 2, 18));
@@ -106,7 +116,10 @@ fn an_error_in_an_import_is_shown_in_its_own_file() {
         .with("types.capnp", "@0xbf5147cbbecf40c2; struct Used {\n  a @1 :Text;\n}");
     let errors = compile_from(&files, &["test.capnp"], &Options::default()).unwrap_err();
     let error = errors.iter().next().unwrap();
-    assert_eq!((error.kind, error.file.as_path(), error.span.line), (Kind::Ordinal, "types.capnp".as_ref(), 2));
+    assert_eq!(
+        (error.kind, error.file.as_path(), error.span.line),
+        (Kind::Ordinal, "types.capnp".as_ref(), 2)
+    );
 }
 
 #[test]

@@ -4,22 +4,36 @@ use crate::common::layout;
 
 #[test]
 fn a_field_goes_into_the_smallest_hole_that_fits() {
-    assert_eq!(layout("struct A { a @0 :UInt8; b @1 :UInt32; c @2 :UInt16; d @3 :UInt8; }"), "1w 0p {a@0 b@1 c@1 d@1}");
-    assert_eq!(layout("struct A { a @0 :Bool; b @1 :UInt64; c @2 :Bool; d @3 :UInt8; }"), "2w 0p {a@0 b@1 c@1 d@1}");
+    assert_eq!(
+        layout("struct A { a @0 :UInt8; b @1 :UInt32; c @2 :UInt16; d @3 :UInt8; }"),
+        "1w 0p {a@0 b@1 c@1 d@1}"
+    );
+    assert_eq!(
+        layout("struct A { a @0 :Bool; b @1 :UInt64; c @2 :Bool; d @3 :UInt8; }"),
+        "2w 0p {a@0 b@1 c@1 d@1}"
+    );
 }
 
 #[test]
 fn bits_fill_a_byte_before_they_open_another() {
-    let fields: String = (0..9).map(|index| format!("f{index} @{index} :Bool; ")).collect();
-    assert_eq!(layout(&format!("struct A {{ {fields} }}")), "1w 0p {f0@0 f1@1 f2@2 f3@3 f4@4 f5@5 f6@6 f7@7 f8@8}");
+    let fields = (0..9).map(|index| format!("f{index} @{index} :Bool; ")).collect::<Vec<_>>().concat();
+    assert_eq!(
+        layout(&format!("struct A {{ {fields} }}")),
+        "1w 0p {f0@0 f1@1 f2@2 f3@3 f4@4 f5@5 f6@6 f7@7 f8@8}"
+    );
 }
 
 #[test]
 fn a_field_never_moves_when_fields_are_added() {
     let types = ["UInt8", "Bool", "Text", "UInt32", "UInt16", "Bool", "UInt64", "List(Text)", "Int8"];
     let body = |count: usize| {
-        let fields: String =
-            types.iter().take(count).enumerate().map(|(index, ty)| format!("f{index} @{index} :{ty}; ")).collect();
+        let fields = types
+            .iter()
+            .take(count)
+            .enumerate()
+            .map(|(index, ty)| format!("f{index} @{index} :{ty}; "))
+            .collect::<Vec<_>>()
+            .concat();
         format!("struct A {{ {fields} }}")
     };
     let whole = layout(&body(types.len()));
@@ -59,13 +73,22 @@ fn the_members_of_a_union_share_their_room() {
 
 #[test]
 fn a_discriminant_comes_with_the_second_member() {
-    assert_eq!(layout("struct A { union { a @0 :UInt64; b @2 :Void; } c @1 :UInt8; }"), "2w 0p <2@5>{a@0#0 c@8 b#1}");
+    assert_eq!(
+        layout("struct A { union { a @0 :UInt64; b @2 :Void; } c @1 :UInt8; }"),
+        "2w 0p <2@5>{a@0#0 c@8 b#1}"
+    );
 }
 
 #[test]
 fn a_union_with_a_number_has_its_discriminant_there() {
-    assert_eq!(layout("struct A { u @0! :union { a @1 :UInt32; b @2 :Void; } }"), "1w 0p {u<2@0>{a@1#0 b#1}}");
-    assert_eq!(layout("struct A { u @1! :union { a @0 :UInt32; b @2 :Void; } }"), "1w 0p {u<2@2>{a@0#0 b#1}}");
+    assert_eq!(
+        layout("struct A { u @0! :union { a @1 :UInt32; b @2 :Void; } }"),
+        "1w 0p {u<2@0>{a@1#0 b#1}}"
+    );
+    assert_eq!(
+        layout("struct A { u @1! :union { a @0 :UInt32; b @2 :Void; } }"),
+        "1w 0p {u<2@2>{a@0#0 b#1}}"
+    );
 }
 
 #[test]

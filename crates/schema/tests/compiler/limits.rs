@@ -13,7 +13,10 @@ fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
 
 fn limited(body: &str) {
     let errors = errors(body);
-    assert!(errors.iter().any(|(kind, _, message)| *kind == Kind::Limit || message.contains("deeper")), "{errors:?}");
+    assert!(
+        errors.iter().any(|(kind, _, message)| *kind == Kind::Limit || message.contains("deeper")),
+        "{errors:?}"
+    );
 }
 
 #[test]
@@ -26,7 +29,8 @@ fn deep_nesting_is_refused() {
             }
         }
         for depth in [limits::SCOPE_DEPTH + 1, 100_000] {
-            let mut body: String = (0..depth).map(|index| format!("struct S{index} {{ ")).collect();
+            let mut body =
+                (0..depth).map(|index| format!("struct S{index} {{ ")).collect::<Vec<_>>().concat();
             body.push_str(&"}".repeat(depth));
             assert!(try_compile(&body).is_err());
             let body = format!("const c :Text = a{};", ".b".repeat(depth));
@@ -39,14 +43,14 @@ fn deep_nesting_is_refused() {
 fn what_is_as_deep_as_allowed_compiles() {
     on_a_small_stack(|| {
         let depth = limits::SCOPE_DEPTH - 1;
-        let mut body: String = (0..depth).map(|index| format!("struct S{index} {{ ")).collect();
+        let mut body = (0..depth).map(|index| format!("struct S{index} {{ ")).collect::<Vec<_>>().concat();
         body.push_str(&"}".repeat(depth));
         try_compile(&body).unwrap();
         let depth = limits::EXPRESSION_DEPTH - 2;
         let (open, close) = ("List(".repeat(depth), ")".repeat(depth));
         let (values, ends) = ("[".repeat(depth), "]".repeat(depth));
         try_compile(&format!("const c :{open}Int8{close} = {values}1{ends};")).unwrap();
-        let groups: String = (0..depth - 4).map(|index| format!("g{index} :group {{ ")).collect();
+        let groups = (0..depth - 4).map(|index| format!("g{index} :group {{ ")).collect::<Vec<_>>().concat();
         let ends = "}".repeat(depth - 4);
         try_compile(&format!("struct S {{ {groups} a @0 :Text; {ends} }}")).unwrap();
     });
@@ -55,12 +59,20 @@ fn what_is_as_deep_as_allowed_compiles() {
 #[test]
 fn long_chains_are_refused_not_followed_to_the_end_of_the_stack() {
     on_a_small_stack(|| {
-        let aliases: String = (0..10_000).map(|index| format!("using A{index} = A{};\n", index + 1)).collect();
+        let aliases = (0..10_000)
+            .map(|index| format!("using A{index} = A{};\n", index + 1))
+            .collect::<Vec<_>>()
+            .concat();
         limited(&format!("{aliases} using A10000 = Text; struct S {{ a @0 :A0; }}"));
-        let constants: String = (0..10_000).map(|index| format!("const c{index} :Int8 = .c{};\n", index + 1)).collect();
+        let constants = (0..10_000)
+            .map(|index| format!("const c{index} :Int8 = .c{};\n", index + 1))
+            .collect::<Vec<_>>()
+            .concat();
         limited(&format!("{constants} const c10000 :Int8 = 1;"));
-        let lists: String =
-            (0..1_000).map(|index| format!("const c{index} :AnyPointer = .c{};\n", index + 1)).collect();
+        let lists = (0..1_000)
+            .map(|index| format!("const c{index} :AnyPointer = .c{};\n", index + 1))
+            .collect::<Vec<_>>()
+            .concat();
         limited(&format!("{lists} const c1000 :List(Int8) = [];"));
     });
 }
@@ -69,21 +81,27 @@ fn long_chains_are_refused_not_followed_to_the_end_of_the_stack() {
 fn what_doubles_at_each_step_is_refused_soon() {
     let started = Instant::now();
     on_a_small_stack(|| {
-        let aliases: String = (1..60).map(|n| format!("using A{n} = P(A{0}, A{0});\n", n - 1)).collect();
-        limited(&format!("struct P(T, U) {{}} using A0 = P(Text, Text); {aliases} struct S {{ a @0 :A59; }}"));
-        let members: String = (1..60).map(|n| format!("using A{n} = G(A{}).Twice;\n", n - 1)).collect();
+        let aliases =
+            (1..60).map(|n| format!("using A{n} = P(A{0}, A{0});\n", n - 1)).collect::<Vec<_>>().concat();
+        limited(&format!(
+            "struct P(T, U) {{}} using A0 = P(Text, Text); {aliases} struct S {{ a @0 :A59; }}"
+        ));
+        let members =
+            (1..60).map(|n| format!("using A{n} = G(A{}).Twice;\n", n - 1)).collect::<Vec<_>>().concat();
         let body = "struct P(T, U) {} struct G(T) { using Twice = P(T, T); } using A0 = Text;";
         limited(&format!("{body} {members} struct S {{ a @0 :A59; b @1 :A59; }}"));
-        let constants: String =
-            (1..60).map(|n| format!("const c{n} :List(AnyList) = [.c{0}, .c{0}];\n", n - 1)).collect();
+        let constants = (1..60)
+            .map(|n| format!("const c{n} :List(AnyList) = [.c{0}, .c{0}];\n", n - 1))
+            .collect::<Vec<_>>()
+            .concat();
         limited(&format!("const c0 :List(Int8) = [1]; {constants}"));
     });
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_mins(1));
 }
 
 #[test]
 fn a_list_of_large_structs_is_counted_by_its_words() {
-    let fields: String = (0..2_000).map(|index| format!("f{index} @{index} :UInt64;")).collect();
+    let fields = (0..2_000).map(|index| format!("f{index} @{index} :UInt64;")).collect::<Vec<_>>().concat();
     let values = "(), ".repeat(20_000);
     limited(&format!("struct S {{ {fields} }} const c :List(S) = [{values}];"));
 }
@@ -103,16 +121,20 @@ fn files_have_a_greatest_size() {
 #[test]
 fn a_struct_that_is_too_large_is_refused() {
     // Each field opens a word of its own, and each union one for its discriminant.
-    let unions: String = (0..32_700_u32)
+    let unions = (0..32_700_u32)
         .map(|index| format!("u{index} :union {{ a @{} :UInt64; b @{} :UInt64; }}", index * 2, index * 2 + 1))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let fields = "x @65400 :Text;";
     try_compile(&format!("struct S {{ {unions} {fields} }}")).unwrap();
 }
 
 #[test]
 fn errors_are_counted_after_the_first_few_hundred() {
-    let body: String = (0..limits::ERRORS + 50).map(|index| format!("struct S{index} {{ a @0 :Nope; }}\n")).collect();
+    let body = (0..limits::ERRORS + 50)
+        .map(|index| format!("struct S{index} {{ a @0 :Nope; }}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     let errors = try_compile(&body).unwrap_err();
     assert_eq!(errors.iter().count(), limits::ERRORS);
     assert!(errors.to_string().contains("and 50 more"));
@@ -132,7 +154,16 @@ fn every_prefix_of_a_schema_ends_without_a_panic() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused_or_skipped_without_a_panic() {
-    for bytes in [&b"\xff\xfe"[..], b"\0", b"# \xff\n", b"const c :Text = \"\xff\";", b"\xef\xbb\xbf", b"\"", b"0x\"", b"\\"] {
+    for bytes in [
+        &b"\xff\xfe"[..],
+        b"\0",
+        b"# \xff\n",
+        b"const c :Text = \"\xff\";",
+        b"\xef\xbb\xbf",
+        b"\"",
+        b"0x\"",
+        b"\\",
+    ] {
         let text = [ID.as_bytes(), bytes].concat();
         let files = Memory::default().with("test.capnp", text);
         if let Err(errors) = compile_from(&files, &["test.capnp"], &Options::default()) {

@@ -6,11 +6,16 @@ use crate::common::{compile, names, node};
 
 #[test]
 fn nested_nodes_stand_in_the_order_of_the_text_and_name_their_parent() {
-    let compiled = compile("struct B { struct C {} enum D {} } interface A {} using E = B; const f :Int8 = 1;");
+    let compiled =
+        compile("struct B { struct C {} enum D {} } interface A {} using E = B; const f :Int8 = 1;");
     let request = compiled.request().unwrap();
     let file = node(request, "test.capnp");
-    let nested: Vec<_> =
-        file.get_nested_nodes().unwrap().iter().map(|nested| nested.get_name().unwrap().to_string().unwrap()).collect();
+    let nested: Vec<_> = file
+        .get_nested_nodes()
+        .unwrap()
+        .iter()
+        .map(|nested| nested.get_name().unwrap().to_string().unwrap())
+        .collect();
     assert_eq!(nested, ["B", "A", "f"]);
     assert_eq!(node(request, "test.capnp:B.C").get_scope_id(), node(request, "test.capnp:B").get_id());
 }
@@ -47,7 +52,10 @@ fn a_brand_states_what_binds_and_what_is_inherited() {
             let capnp::schema_capnp::field::Slot(slot) = field.which().unwrap() else { panic!("a group") };
             let type_::Struct(ty) = slot.get_type().unwrap().which().unwrap() else { panic!("no struct") };
             let scopes = ty.get_brand().unwrap().get_scopes().unwrap();
-            scopes.iter().map(|scope| matches!(scope.which().unwrap(), brand::scope::Bind(_))).collect::<Vec<_>>()
+            scopes
+                .iter()
+                .map(|scope| matches!(scope.which().unwrap(), brand::scope::Bind(_)))
+                .collect::<Vec<_>>()
         })
         .collect();
     assert_eq!(brands, [vec![false], vec![true], vec![]]);
@@ -55,9 +63,12 @@ fn a_brand_states_what_binds_and_what_is_inherited() {
 
 #[test]
 fn generic_is_what_has_parameters_or_stands_in_what_has() {
-    let compiled = compile("struct A(T) { struct B {} g :group { a @0 :T; } } struct C { i @0 :I; interface I { m @0 [T] (t :T); } }");
+    let compiled = compile(
+        "struct A(T) { struct B {} g :group { a @0 :T; } } struct C { i @0 :I; interface I { m @0 [T] (t :T); } }",
+    );
     let request = compiled.request().unwrap();
-    let generic: Vec<_> = names(request).into_iter().filter(|name| node(request, name).get_is_generic()).collect();
+    let generic: Vec<_> =
+        names(request).into_iter().filter(|name| node(request, name).get_is_generic()).collect();
     let expected = ["A", "A.B", "A.g", "C.I.m$Params", "C.I.m$Results"];
     assert_eq!(generic, expected.map(|name| format!("test.capnp:{name}")));
 }
@@ -77,7 +88,8 @@ fn comments_behind_a_declaration_document_it() {
 fn the_same_schema_makes_the_same_bytes() {
     let body = include_str!("../schemas/imported.capnp");
     let files = crate::common::Memory::default().with("a.capnp", body);
-    let compile = || vatmux_schema::compile_from(&files, &["a.capnp"], &vatmux_schema::Options::default()).unwrap();
+    let compile =
+        || vatmux_schema::compile_from(&files, &["a.capnp"], &vatmux_schema::Options::default()).unwrap();
     assert_eq!(compile().to_bytes(), compile().to_bytes());
 }
 
@@ -89,7 +101,8 @@ fn each_schema_of_the_corpus_compiles() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "capnp") {
             let options = vatmux_schema::Options::default().source_prefix(&directory);
-            vatmux_schema::compile(&[&path], &options).unwrap_or_else(|errors| panic!("{}\n{errors}", path.display()));
+            vatmux_schema::compile(&[&path], &options)
+                .unwrap_or_else(|errors| panic!("{}\n{errors}", path.display()));
             compiled += 1;
         }
     }
