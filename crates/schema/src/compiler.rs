@@ -37,6 +37,7 @@ pub(crate) struct Compiler<'a> {
     pub(crate) imports: HashMap<(FileId, String), Option<FileId>>,
     pub(crate) embedded: HashMap<PathBuf, Rc<[u8]>>,
     pub(crate) read_paths: Vec<PathBuf>,
+    pub(crate) total_bytes: usize,
 
     pub(crate) nodes: Vec<Node>,
     pub(crate) members: HashMap<(NodeId, Name), NodeId>,
@@ -77,6 +78,7 @@ impl<'a> Compiler<'a> {
             imports: HashMap::new(),
             embedded: HashMap::new(),
             read_paths: Vec::new(),
+            total_bytes: 0,
             nodes: Vec::new(),
             members: HashMap::new(),
             parameters: HashMap::new(),
@@ -96,10 +98,10 @@ impl<'a> Compiler<'a> {
     }
 
     pub(crate) fn run<P: AsRef<Path>>(mut self, paths: &[P]) -> Result<Compiled, Diagnostics> {
-        let mut requested = Vec::new();
+        let (mut requested, mut seen) = (Vec::new(), HashSet::new());
         for path in paths {
             if let Some(file) = self.load_requested(path.as_ref())
-                && !requested.contains(&file)
+                && seen.insert(file)
             {
                 requested.push(file);
             }

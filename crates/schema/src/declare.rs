@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report};
+use crate::ids;
 use crate::model::{Node, NodeId, NodeKind};
 use crate::names::Name;
 use crate::source::{FileId, Place, Span};
@@ -15,8 +16,7 @@ impl Compiler<'_> {
         let own = if let Some(number) = declaration.id {
             number.value
         } else {
-            // Anything that is different next time.
-            let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id.0) | 1 << 63;
+            let random = ids::new_id();
             let help = format!("put this in front, with a new id made for this file: `@{random:#018x};`");
             self.report(
                 id,
@@ -146,7 +146,7 @@ impl Compiler<'_> {
             let own = match (kind, child.id) {
                 (NodeKind::Alias, _) => 0,
                 (_, Some(number)) => number.value,
-                (_, None) => crate::ids::of_child(parent.id, self.names.text(named.name)),
+                (_, None) => ids::of_child(parent.id, self.names.text(named.name)),
             };
             let parameters = child.parameters.len();
             let added = Node {

@@ -1,6 +1,6 @@
 //! What is wrong with a schema, told to the person who wrote it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ pub struct Label {
 }
 
 /// What kind of thing is wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
     /// A file, imported or embedded ones too, is missing, cannot be read or is not what it should be.
@@ -121,7 +121,7 @@ pub(crate) struct Report {
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     reports: Vec<(FileId, Report)>,
-    seen: HashSet<(FileId, SourceSpan, Kind)>,
+    seen: BTreeSet<(FileId, SourceSpan, Kind)>,
     dropped: usize,
 }
 
@@ -140,9 +140,14 @@ impl Collector {
 
     /// Whether something was found wrong at `span`.
     pub(crate) fn has_errors_at(&self, file: FileId, span: SourceSpan) -> bool {
-        self.seen.iter().any(|(seen_file, seen, _)| {
-            *seen_file == file && span.start <= seen.start && seen.end <= span.end
-        })
+        let first = (file, SourceSpan { start: span.start, end: span.start }, Kind::File);
+        let last = (file, span.after(), Kind::Limit);
+        self.seen.range(first..=last).any(|(_, seen, _)| seen.end <= span.end)
+    }
+
+    /// Whether further findings are only counted: what is to help with them need not be found out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.reports.len() >= crate::limits::ERRORS
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,4 +1,11 @@
-//! The ids of what has none of its own: derived from the parent's id by MD5, so that they are the same everywhere.
+//! Ids: new ones, and those of what has none of its own, which are derived from the parent's id by MD5, so that they are the same everywhere.
+
+/// A new id, for a file or whatever else is to have one of its own.
+#[must_use]
+pub fn new_id() -> u64 {
+    // The keys of a new hasher are as random as the system makes them, and no two are the same.
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id()) | 1 << 63
+}
 
 /// The id of what is declared as `name` in the node with the id `parent`.
 pub(crate) fn of_child(parent: u64, name: &str) -> u64 {

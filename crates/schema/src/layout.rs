@@ -7,6 +7,8 @@
 //! Sizes are logarithms: a value of size `n` takes `1 << n` bits, so that 0 is a bit and 6 a word. Offsets count values
 //! of that size from the start of the data section.
 
+use std::collections::BTreeMap;
+
 /// The logarithm of a word's size in bits.
 const WORD: u32 = 6;
 
@@ -56,7 +58,8 @@ struct Space {
     /// Of which union this is a member; `None` for the struct.
     union: Option<UnionId>,
     used: bool,
-    data: Vec<Use>,
+    /// By the index of the place; of what is not here nothing is used.
+    data: BTreeMap<usize, Use>,
     pointers: usize,
 }
 
@@ -191,30 +194,37 @@ impl Layout {
                 offset
             });
         };
-        let places = self.unions[union.0].data.len();
-        self.spaces[space.0].data.resize(places, Use::default());
         // The place with the smallest hole that fits, the first of those alike.
-        let best = (0..places)
-            .filter_map(|index| {
-                let hole =
-                    self.spaces[space.0].data[index].smallest_hole(self.unions[union.0].data[index], size)?;
-                Some((hole, index))
-            })
-            .min();
+        let mut best: Option<(u32, usize)> = None;
+        for (index, place) in self.unions[union.0].data.iter().enumerate() {
+            let hole = self.used(space, index).smallest_hole(*place, size);
+            if let Some(hole) = hole.filter(|hole| best.is_none_or(|(best, _)| *hole < best)) {
+                best = Some((hole, index));
+                if hole == size {
+                    break;
+                }
+            }
+        }
         if let Some((_, index)) = best {
             let place = self.unions[union.0].data[index];
-            return self.spaces[space.0].data[index].fill(place, size);
+            return self.spaces[space.0].data.entry(index).or_default().fill(place, size);
         }
         // None fits: a place that can be made wider.
-        for index in 0..places {
+        for index in 0..self.unions[union.0].data.len() {
             if let Some(offset) = self.widen_and_fill(space, union, index, size) {
                 return offset;
             }
         }
         let offset = self.place_data(self.unions[union.0].parent, size);
+        let index = self.unions[union.0].data.len();
         self.unions[union.0].data.push(DataPlace { size, offset });
-        self.spaces[space.0].data.push(Use { size: Some(size), holes: Holes::default() });
+        self.spaces[space.0].data.insert(index, Use { size: Some(size), holes: Holes::default() });
         offset
+    }
+
+    /// What `space` uses of the place at `index` of its union.
+    fn used(&self, space: SpaceId, index: usize) -> Use {
+        self.spaces[space.0].data.get(&index).copied().unwrap_or_default()
     }
 
     /// Notes that `space` has a member. The second member of a union brings its discriminant. The union it belongs to.
@@ -230,11 +240,11 @@ impl Layout {
     }
 
     fn widen_and_fill(&mut self, space: SpaceId, union: UnionId, index: usize, size: u32) -> Option<u32> {
-        let Some(used) = self.spaces[space.0].data[index].size else {
+        let Some(used) = self.used(space, index).size else {
             if !self.widen_place(union, index, size) {
                 return None;
             }
-            self.spaces[space.0].data[index].size = Some(size);
+            self.spaces[space.0].data.entry(index).or_default().size = Some(size);
             let place = self.unions[union.0].data[index];
             return Some(place.offset << (place.size - size));
         };
@@ -242,7 +252,7 @@ impl Layout {
         if !self.widen_use(space, union, index, wanted, true) {
             return None;
         }
-        let offset = self.spaces[space.0].data[index].holes.take(size)?;
+        let offset = self.spaces[space.0].data.entry(index).or_default().holes.take(size)?;
         let place = self.unions[union.0].data[index];
         Some((place.offset << (place.size - size)) + offset)
     }
@@ -253,7 +263,7 @@ impl Layout {
         if wanted > self.unions[union.0].data[index].size && !self.widen_place(union, index, wanted) {
             return false;
         }
-        let used = &mut self.spaces[space.0].data[index];
+        let used = self.spaces[space.0].data.entry(index).or_default();
         if free {
             used.holes.add_behind(used.size.unwrap_or(0), 1, wanted);
         }
@@ -282,19 +292,21 @@ impl Layout {
         if size + factor > WORD || offset & ((1 << factor) - 1) != 0 {
             return false;
         }
-        for index in 0..self.spaces[space.0].data.len() {
-            let place = self.unions[union.0].data[index];
-            if place.size < size || offset >> (place.size - size) != place.offset {
-                continue;
-            }
-            let local = offset - (place.offset << (place.size - size));
-            return if local == 0 && self.spaces[space.0].data[index].size == Some(size) {
-                self.widen_use(space, union, index, size + factor, false)
-            } else {
-                self.spaces[space.0].data[index].holes.widen(size, local, factor)
-            };
+        // It lies in a place that this space uses.
+        let places = &self.unions[union.0].data;
+        let Some(index) = self.spaces[space.0].data.keys().copied().find(|index| {
+            let place = places[*index];
+            place.size >= size && offset >> (place.size - size) == place.offset
+        }) else {
+            return false;
+        };
+        let place = places[index];
+        let local = offset - (place.offset << (place.size - size));
+        if local == 0 && self.used(space, index).size == Some(size) {
+            self.widen_use(space, union, index, size + factor, false)
+        } else {
+            self.spaces[space.0].data.entry(index).or_default().holes.widen(size, local, factor)
         }
-        false
     }
 }
 

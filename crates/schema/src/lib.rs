@@ -56,6 +56,7 @@ mod values;
 pub use compiled::Compiled;
 pub use diagnostics::{Diagnostic, Diagnostics, Kind, Label, Severity, Span};
 pub use files::{Disk, Files};
+pub use ids::new_id;
 pub use options::Options;
 
 /// Compiles the schemas at `paths`, read from the disk, with all that they import.

@@ -7,6 +7,9 @@ pub const FILE_BYTES: usize = 16 << 20;
 /// The longest file that `embed` reads, in bytes.
 pub const EMBED_BYTES: usize = 32 << 20;
 
+/// How many bytes all files have together.
+pub const TOTAL_BYTES: usize = 64 << 20;
+
 /// How many files one run reads, imports included.
 pub const FILES: usize = 10_000;
 
@@ -15,6 +18,9 @@ pub const SCOPE_DEPTH: usize = 64;
 
 /// How deep expressions nest: lists in lists, generic parameters in generic parameters, members of members.
 pub const EXPRESSION_DEPTH: usize = 64;
+
+/// How many generic parameters a declaration has.
+pub const PARAMETERS: usize = 1_000;
 
 /// How many aliases, generic parameters, constants and literals may be followed from one name, one inside the other.
 pub const RESOLUTION_DEPTH: usize = 200;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report};
-use crate::limits::{EMBED_BYTES, FILE_BYTES, FILES};
+use crate::limits::{EMBED_BYTES, FILE_BYTES, FILES, TOTAL_BYTES};
 use crate::model::NodeId;
 use crate::parser::parse;
 use crate::source::{FileId, Source, Span};
@@ -188,6 +188,10 @@ impl Compiler<'_> {
         }
         if text.len() > FILE_BYTES {
             return Err(format!("it has {} bytes, and a schema may have {FILE_BYTES}", text.len()));
+        }
+        self.total_bytes += text.len();
+        if self.total_bytes > TOTAL_BYTES {
+            return Err(format!("all files together have more than {TOTAL_BYTES} bytes"));
         }
         if self.sources.len() >= FILES {
             return Err(format!("more than {FILES} files take part"));

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::compiler::Compiler;
 use crate::lexer::comment_text;
-use crate::model::{Bindings, Brand, FieldKind, Node, NodeId, NodeKind, StructShape, Type, Value};
+use crate::model::{Bindings, Brand, FieldKind, NodeId, NodeKind, StructShape, Type, Value};
 use crate::resolve::Scope;
 use crate::source::{FileId, Span};
 use crate::syntax::{Declaration, File, Kind};
@@ -145,18 +145,20 @@ impl Queue {
 impl Compiler<'_> {
     /// All nodes of the files in `requested`, and those that they depend on.
     pub(crate) fn collect_nodes(&mut self, requested: &[FileId]) -> Vec<OutNode> {
+        let files: HashSet<FileId> = requested.iter().copied().collect();
         let mut out = Collecting { queue: Queue::default(), nodes: Vec::new() };
         for node in 0..self.nodes.len() {
             let id = NodeId(node as u32);
-            if requested.contains(&self.node(id).file) && self.node(id).kind != NodeKind::Alias {
+            if files.contains(&self.node(id).file) && self.node(id).kind != NodeKind::Alias {
                 out.queue.add(id);
             }
         }
         // Aliases are in no node; what is wrong with them is found by following them.
         for index in 0..self.nodes.len() {
-            let node = *self.node(NodeId(index as u32));
-            if node.kind == NodeKind::Alias && requested.contains(&node.file) {
-                self.check_alias(node);
+            let id = NodeId(index as u32);
+            let node = *self.node(id);
+            if node.kind == NodeKind::Alias && files.contains(&node.file) {
+                self.check_alias(id);
             }
         }
         while let Some(node) = out.queue.next() {
@@ -168,13 +170,13 @@ impl Compiler<'_> {
         out.nodes
     }
 
-    fn check_alias(&mut self, node: Node) {
+    fn check_alias(&mut self, id: NodeId) {
+        let node = *self.node(id);
         let Some(parent) = node.parent else { return };
         let file = self.file(node.file);
-        if let Kind::Using { target } = file.declaration(node.declaration).kind {
-            let scope = self.scope_of(parent);
-            self.resolve(&scope, target);
-        }
+        let Some(name) = file.declaration(node.declaration).name else { return };
+        let around = self.scope_of(parent).brand;
+        self.enter(id, &around, name.span, node.file);
     }
 
     /// The files in `requested` with what they import.

@@ -205,7 +205,13 @@ impl Compiler<'_> {
     }
 
     /// What `found` is, declared in the scope whose brand is `around`: the node, or what the alias stands for.
-    fn enter(&mut self, found: NodeId, around: &Rc<Brand>, at: Span, from: FileId) -> Option<Entity> {
+    pub(crate) fn enter(
+        &mut self,
+        found: NodeId,
+        around: &Rc<Brand>,
+        at: Span,
+        from: FileId,
+    ) -> Option<Entity> {
         let node = *self.node(found);
         if node.kind != NodeKind::Alias {
             let brand = Brand {
@@ -325,6 +331,13 @@ impl Compiler<'_> {
     /// Reports a name that is not declared, and what may have been meant.
     fn unknown(&mut self, scope: &Scope, name: Name, span: Span, only: Option<NodeId>) {
         let text = self.names.text(name).to_owned();
+        let message = format!("`{text}` is not defined");
+        let label = "not defined in this scope or one around it".into();
+        if self.collector.is_full() {
+            let kind = ErrorKind::Unknown;
+            self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
+            return;
+        }
         let mut scopes = Vec::new();
         let mut node = Some(only.unwrap_or(scope.node));
         while let Some(id) = node {
@@ -351,8 +364,6 @@ impl Compiler<'_> {
             .or_else(|| most_similar(&text, declared.into_iter()))
             .map(|similar| format!("did you mean `{similar}`?"))
             .or_else(elsewhere);
-        let message = format!("`{text}` is not defined");
-        let label = "not defined in this scope or one around it".into();
         self.report(
             scope.file,
             Report { kind: ErrorKind::Unknown, span, message, label, help, ..Report::default() },
@@ -360,6 +371,9 @@ impl Compiler<'_> {
     }
 
     fn similar_member(&self, node: NodeId, name: &str) -> Option<String> {
+        if self.collector.is_full() {
+            return None;
+        }
         let mut members: Vec<&str> = self
             .members
             .keys()

@@ -224,6 +224,9 @@ impl Compiler<'_> {
     }
 
     fn enumerant_names(&mut self, node: NodeId) -> Vec<String> {
+        if self.collector.is_full() {
+            return Vec::new();
+        }
         let shape = self.enum_shape(node);
         let file = self.file(self.node(node).file);
         let names = shape.enumerants.iter().filter_map(|(enumerant, _)| file.declaration(*enumerant).name);

@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser, Scope};
 use crate::lexer::Token;
-use crate::limits::SCOPE_DEPTH;
+use crate::limits::{PARAMETERS, SCOPE_DEPTH};
 use crate::source::Span;
 use crate::syntax::{DeclarationId, ExpressionKind, Kind, Method, Named, Number, Parameters, TARGETS};
 
@@ -328,7 +328,12 @@ impl Parser<'_> {
     pub(super) fn names(&mut self, close: Token, what: &str) -> Parsed<Vec<Named>> {
         let mut names = Vec::new();
         while self.token() != close {
-            names.push(self.identifier("the name of a generic parameter")?);
+            let name = self.identifier("the name of a generic parameter")?;
+            if names.len() >= PARAMETERS {
+                let message = format!("more than {PARAMETERS} generic parameters");
+                return Err(self.error(name.span, message, "one too many", None));
+            }
+            names.push(name);
             if !self.take(Token::Comma) {
                 break;
             }
@@ -345,9 +350,10 @@ impl Parser<'_> {
         let span = self.previous_span().to(self.span());
         self.advance();
         if value >> 63 == 0 {
+            let new = crate::new_id();
             let help =
-                "an id has 64 bits, the highest of which is set; `capnp id` or `vatmux schema id` makes one";
-            self.error(span, "this is no id", "its highest bit is not set", Some(help));
+                format!("an id has 64 bits, the highest of which is set; this is a new one: @{new:#018x}");
+            self.error(span, "this is no id", "its highest bit is not set", Some(&help));
         }
         Ok(Number { value, span })
     }

@@ -28,7 +28,9 @@ impl Parser<'_> {
         };
         let (name, arguments) = (*base, arguments.clone());
         let start = self.file.expression(name).span.after();
-        self.file.imports.retain(|(_, at)| at.start < start.start || at.start >= span.end);
+        while self.file.imports.last().is_some_and(|(_, at)| at.start >= start.start) {
+            self.file.imports.pop();
+        }
         let value = if let [Argument { name: None, value }] = arguments.as_slice() {
             *value
         } else {
