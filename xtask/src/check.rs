@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{fuzz, instructions, interop, links, marks, portable, retries, schema, sim};
+use crate::{fuzz, instructions, interop, links, marks, portable, reference, retries, schema, sim};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(crate) enum Check {
     Quiet,
     Test,
     Interop,
+    Reference,
     Sim,
     Fuzz,
     Instructions,
@@ -32,7 +33,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 14] = [
+    pub(crate) const ALL: [Check; 15] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -42,6 +43,7 @@ impl Check {
         Check::Quiet,
         Check::Test,
         Check::Interop,
+        Check::Reference,
         Check::Sim,
         Check::Fuzz,
         Check::Instructions,
@@ -61,6 +63,7 @@ impl Check {
             Check::Quiet => "quiet",
             Check::Test => "test",
             Check::Interop => "interop",
+            Check::Reference => "reference",
             Check::Sim => "sim",
             Check::Fuzz => "fuzz",
             Check::Instructions => "instructions",
@@ -85,6 +88,9 @@ impl Check {
             Check::Interop => {
                 "the C++ implementation of Cap'n Proto uses our services and offers its own through the bridge"
             }
+            Check::Reference => {
+                "our schema compiler means what the C++ one means, on the schemas of others and on 10,000 random ones"
+            }
             Check::Sim => "100,000 simulated sessions of the mux keep every promise",
             Check::Fuzz => {
                 "under the address sanitizer no fuzz target finds anything in its corpus, or in a few seconds"
@@ -103,6 +109,7 @@ impl Check {
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
             Check::Interop => &[Need::Python, Need::CppPeer],
+            Check::Reference => &[Need::SchemaCompiler, Need::StandardSchemas, Need::Python, Need::CppPeer],
             Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
             Check::Instructions => &[Need::InstructionCounter],
@@ -129,6 +136,7 @@ impl Check {
             }
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
             Check::Interop => interop::check(repository),
+            Check::Reference => reference::check(repository),
             Check::Sim => sim::check(repository).map(|()| Skipped::new()),
             Check::Fuzz => fuzz::check(repository),
             Check::Instructions => instructions::check(repository),

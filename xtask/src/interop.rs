@@ -14,7 +14,7 @@ use crate::repository::{Repository, call_of, succeed};
 const REQUIREMENTS: &str = "crates/cli/tests/interop/requirements.txt";
 
 /// Says where its Python is, to the tests.
-const VARIABLE: &str = "VATMUX_INTEROP_PYTHON";
+pub(crate) const VARIABLE: &str = "VATMUX_INTEROP_PYTHON";
 
 /// The environment, whether or not it is there.
 pub(crate) struct Environment {
@@ -32,7 +32,7 @@ impl Environment {
         })
     }
 
-    fn python(&self) -> PathBuf {
+    pub(crate) fn python(&self) -> PathBuf {
         self.directory.join("bin/python")
     }
 

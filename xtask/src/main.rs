@@ -13,6 +13,7 @@ mod interop;
 mod links;
 mod marks;
 mod portable;
+mod reference;
 mod repository;
 mod request;
 mod retries;

@@ -97,13 +97,17 @@ fn what_one_refuses_the_other_refuses() {
                     failed += 1;
                     continue;
                 }
-                Verdict::Taken => {
-                    taken += 1;
-                    match theirs(&changed.texts) {
-                        Ok(request) => disagreement(&request, &ours(&changed.texts)),
-                        Err(refusal) => Some(format!("alone the C++ tool refuses it: {refusal}")),
+                Verdict::Taken => match theirs(&changed.texts) {
+                    Ok(request) => {
+                        taken += 1;
+                        disagreement(&request, &ours(&changed.texts))
                     }
-                }
+                    Err(refusal) if is_failure(&refusal) => {
+                        failed += 1;
+                        continue;
+                    }
+                    Err(refusal) => Some(format!("alone the C++ tool refuses it: {refusal}")),
+                },
                 Verdict::Refused(refusal) => {
                     refused += 1;
                     let complaint = &refusal.complaints[0];
