@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use capnp::message::ReaderOptions;
-use capnp::schema_capnp::code_generator_request;
+use capnp::schema_capnp::{code_generator_request, node};
 use vatmux_schema::{Diagnostics, Files, Options, compile_from};
 
 /// The files are called `0.capnp` and so on; there are no more than this.
@@ -52,7 +52,7 @@ fn is_whole(mut request: &[u8]) {
     let message = capnp::serialize::read_message_from_flat_slice(&mut request, options).expect("a message");
     let request: code_generator_request::Reader = message.get_root().expect("a request");
     let nodes = request.get_nodes().expect("nodes");
-    let mut ids: Vec<_> = nodes.iter().map(|node| node.get_id()).collect();
+    let mut ids: Vec<_> = nodes.iter().map(node::Reader::get_id).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), nodes.len() as usize, "two nodes have one id");
@@ -69,8 +69,8 @@ fn are_in_place(diagnostics: &Diagnostics, files: &Texts<'_>) {
         if let Ok(Some(text)) = files.read(&diagnostic.file) {
             let span = &diagnostic.span;
             assert!(span.bytes.start <= span.bytes.end && span.bytes.end <= text.len(), "{diagnostic:?}");
-            let line = 1 + text[..span.bytes.start].iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(span.line, line, "{diagnostic:?}");
+            let lines = text[..span.bytes.start].split(|byte| *byte == b'\n');
+            assert_eq!(span.line, lines.count(), "{diagnostic:?}");
         }
     }
 }

@@ -104,16 +104,21 @@ pub fn mutated(text: &str, random: &mut Rng) -> String {
         let alike: Vec<_> =
             places.iter().copied().filter(|at| class(&parts[*at]) == class(&parts[one])).collect();
         let like_it = alike[random.usize(..alike.len())];
-        match random.u32(0..12) {
-            0 | 1 => parts[one].clear(),
-            2 => parts[one] = format!("{0} {0}", parts[one]),
-            3 => parts.swap(one, other),
-            4 => parts[one] = parts[other].clone(),
-            7..10 => parts[one] = parts[like_it].clone(),
-            10..12 => parts.swap(one, like_it),
-            5 => parts[one] = FOREIGN[random.usize(..FOREIGN.len())].to_owned(),
-            _ => parts[one] = format!("{} {}", parts[one], FOREIGN[random.usize(..FOREIGN.len())]),
-        }
+        let foreign = FOREIGN[random.usize(..FOREIGN.len())];
+        let changed = match random.u32(0..12) {
+            0 | 1 => String::new(),
+            2 => format!("{0} {0}", parts[one]),
+            3 => std::mem::take(&mut parts[other]),
+            4 => parts[other].clone(),
+            5 => foreign.to_owned(),
+            6 => format!("{} {foreign}", parts[one]),
+            7..10 => parts[like_it].clone(),
+            _ => {
+                parts.swap(one, like_it);
+                continue;
+            }
+        };
+        parts[one] = changed;
     }
     parts.concat()
 }

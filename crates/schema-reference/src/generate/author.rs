@@ -139,15 +139,12 @@ impl Author {
             }
             Kind::Constant(_) => Kind::Constant(self.any_type(at, Purpose::Value, &[], 2)),
             Kind::Annotation { .. } => {
-                let targets = match self.random.u32(0..3) {
-                    0 => vec!["*"],
-                    _ => {
-                        let mut targets = TARGETS.to_vec();
-                        self.random.shuffle(&mut targets);
-                        targets.truncate(self.random.usize(1..6));
-                        targets
-                    }
-                };
+                let mut targets = vec!["*"];
+                if !self.once_in(3) {
+                    targets = TARGETS.to_vec();
+                    self.random.shuffle(&mut targets);
+                    targets.truncate(self.random.usize(1..6));
+                }
                 Kind::Annotation { value: self.any_type(at, Purpose::Value, &[], 1), targets }
             }
             Kind::Alias(Aliased::Type(_)) => Kind::Alias(Aliased::Type(self.aliased(at))),

@@ -51,26 +51,21 @@ fn verdicts(batch: &[Changed]) -> Vec<Verdict> {
         return batch.iter().map(|_| Verdict::Taken).collect();
     };
     if is_failure(&refusal) {
-        return match batch {
-            [_] => vec![Verdict::Failed],
-            _ => {
-                let (first, second) = batch.split_at(batch.len() / 2);
-                verdicts(first).into_iter().chain(verdicts(second)).collect()
-            }
-        };
+        if batch.len() == 1 {
+            return vec![Verdict::Failed];
+        }
+        let (first, second) = batch.split_at(batch.len() / 2);
+        return verdicts(first).into_iter().chain(verdicts(second)).collect();
     }
     let refused: HashSet<_> = refusal.complaints.iter().map(|complaint| complaint.file.as_str()).collect();
     let verdict = |changed: &Changed| {
-        let names = changed.texts.iter().map(|(name, _)| name.as_str());
-        match names.clone().any(|name| refused.contains(name)) {
-            false => Verdict::Taken,
-            true => {
-                let names: HashSet<_> = names.collect();
-                let mut own = refusal.clone();
-                own.complaints.retain(|complaint| names.contains(complaint.file.as_str()));
-                Verdict::Refused(own)
-            }
+        let names: HashSet<_> = changed.texts.iter().map(|(name, _)| name.as_str()).collect();
+        if names.is_disjoint(&refused) {
+            return Verdict::Taken;
         }
+        let mut own = refusal.clone();
+        own.complaints.retain(|complaint| names.contains(complaint.file.as_str()));
+        Verdict::Refused(own)
     };
     batch.iter().map(verdict).collect()
 }

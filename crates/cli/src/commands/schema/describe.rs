@@ -136,7 +136,7 @@ impl Reading<'_> {
     }
 
     fn method(&self, ordinal: usize, method: method::Reader<'_>) -> capnp::Result<Method> {
-        let members = self.info.map(|info| info.get_members()).transpose()?;
+        let members = self.info.map(node::source_info::Reader::get_members).transpose()?;
         let doc = match members {
             Some(members) if (ordinal as u32) < members.len() => {
                 members.get(ordinal as u32).get_doc_comment()?.to_string()?
@@ -171,10 +171,8 @@ impl Reading<'_> {
         for field in layout.get_fields()? {
             let capnp::schema_capnp::field::Slot(slot) = field.which()? else { continue };
             let ty = slot.get_type()?;
-            let default = match slot.get_had_explicit_default() {
-                true => self.nodes.value(ty, slot.get_default_value()?)?,
-                false => None,
-            };
+            let has_default = slot.get_had_explicit_default();
+            let default = if has_default { self.nodes.value(ty, slot.get_default_value()?)? } else { None };
             fields.push(Field {
                 name: field.get_name()?.to_string()?,
                 type_name: self.nodes.type_name(ty)?,
@@ -192,7 +190,7 @@ impl Reading<'_> {
         let mut annotations = Vec::new();
         for applied in list {
             let name = self.nodes.name(applied.get_id())?;
-            let value = match self.nodes.get(applied.get_id()).map(|node| node.which()).transpose()? {
+            let value = match self.nodes.get(applied.get_id()).map(node::Reader::which).transpose()? {
                 Some(node::Annotation(declared)) => {
                     self.nodes.value(declared.get_type()?, applied.get_value()?)?
                 }

@@ -28,10 +28,10 @@ impl Plugin {
         if name.as_encoded_bytes().contains(&b'/') {
             // It is run elsewhere than it was named.
             let program = here.join(path);
-            return match program.is_file() {
-                true => Ok(Self { program, directory }),
-                false => Err(Failure::NoPluginAt { path: path.to_owned() }),
-            };
+            if !program.is_file() {
+                return Err(Failure::NoPluginAt { path: path.to_owned() });
+            }
+            return Ok(Self { program, directory });
         }
         let program = {
             let mut file = OsString::from("capnpc-");

@@ -14,6 +14,9 @@ use capnp::struct_list;
 /// How deep values are shown.
 const MOST_DEPTH: usize = 64;
 
+/// How many elements are shown of a list of what takes no room, which could be as long as it likes.
+const MOST_OF_NOTHING: usize = 1024;
+
 /// A field that is in no union.
 const NO_DISCRIMINANT: u16 = field::NO_DISCRIMINANT;
 
@@ -66,7 +69,7 @@ impl<'a> Nodes<'a> {
                 },
                 type_::any_pointer::Parameter(parameter) => {
                     let index = u32::from(parameter.get_parameter_index());
-                    match self.get(parameter.get_scope_id()).map(|node| node.get_parameters()).transpose()? {
+                    match self.get(parameter.get_scope_id()).map(node::Reader::get_parameters).transpose()? {
                         Some(names) if index < names.len() => names.get(index).get_name()?.to_string()?,
                         _ => "AnyPointer".into(),
                     }
@@ -101,7 +104,7 @@ impl<'a> Nodes<'a> {
         value: value::Reader<'_>,
     ) -> capnp::Result<Option<String>> {
         Ok(Some(match value.which()? {
-            value::Void(()) => return Ok(None),
+            value::Void(()) | value::Interface(()) => return Ok(None),
             value::Bool(value) => value.to_string(),
             value::Int8(value) => value.to_string(),
             value::Int16(value) => value.to_string(),
@@ -123,8 +126,23 @@ impl<'a> Nodes<'a> {
                 Some(segment) => Segment(&segment).pointed_to(self, ty, 0, MOST_DEPTH)?.unwrap_or_default(),
                 None => return Ok(None),
             },
-            value::Interface(()) => return Ok(None),
         }))
+    }
+
+    /// What bits of the data section stand for.
+    fn plain(&self, ty: type_::Reader<'_>, bits: u64) -> capnp::Result<String> {
+        Ok(match ty.which()? {
+            type_::Void(()) => "void".into(),
+            type_::Bool(()) => (bits & 1 == 1).to_string(),
+            type_::Int8(()) => (bits as u8).cast_signed().to_string(),
+            type_::Int16(()) => (bits as u16).cast_signed().to_string(),
+            type_::Int32(()) => (bits as u32).cast_signed().to_string(),
+            type_::Int64(()) => bits.cast_signed().to_string(),
+            type_::Float32(()) => f32::from_bits(bits as u32).to_string(),
+            type_::Float64(()) => f64::from_bits(bits).to_string(),
+            type_::Enum(declared) => self.enumerant(declared.get_type_id(), bits as u16)?,
+            _ => bits.to_string(),
+        })
     }
 
     fn enumerant(&self, id: u64, value: u16) -> capnp::Result<String> {
@@ -224,14 +242,13 @@ impl Segment<'_> {
         let (kind, count, start) = ((word >> 32) as usize & 7, (word >> 35) as usize, self.target(at));
         let bits = [0, 1, 8, 16, 32, 64, 64][kind.min(6)];
         if kind < 7 {
-            // A list of nothing takes no room, and could be as long as it likes.
-            let most = if bits == 0 { 1024 } else { 8 * self.0.len() / bits };
+            let most = (8 * self.0.len()).checked_div(bits).unwrap_or(MOST_OF_NOTHING);
             return Elements::Bits { start, bits, count: count.min(most) };
         }
         let tag = self.word(start);
         let (data, pointers) = (usize::from((tag >> 32) as u16), usize::from((tag >> 48) as u16));
         let (size, count) = (8 * (data + pointers), (tag as u32 >> 2) as usize);
-        let most = if size == 0 { 1024 } else { self.0.len() / size };
+        let most = self.0.len().checked_div(size).unwrap_or(MOST_OF_NOTHING);
         let parts = (0..count.min(most)).map(|index| {
             let start = start + 8 + index * size;
             Parts { data: start, data_bytes: 8 * data, pointers: start + 8 * data, pointer_count: pointers }
@@ -289,7 +306,7 @@ impl Segment<'_> {
             (Elements::Bits { start, bits, count }, _) => {
                 for index in 0..count {
                     values.push(match plain_bits(ty)? {
-                        Some(_) => self.plain(nodes, ty, self.bits(start, index * bits, bits))?,
+                        Some(_) => nodes.plain(ty, self.bits(start, index * bits, bits))?,
                         None => self
                             .pointed_to(nodes, ty, start + 8 * index, depth)?
                             .unwrap_or_else(|| "null".into()),
@@ -343,7 +360,7 @@ impl Segment<'_> {
             if stored == 0 && !is_in_union {
                 return Ok(None);
             }
-            return self.plain(nodes, ty, stored ^ default_bits(slot.get_default_value()?)?).map(Some);
+            return nodes.plain(ty, stored ^ default_bits(slot.get_default_value()?)?).map(Some);
         }
         let value = if offset < parts.pointer_count {
             self.pointed_to(nodes, ty, parts.pointers + 8 * offset, depth)?
@@ -360,21 +377,6 @@ impl Segment<'_> {
         } else {
             0
         }
-    }
-
-    fn plain(&self, nodes: &Nodes<'_>, ty: type_::Reader<'_>, bits: u64) -> capnp::Result<String> {
-        Ok(match ty.which()? {
-            type_::Void(()) => "void".into(),
-            type_::Bool(()) => (bits & 1 == 1).to_string(),
-            type_::Int8(()) => (bits as i8).to_string(),
-            type_::Int16(()) => (bits as i16).to_string(),
-            type_::Int32(()) => (bits as i32).to_string(),
-            type_::Int64(()) => (bits as i64).to_string(),
-            type_::Float32(()) => f32::from_bits(bits as u32).to_string(),
-            type_::Float64(()) => f64::from_bits(bits).to_string(),
-            type_::Enum(declared) => nodes.enumerant(declared.get_type_id(), bits as u16)?,
-            _ => bits.to_string(),
-        })
     }
 }
 
@@ -400,10 +402,10 @@ fn plain_bits(ty: type_::Reader<'_>) -> capnp::Result<Option<usize>> {
 fn default_bits(value: value::Reader<'_>) -> capnp::Result<u64> {
     Ok(match value.which()? {
         value::Bool(value) => u64::from(value),
-        value::Int8(value) => u64::from(value as u8),
-        value::Int16(value) => u64::from(value as u16),
-        value::Int32(value) => u64::from(value as u32),
-        value::Int64(value) => value as u64,
+        value::Int8(value) => u64::from(value.cast_unsigned()),
+        value::Int16(value) => u64::from(value.cast_unsigned()),
+        value::Int32(value) => u64::from(value.cast_unsigned()),
+        value::Int64(value) => value.cast_unsigned(),
         value::Uint8(value) => u64::from(value),
         value::Uint16(value) | value::Enum(value) => u64::from(value),
         value::Uint32(value) => u64::from(value),
