@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use crate::instructions;
 use crate::repository::{Repository, succeed};
 
+/// The suite that measures the command `vatmux`, which is built beside the bench.
+const COMMAND_SUITE: &str = "schema";
+
 /// Builds quietly, then runs the bench in the caller's directory, so that `--json FILE` means what the caller means.
 /// The bench reads `arguments` itself and prints its table, and after it the `ratio` lines.
 pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<(), String> {
@@ -12,6 +15,9 @@ pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<(),
         && suite == instructions::SUITE
     {
         return instructions::run(repository, arguments);
+    }
+    if arguments.first().is_some_and(|suite| suite == COMMAND_SUITE) {
+        succeed(&mut repository.cargo(&["build", "--release", "--quiet", "--package", "vatmux-cli"]))?;
     }
     let mut cargo =
         repository.cargo(&["run", "--release", "--quiet", "--package", "vatmux-bench", "--manifest-path"]);

@@ -9,9 +9,10 @@ mod link;
 mod mux;
 mod packagefs;
 mod rpc;
+mod schema;
 
 /// Every suite: what it is called, what it measures, who takes part.
-pub(crate) const SUITES: [Suite; 4] = [
+pub(crate) const SUITES: [Suite; 5] = [
     Suite {
         name: "packagefs",
         about: "reading one large file, and many small ones over a path of 10 ms",
@@ -43,6 +44,12 @@ pub(crate) const SUITES: [Suite; 4] = [
         about: "calls one by one and many at a time, streams of calls, and calls that stay open",
         contestants: rpc::CONTESTANTS,
         run: rpc::run,
+    },
+    Suite {
+        name: "schema",
+        about: "compiling every schema that this machine has, whole processes",
+        contestants: schema::CONTESTANTS,
+        run: schema::run,
     },
 ];
 
