@@ -16,6 +16,7 @@ use futures::{FutureExt, StreamExt};
 use vatmux_driver::{Driver, Handle, HandshakeFailure, PipeEnd, Session, SessionEnd, SessionOptions, pipe};
 use vatmux_mux::{CloseCode, HeapStorage, Priority};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
+use vatmux_rpc::service::{ServedBy, Service};
 use vatmux_rpc::{Options, Peer, ServeError, Services};
 
 use crate::listen::{Accepted, WatchedListener};
@@ -248,6 +249,15 @@ impl NodeBuilder {
         F: Fn(&Peer) -> capnp::capability::Client + Clone + Send + Sync + 'static,
     {
         self.services(move |services| services.serve(name, priority, factory.clone()))
+    }
+
+    /// Offers a service as its schema has it: each stream that a peer opens is served by what `factory` makes for it, on one
+    /// of the worker threads. `factory` sees who the peer is.
+    pub fn offer<S, T>(self, factory: impl Fn(&Peer) -> T + Clone + Send + Sync + 'static) -> Self
+    where
+        S: Service + ServedBy<T>,
+    {
+        self.services(move |services| services.offer::<S, T>(factory.clone()))
     }
 
     /// Offers services that have state on each worker thread: `setup` runs once on each.

@@ -49,11 +49,26 @@ mod read;
 mod reconnect;
 mod references;
 mod segments;
+pub mod service;
 mod services;
 mod settled;
 mod shared;
 mod sight;
 mod vat;
+
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unimplemented,
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    dead_code,
+    reason = "lints are ours to obey, not the generator's"
+)]
+mod description_capnp {
+    include!(concat!(env!("OUT_DIR"), "/description_capnp.rs"));
+}
 
 pub use call::CallContext;
 pub use deadline::Deadlines;

@@ -10,6 +10,7 @@ use vatmux_mux::{CloseCode, NameError, Priority, ResetCode, StreamName};
 use vatmux_noise::NodeId;
 
 use crate::guard::Account;
+use crate::service::{Capability, Connection, Described, Descriptor, Service};
 use crate::sight::PeerSight;
 use crate::{Options, PeerStatistics, Remote, Services, Vat};
 
@@ -75,6 +76,16 @@ impl Peer {
         self.session.peer()
     }
 
+    /// A client of a service of the peer, on a stream of its own, which ends with the last stub that came through it.
+    ///
+    /// What it is called and how urgent it is, the service's schema says. It costs no round trip: where the peer offers no
+    /// such service, or one of another schema, the first call says so.
+    pub fn client<S: Service>(&self) -> Result<S, ConnectError> {
+        let descriptor = S::DESCRIPTOR;
+        let remote = self.open(descriptor.name, descriptor.priority, Some(descriptor))?;
+        Ok(S::of(Capability::bootstrap(Connection::new(remote, descriptor))))
+    }
+
     /// Asks for a service of the peer, on a new stream and as a vat of its own.
     ///
     /// It costs no round trip: the stream, the request for the service's capability and the first calls leave
@@ -84,6 +95,15 @@ impl Peer {
         service: &str,
         priority: Priority,
     ) -> Result<Remote<C>, ConnectError> {
+        self.open(service, priority, None)
+    }
+
+    fn open<C: FromClientHook>(
+        &self,
+        service: &str,
+        priority: Priority,
+        descriptor: Option<&'static Descriptor>,
+    ) -> Result<Remote<C>, ConnectError> {
         let name = StreamName::new(service)
             .map_err(|reason| ConnectError::Name { name: service.to_owned(), reason })?;
         let stream = self
@@ -91,7 +111,7 @@ impl Peer {
             .open(&name, priority)
             .map_err(|reason| ConnectError::Open { service: name.to_string(), reason })?;
         let id = stream.id();
-        let sight = self.sight.of_vat(&stream, service, priority, true);
+        let sight = self.sight.of_vat(&stream, service, priority, true, descriptor);
         let remote: Remote<C> = Vat::connect_watched(stream, self.session.handle(), &self.options, sight);
         remote.vat().shared().join(&self.account);
         self.sight.watch(id, priority, true, remote.vat().shared());
@@ -158,11 +178,14 @@ fn accept(
     let stream = incoming.accept();
     let session = stream.session().clone();
     let peer = Peer { session, options: options.clone(), sight: sight.clone(), account: account.clone() };
-    let bootstrap = (offered.factory)(&peer);
+    let mut bootstrap = (offered.factory)(&peer);
+    if let Some(descriptor) = offered.descriptor {
+        bootstrap = Described::client(bootstrap, descriptor);
+    }
     let handle = peer.session.handle().clone();
     drop(peer);
     let id = stream.id();
-    let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false);
+    let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false, offered.descriptor);
     let vat = Vat::serve_watched(stream, bootstrap, &handle, options, vat_sight);
     vat.shared().join(account);
     sight.watch(id, priority, false, vat.shared());

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use capnp::capability::Client;
+use capnp::capability::{Client, FromClientHook};
 use vatmux_mux::{ExclusiveNames, NameError, Priority, StreamName, TooManyExclusiveNames};
 
+use crate::service::{Descriptor, ServedBy, Service};
 use crate::sight::Meters;
 use crate::{Peer, ServiceStatistics};
 
@@ -15,16 +16,18 @@ type Factory = Box<dyn Fn(&Peer) -> Client>;
 /// The services of a node, on one thread.
 #[derive(Default)]
 pub struct Services {
-    by_name: BTreeMap<StreamName, Service>,
+    by_name: BTreeMap<StreamName, Offered>,
     exclusive: ExclusiveNames,
     meters: Rc<Meters>,
 }
 
 /// One of them.
-pub(crate) struct Service {
+pub(crate) struct Offered {
     /// The most urgent that a stream for it may be.
     pub(crate) priority: Priority,
     pub(crate) factory: Factory,
+    /// What its schema says of it, where it is known.
+    pub(crate) descriptor: Option<&'static Descriptor>,
 }
 
 /// Why a service cannot be offered.
@@ -52,6 +55,21 @@ pub enum ServeError {
 }
 
 impl Services {
+    /// Offers a service as its schema has it: under its name, at its priority. Each stream that a peer opens is a vat of its
+    /// own, served by what `factory` makes for it; `factory` sees who the peer is, by the key that its handshake proved.
+    pub fn offer<S, T>(&mut self, factory: impl Fn(&Peer) -> T + 'static) -> Result<(), ServeError>
+    where
+        S: Service + ServedBy<T>,
+    {
+        let descriptor = S::DESCRIPTOR;
+        let name = self.free(descriptor.name)?;
+        let factory: Factory =
+            Box::new(move |peer| Client::new(S::client_of(factory(peer)).into_client_hook()));
+        let offered = Offered { priority: descriptor.priority, factory, descriptor: Some(descriptor) };
+        self.by_name.insert(name, offered);
+        Ok(())
+    }
+
     /// Offers a service. Each stream that a peer opens under `name` is a vat of its own, and starts with what
     /// `factory` makes for it; `factory` sees who the peer is, by the key that its handshake proved.
     ///
@@ -62,7 +80,7 @@ impl Services {
         F: Fn(&Peer) -> Client + 'static,
     {
         let name = self.free(name)?;
-        self.by_name.insert(name, Service { priority, factory: Box::new(factory) });
+        self.by_name.insert(name, Offered { priority, factory: Box::new(factory), descriptor: None });
         Ok(())
     }
 
@@ -80,7 +98,7 @@ impl Services {
         self.exclusive
             .insert(name.clone())
             .map_err(|reason| ServeError::Exclusive { name: name.clone(), reason })?;
-        self.by_name.insert(name, Service { priority, factory: Box::new(factory) });
+        self.by_name.insert(name, Offered { priority, factory: Box::new(factory), descriptor: None });
         Ok(())
     }
 
@@ -108,7 +126,7 @@ impl Services {
     }
 
     /// What a peer gets that opens a stream: None where there is no such service.
-    pub(crate) fn find(&self, name: &StreamName) -> Option<&Service> {
+    pub(crate) fn find(&self, name: &StreamName) -> Option<&Offered> {
         self.by_name.get(name)
     }
 }

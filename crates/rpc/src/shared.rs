@@ -283,7 +283,7 @@ impl Shared {
         for Overdue { call, answer, served: Served { interface, method, .. } } in overdue {
             self.sight.returned(call, Outcome::Deadline, now);
             let patience = self.options.served_patience(interface, method);
-            let reason = deadline::reason(patience, &method_name(interface, method), self.sight.service());
+            let reason = deadline::reason(patience, &self.sight.method(interface, method).to_string(), self.sight.service());
             let refusal = outgoing::refusal(call, exception::Type::Failed, &reason);
             self.queue(Rc::new(refusal), Weight::Reply);
             self.deliver(Incoming::finish(answer, true));
@@ -320,7 +320,7 @@ impl Shared {
             self.sight.answered(id, Outcome::Deadline, now);
             let what = match asked {
                 Asked::Bootstrap => "the request for the bootstrap capability".to_owned(),
-                Asked::Call { interface, method } => method_name(interface, method),
+                Asked::Call { interface, method } => self.sight.method(interface, method).to_string(),
             };
             let reason = deadline::reason(patience, &what, self.sight.service());
             self.deliver(Incoming::failed_return(id, &reason));
@@ -463,9 +463,4 @@ impl Shared {
             receiver.wake();
         }
     }
-}
-
-/// What a person is told of a method.
-fn method_name(interface: u64, method: u16) -> String {
-    format!("method {method} of interface {interface:#018x}")
 }

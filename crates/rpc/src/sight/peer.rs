@@ -8,6 +8,7 @@ use vatmux_driver::{Instant, Session, SessionEnd, Stream};
 use vatmux_mux::{Priority, ResetCode, StreamId};
 use vatmux_noise::NodeId;
 
+use crate::service::Descriptor;
 use crate::shared::Shared;
 use crate::sight::{Meter, Meters, PeerStatistics, Refusals, Sight, StreamSnapshot};
 
@@ -57,6 +58,7 @@ impl PeerSight {
         service: &str,
         priority: Priority,
         opened_here: bool,
+        descriptor: Option<&'static Descriptor>,
     ) -> Sight {
         let meter: Rc<Meter> =
             if opened_here { self.meters.used(service) } else { self.meters.offered(service) };
@@ -69,7 +71,7 @@ impl PeerSight {
             priority = priority.get(),
             opened_here,
         );
-        Sight::new(Some(self.node_id), service, meter, span)
+        Sight::new(Some(self.node_id), service, meter, span, descriptor)
     }
 
     /// Lists a vat for as long as it lives.

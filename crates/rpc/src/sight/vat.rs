@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use tracing::{Span, debug_span, field, trace_span};
@@ -12,6 +13,7 @@ use crate::VatEnd;
 use crate::answers::PeerId;
 use crate::call;
 use crate::questions::{Asked, QuestionId};
+use crate::service::{Descriptor, Method};
 use crate::sight::{Caller, Meter, Outcome};
 
 /// What a received message means for the calls that are open.
@@ -27,12 +29,32 @@ pub(crate) enum Seen {
     Canceled(PeerId),
 }
 
+/// What a call calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Called {
+    Known(&'static Method),
+    Unknown { interface: u64, ordinal: u16 },
+}
+
+impl fmt::Display for Called {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(method) => method.fmt(f),
+            Self::Unknown { interface, ordinal } => {
+                write!(f, "method {ordinal} of interface {interface:#018x}")
+            }
+        }
+    }
+}
+
 /// Watches one vat.
 pub(crate) struct Sight {
     caller: Rc<call::Caller>,
     meter: Rc<Meter>,
     /// The span of the stream.
     span: Span,
+    /// What the service's schema says, where it is known.
+    descriptor: Option<&'static Descriptor>,
     /// By question. capnp-rpc's ids are the lowest that are free.
     asked: RefCell<Vec<Option<Open>>>,
     served: RefCell<BTreeMap<PeerId, Open>>,
@@ -44,12 +66,19 @@ struct Open {
 }
 
 impl Sight {
-    pub(crate) fn new(peer: Option<NodeId>, service: &str, meter: Rc<Meter>, span: Span) -> Self {
+    pub(crate) fn new(
+        peer: Option<NodeId>,
+        service: &str,
+        meter: Rc<Meter>,
+        span: Span,
+        descriptor: Option<&'static Descriptor>,
+    ) -> Self {
         meter.vat_opened();
         Self {
             caller: Rc::new(call::Caller { peer, service: service.to_owned() }),
             meter,
             span,
+            descriptor,
             asked: RefCell::default(),
             served: RefCell::default(),
         }
@@ -57,7 +86,7 @@ impl Sight {
 
     /// The sight of a vat on a stream that is of no session.
     pub(crate) fn alone(service: &str) -> Self {
-        Self::new(None, service, Rc::default(), debug_span!("stream", service))
+        Self::new(None, service, Rc::default(), debug_span!("stream", service), None)
     }
 
     /// The name of the service.
@@ -68,6 +97,14 @@ impl Sight {
     /// Who calls, for those who are called.
     pub(crate) fn caller(&self) -> &Rc<call::Caller> {
         &self.caller
+    }
+
+    /// What a call calls, in words: by its name where that is known.
+    pub(crate) fn method(&self, interface: u64, ordinal: u16) -> Called {
+        match self.descriptor.and_then(|descriptor| descriptor.method(interface, ordinal)) {
+            Some(method) => Called::Known(method),
+            None => Called::Unknown { interface, ordinal },
+        }
     }
 
     /// The span of the stream, for whatever the vat does.
@@ -162,6 +199,10 @@ impl Sight {
             service = self.caller.service,
             interface = format_args!("{interface:#018x}"),
             method,
+            name = match self.method(interface, method) {
+                Called::Known(method) => Some(field::display(method)),
+                Called::Unknown { .. } => None,
+            },
             caller = match caller {
                 Caller::Us => "us",
                 Caller::Peer => "peer",

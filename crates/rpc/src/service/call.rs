@@ -1,0 +1,82 @@
+//! What a server is told of a call, and the limits of its methods.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use capnp::Error;
+use capnp::capability::Params;
+
+use super::Method;
+
+/// A call that a server works on.
+///
+/// When the future of its handler is dropped, nobody waits for it any more: the caller gave it up, its deadline came, or the
+/// vat is over. What must not stop half-way is wrapped in [`MustFinish`](crate::MustFinish).
+#[derive(Debug)]
+pub struct Call {
+    method: &'static Method,
+    _place: Option<Place>,
+}
+
+impl Call {
+    /// What was called.
+    #[must_use]
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+}
+
+/// Counts the calls of one server for which its schema has a limit. Clones are the same count.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Rc<RefCell<Vec<(&'static Method, u32)>>>);
+
+impl Meter {
+    /// A call arrives: it is within the limits of its method, or fails as overloaded.
+    pub fn begin<P>(&self, method: &'static Method, params: &Params<P>) -> capnp::Result<Call> {
+        if let Some(most) = method.limit.params_bytes {
+            let bytes = params.hook.get()?.target_size()?.word_count.saturating_mul(8);
+            if bytes > most {
+                return Err(Error::overloaded(format!(
+                    "{method}: parameters of {bytes} bytes, and {most} are the limit"
+                )));
+            }
+        }
+        let place = method.limit.calls.map(|most| self.take(method, most)).transpose()?;
+        Ok(Call { method, _place: place })
+    }
+
+    fn take(&self, method: &'static Method, most: u32) -> capnp::Result<Place> {
+        let mut counts = self.0.borrow_mut();
+        let at = counts.iter().position(|(counted, _)| std::ptr::eq(*counted, method));
+        let at = at.unwrap_or_else(|| {
+            counts.push((method, 0));
+            counts.len() - 1
+        });
+        let count = &mut counts[at].1;
+        if *count >= most {
+            return Err(Error::overloaded(format!(
+                "{method}: {most} calls are under way, and that is the limit; try again later"
+            )));
+        }
+        *count += 1;
+        Ok(Place { meter: self.clone(), method })
+    }
+}
+
+/// One of the calls of a method that may be under way.
+#[derive(Debug)]
+struct Place {
+    meter: Meter,
+    method: &'static Method,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.meter.0.borrow_mut();
+        if let Some((_, count)) =
+            counts.iter_mut().find(|(counted, _)| std::ptr::eq(*counted, self.method))
+        {
+            *count -= 1;
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A capability with the vat that it came through, and the calls that are made on it.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use capnp::ErrorKind;
+use capnp::capability::{FromClientHook, FromTypelessPipeline, Promise, Request, Response, StreamingRequest};
+use capnp::traits::{Owned, Pipelined};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+
+use super::{Descriptor, Error, Fault, Method, Mismatch, NoStatus, describe};
+use crate::{Remote, deadline};
+
+/// A capability, and the vat that it came through where that lives as long as its stubs.
+///
+/// The vat ends with the last stub of a capability that came through it.
+#[derive(Clone)]
+pub struct Capability<C> {
+    client: C,
+    connection: Option<Rc<Connection>>,
+}
+
+/// The stream of a service, as a stub holds it.
+pub(crate) struct Connection {
+    remote: Remote<capnp::capability::Client>,
+    descriptor: &'static Descriptor,
+}
+
+impl Connection {
+    pub(crate) fn new(remote: Remote<capnp::capability::Client>, descriptor: &'static Descriptor) -> Self {
+        Self { remote, descriptor }
+    }
+}
+
+impl<C: FromClientHook> Capability<C> {
+    /// A capability that belongs to somebody who sees to its vat.
+    pub fn of(client: C) -> Self {
+        Self { client, connection: None }
+    }
+
+    pub(crate) fn bootstrap(connection: Connection) -> Self {
+        let client = C::new(connection.remote.as_client_hook().add_ref());
+        Self { client, connection: Some(Rc::new(connection)) }
+    }
+
+    /// capnpc's client.
+    pub fn client(&self) -> &C {
+        &self.client
+    }
+
+    /// A capability that came through this one, or will.
+    pub fn derive<D: FromClientHook>(&self, client: D) -> Capability<D> {
+        Capability { client, connection: self.connection.clone() }
+    }
+
+    /// Sends a call, and has its results read by `read` when they are there; also gives what can be called on them before.
+    pub fn call<P, R, T, S>(
+        &self,
+        method: &'static Method,
+        request: Request<P, R>,
+        read: impl for<'a> FnOnce(R::Reader<'a>) -> Result<T, Fault<S>> + 'static,
+    ) -> (Calling<T, S>, R::Pipeline)
+    where
+        P: Owned,
+        R: Pipelined + Owned + Unpin + 'static,
+        R::Pipeline: FromTypelessPipeline,
+        T: 'static,
+        S: 'static,
+    {
+        let sent = patiently(method, || request.send());
+        let read = |response: Response<R>| read(response.get()?);
+        (self.calling(method, sent.promise, read), sent.pipeline)
+    }
+
+    /// As [`call`](Self::call), and gives the results as they came once `check` has nothing against them.
+    pub fn call_bulk<P, R, S>(
+        &self,
+        method: &'static Method,
+        request: Request<P, R>,
+        check: impl for<'a> FnOnce(R::Reader<'a>) -> Result<(), Fault<S>> + 'static,
+    ) -> (Calling<Response<R>, S>, R::Pipeline)
+    where
+        P: Owned,
+        R: Pipelined + Owned + Unpin + 'static,
+        R::Pipeline: FromTypelessPipeline,
+        S: 'static,
+    {
+        let sent = patiently(method, || request.send());
+        let read = |response: Response<R>| {
+            check(response.get()?)?;
+            Ok(response)
+        };
+        (self.calling(method, sent.promise, read), sent.pipeline)
+    }
+
+    /// Sends a call of a stream. Its future is done when there is room for the next.
+    pub fn stream<P: Owned>(&self, method: &'static Method, request: StreamingRequest<P>) -> Calling<()> {
+        let sent = patiently(method, || request.send());
+        self.calling(method, sent, |()| Ok(()))
+    }
+
+    fn calling<A: 'static, T, S>(
+        &self,
+        method: &'static Method,
+        answer: Promise<A, capnp::Error>,
+        read: impl FnOnce(A) -> Result<T, Fault<S>> + 'static,
+    ) -> Calling<T, S> {
+        let connection = self.connection.clone();
+        let answer = async move {
+            let source = match answer.await {
+                Ok(answer) => return read(answer).map_err(|fault| fault.of(method)),
+                Err(source) => source,
+            };
+            match mismatch(connection.as_deref(), &source).await {
+                Some(mismatch) => Err(Error::Mismatch { method, mismatch: Box::new(mismatch) }),
+                None => Err(Error::Call { method, source }),
+            }
+        };
+        Calling(answer.boxed_local())
+    }
+}
+
+/// Sends with the schema's deadline, unless the caller has one of their own.
+fn patiently<T>(method: &Method, send: impl FnOnce() -> T) -> T {
+    match method.deadline {
+        Some(patience) if deadline::overridden().is_none() => deadline::with(patience, send),
+        _ => send(),
+    }
+}
+
+/// What the peer takes its service for, where it does not know a method and has another schema.
+async fn mismatch(connection: Option<&Connection>, error: &capnp::Error) -> Option<Mismatch> {
+    let connection = connection.filter(|_| error.kind == ErrorKind::Unimplemented)?;
+    let theirs = describe::ask(&connection.remote).await.ok()?;
+    let ours = connection.descriptor;
+    (theirs.digest != ours.digest).then_some(Mismatch { ours, theirs })
+}
+
+/// A call that was sent: its results, in the future.
+///
+/// Dropping it cancels the call at both ends, where the call has no results that were called already.
+#[must_use = "a call that nobody waits for is canceled"]
+pub struct Calling<T, S = NoStatus>(LocalBoxFuture<'static, Result<T, Error<S>>>);
+
+impl<T: 'static, S: 'static> Calling<T, S> {
+    /// The same call, of whose results only what `choose` makes of them is wanted.
+    pub fn map<U>(self, choose: impl FnOnce(T) -> U + 'static) -> Calling<U, S> {
+        Calling(async move { self.0.await.map(choose) }.boxed_local())
+    }
+}
+
+impl<T, S> Future for Calling<T, S> {
+    type Output = Result<T, Error<S>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_unpin(cx)
+    }
+}

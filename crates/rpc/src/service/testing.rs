@@ -1,0 +1,97 @@
+//! Servers and clients in one test, with everything between them that there is between two nodes but the network.
+
+use capnp::capability::{Client, FromClientHook};
+use vatmux_driver::virtual_time::{self, VirtualClock};
+use vatmux_driver::{Clock, Driver, Handle, Instant, pipe};
+
+use super::{Capability, Connection, Described, Descriptor, ServedBy, Service};
+use crate::{Options, Vat};
+
+/// Room in each direction of the pipe: as much as a mux stream starts with.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// A driver on virtual time, and services behind vats of their own on it.
+///
+/// Time stands still while anything can run, and jumps to the next deadline when nothing can: a test of a deadline takes no
+/// time, and none of its calls is late by chance.
+///
+/// ```
+/// # use vatmux_rpc::service::{ServedBy, Service};
+/// # fn example<Notes: Service + ServedBy<Server>, Server>(server: Server) {
+/// use vatmux_rpc::service::testing::InMemory;
+///
+/// let mut node = InMemory::new();
+/// let notes: Notes = node.serve(server);
+/// node.run(async {
+///     // notes.read("key").await …
+/// });
+/// # }
+/// ```
+pub struct InMemory {
+    driver: Driver,
+    clock: VirtualClock,
+    options: Options,
+}
+
+impl Default for InMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl InMemory {
+    /// A driver on which nothing runs yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let (driver, clock) = virtual_time::driver();
+        Self { driver, clock, options: Options::default() }
+    }
+
+    /// Bounds and times of the vats that are made from here on, at both ends.
+    #[must_use]
+    pub fn options(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// A client of `server`, through a vat at each end of a pipe.
+    pub fn serve<S, T>(&self, server: T) -> S
+    where
+        S: Service + ServedBy<T>,
+    {
+        self.serve_as(Client::new(S::client_of(server).into_client_hook()), S::DESCRIPTOR)
+    }
+
+    /// A client of a service, where the peer serves `capability` instead, which it says is what `described` describes.
+    pub fn serve_as<S: Service>(&self, capability: Client, described: &'static Descriptor) -> S {
+        let (ours, theirs) = pipe(PIPE_BYTES);
+        let handle = self.handle();
+        let bootstrap = Described::client(capability, described);
+        Vat::serve(theirs, described.name, bootstrap, &handle, &self.options);
+        let remote = Vat::connect(ours, S::DESCRIPTOR.name, &handle, &self.options);
+        S::of(Capability::bootstrap(Connection::new(remote, S::DESCRIPTOR)))
+    }
+
+    /// The driver's handle: the time, timers, tasks.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.driver.handle()
+    }
+
+    /// The time, which nothing but waiting moves.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Runs everything until `future` is done.
+    ///
+    /// # Panics
+    ///
+    /// Where every task waits and no deadline is armed: `future` would never be done.
+    pub fn run<F: Future>(&mut self, future: F) -> F::Output {
+        match self.driver.drive_until(future) {
+            Ok(output) => output,
+            Err(error) => panic!("the test waits for ever: {error}"),
+        }
+    }
+}
