@@ -13,6 +13,8 @@
 #
 # Room to grow: fields are added at the end of their struct, methods at the end of the interface.
 
+using Vatmux = import "vatmux.capnp";
+
 enum Scope {
   ownSession @0;        # The session that the call came through.
   wholeNode @1;         # The caller is an operator.
@@ -119,8 +121,8 @@ struct Session {
   services @23 :List(Service);
 }
 
-interface Health {
-  ping @0 (nonce :UInt64) -> (nonce :UInt64);
+interface Health $Vatmux.service(name = "vatmux.health", priority = 0) {
+  ping @0 (nonce :UInt64) -> (nonce :UInt64) $Vatmux.idempotent;
   # Returns the nonce at once. It touches nothing but the session, so that its time is the time of the path.
 
   node @1 () -> (
@@ -129,10 +131,11 @@ interface Health {
       limits :Limits,
       software :Text,                 # Null unless the scope is the whole node.
       counters :Counters,             # Null unless the scope is the whole node.
-      services :List(Service));       # Over all sessions of the scope, for a node those that are over, too.
+      services :List(Service)) $Vatmux.idempotent;  # Over all sessions of the scope, for a node those that are over, too.
   # The node, as far as the caller may see it.
 
-  sessions @2 (after :UInt64, limit :UInt16 = 16) -> (sessions :List(Session), more :Bool);
+  sessions @2 (after :UInt64, limit :UInt16 = 16) -> (sessions :List(Session), more :Bool)
+      $Vatmux.idempotent;
   # Sessions of the scope, in the order of their ids: those that come next after the one named, at most `limit`, and never
   # more than 64. `more` where others follow.
 }

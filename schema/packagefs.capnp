@@ -16,7 +16,9 @@
 # Room to grow: fields and methods are added at the end of their struct or interface. A reader treats a status or a kind
 # that it does not know as `ioError` and `other`.
 
-enum Status {
+using Vatmux = import "vatmux.capnp";
+
+enum Status $Vatmux.status {
   ok @0;
   notFound @1;          # Nothing has this path (or a directory on the way to it is missing).
   notADirectory @2;     # A segment that must be a directory is something else.
@@ -60,13 +62,15 @@ struct Entry {
   attributes @1 :Attributes;
 }
 
-interface PackageFs {
-  stat @0 (path :Text, followLinks :Bool = false) -> (status :Status, detail :Text, attributes :Attributes);
+interface PackageFs $Vatmux.service(name = "vatmux.packagefs", priority = 5) {
+  stat @0 (path :Text, followLinks :Bool = false) -> (status :Status, detail :Text, attributes :Attributes)
+      $Vatmux.idempotent;
   # What `path` names. A symbolic link as its last segment is followed only on request; one before it always is, as long
   # as it stays inside the root.
 
   list @1 (path :Text, cursor :Data, limit :UInt32 = 1000)
-      -> (status :Status, detail :Text, entries :List(Entry), next :Data, omitted :UInt32);
+      -> (status :Status, detail :Text, entries :List(Entry), next :Data, omitted :UInt32)
+      $Vatmux.idempotent;
   # One page of the directory's entries, ordered by the bytes of their names. Links on the path are followed inside the
   # root, the last one included; an entry that is a link is described as the link that it is.
   #
@@ -78,20 +82,23 @@ interface PackageFs {
   # and removed meanwhile. `omitted` counts the entries that were left out of this page because no valid path could name
   # them; the first page counts them for the whole directory.
 
-  open @2 (path :Text) -> (status :Status, detail :Text, attributes :Attributes, file :File);
+  open @2 (path :Text) -> (status :Status, detail :Text, attributes :Attributes, file :File)
+      $Vatmux.idempotent;
   # Opens a file; links are followed inside the root. The file stays readable until the capability is dropped, even if
   # its name is removed meanwhile. A server bounds how many files a caller may have open at once, to 256 by default.
 
   readSmall @3 (path :Text, limit :UInt32 = 65536)
-      -> (status :Status, detail :Text, attributes :Attributes, content :Data, file :File);
+      -> (status :Status, detail :Text, attributes :Attributes, content :Data, file :File)
+      $Vatmux.bulk $Vatmux.idempotent;
   # Open, stat and read in one round trip. `content` is the first `limit` bytes of the file, or all of it when it is no
   # longer than that; `file` is set only when there is more. `limit` is at most 262,144, else `tooLarge`.
 }
 
 interface File {
-  stat @0 () -> (status :Status, detail :Text, attributes :Attributes);
+  stat @0 () -> (status :Status, detail :Text, attributes :Attributes) $Vatmux.idempotent;
 
-  read @1 (offset :UInt64, length :UInt32) -> (status :Status, detail :Text, data :Data);
+  read @1 (offset :UInt64, length :UInt32) -> (status :Status, detail :Text, data :Data)
+      $Vatmux.bulk $Vatmux.idempotent;
   # The bytes at `offset`: as many as asked for, or fewer where the file ends, none past its end. `length` is at most
   # 1,048,576, else `tooLarge`.
 

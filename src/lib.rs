@@ -16,6 +16,9 @@
 //! multiplexer), `vatmux-noise` (identity and encryption), `vatmux-driver` (the poll loop), `vatmux-rpc` (vats) and
 //! `vatmux-host` (sockets and threads). `docs/architecture.md` follows one call through all of them.
 
+// Generated code says `::vatmux`, here as everywhere.
+extern crate self as vatmux;
+
 pub mod health;
 pub mod packagefs;
 pub mod schema;
@@ -32,7 +35,7 @@ pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
 pub use vatmux_rpc::{
     CallStatistics, ConnectError, Disconnected, Failure, GivenUp, Latency, MustFinish, Options as VatOptions,
     Outcome, Peer, PeerState, PeerStatistics, Remote, ServeError, ServiceStatistics, Services,
-    StreamSnapshot, deadline,
+    StreamSnapshot, capnp, capnp_rpc, deadline, service,
 };
 
 /// The README's examples are compiled with the documentation tests.

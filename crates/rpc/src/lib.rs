@@ -88,3 +88,5 @@ pub use sight::{
     CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, StreamSnapshot,
 };
 pub use vat::{Remote, Vat};
+// Generated code finds them here.
+pub use {capnp, capnp_rpc};

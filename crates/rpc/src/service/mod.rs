@@ -22,6 +22,7 @@ mod stub;
 pub mod testing;
 
 use capnp::capability::FromClientHook;
+use vatmux_mux::Priority;
 
 pub use call::{Call, Meter};
 pub(crate) use describe::Described;
@@ -32,6 +33,27 @@ pub use sink::CallSink;
 pub(crate) use stub::Connection;
 pub use stub::{Calling, Capability};
 
+/// A priority that is known to be one. For generated code.
+///
+/// # Panics
+///
+/// Where it is over 7; in generated code that is an error of compilation.
+#[must_use]
+pub const fn priority(level: u8) -> Priority {
+    match Priority::new(level) {
+        Some(priority) => priority,
+        None => panic!("a priority is 0 to 7"),
+    }
+}
+
+/// The length of a list, as Cap'n Proto has it. For generated code.
+///
+/// A list that is longer than this number can say fits into no message, and sending it fails for that reason.
+#[must_use]
+pub fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
 /// An interface of a schema, as its clients use it. Generated stubs implement it.
 pub trait Stub: Sized {
     /// capnpc's client of the same interface.
@@ -39,6 +61,14 @@ pub trait Stub: Sized {
 
     /// The interface.
     const INTERFACE: &'static Interface;
+
+    /// The stub of a server, which is called where it is.
+    fn serve<T>(server: T) -> Self
+    where
+        Self: ServedBy<T>,
+    {
+        Self::of(Capability::of(Self::client_of(server)))
+    }
 
     /// The stub of a capability.
     fn of(capability: Capability<Self::Client>) -> Self;

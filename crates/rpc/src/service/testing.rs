@@ -4,7 +4,7 @@ use capnp::capability::{Client, FromClientHook};
 use vatmux_driver::virtual_time::{self, VirtualClock};
 use vatmux_driver::{Clock, Driver, Handle, Instant, pipe};
 
-use super::{Capability, Connection, Described, Descriptor, ServedBy, Service};
+use super::{Call, Capability, Connection, Described, Descriptor, ServedBy, Service};
 use crate::{Options, Vat};
 
 /// Room in each direction of the pipe: as much as a mux stream starts with.
@@ -94,4 +94,10 @@ impl InMemory {
             Err(error) => panic!("the test waits for ever: {error}"),
         }
     }
+}
+
+/// What a test double answers where its test has said nothing.
+#[must_use]
+pub fn unscripted(call: &Call) -> capnp::Error {
+    capnp::Error::failed(format!("{}: the test says nothing of this method", call.method()))
 }
