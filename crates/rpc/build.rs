@@ -1,21 +1,10 @@
-//! Generates the code of the crate's own schema and of those that its tests use, from the requests that the schema compiler
-//! wrote.
+//! Generates the code of the crate's own schema, and of those that its tests use.
 
-use std::fs::File;
-use std::path::Path;
+use vatmux_build::{Build, Error};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    generate("schema/description.capnp.request", &[])?;
-    generate("tests/schema/behaviours.capnp.request", &["common".to_owned()])?;
-    generate("tests/schema/probe.capnp.request", &["common".to_owned()])
-}
-
-fn generate(request: &str, parent_module: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed={request}");
-    let out = std::env::var("OUT_DIR")?;
-    capnpc::codegen::CodeGenerationCommand::new()
-        .output_directory(Path::new(&out))
-        .default_parent_module(parent_module.to_vec())
-        .run(File::open(request)?)?;
-    Ok(())
+fn main() -> Result<(), Error> {
+    let messages = Build::new().services(false);
+    messages.clone().module("").compile(&["schema/description.capnp"])?;
+    messages.module("common").compile(&["tests/schema/probe.capnp", "tests/schema/behaviours.capnp"])?;
+    Build::new().runtime("::vatmux_rpc").compile(&["tests/schema/notes.capnp", "tests/schema/shelf.capnp"])
 }

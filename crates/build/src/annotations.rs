@@ -34,7 +34,7 @@ pub(crate) struct Terms {
 
 type Annotations<'a> = struct_list::Reader<'a, annotation::Owned>;
 
-fn find<'a>(annotations: Annotations<'a>, id: u64) -> Result<Option<value::Reader<'a>>, Error> {
+fn find(annotations: Annotations<'_>, id: u64) -> Result<Option<value::Reader<'_>>, Error> {
     match annotations.iter().find(|annotation| annotation.get_id() == id) {
         Some(annotation) => Ok(Some(annotation.get_value()?)),
         None => Ok(None),
@@ -46,7 +46,10 @@ fn find<'a>(annotations: Annotations<'a>, id: u64) -> Result<Option<value::Reade
 struct Raw<'a>(StructReader<'a>);
 
 impl<'a> FromPointerReader<'a> for Raw<'a> {
-    fn get_from_pointer(reader: &PointerReader<'a>, default: Option<&'a [capnp::Word]>) -> capnp::Result<Self> {
+    fn get_from_pointer(
+        reader: &PointerReader<'a>,
+        default: Option<&'a [capnp::Word]>,
+    ) -> capnp::Result<Self> {
         reader.get_struct(default).map(Self)
     }
 }
@@ -63,7 +66,8 @@ impl<'a> Raw<'a> {
 
     /// `Service`.
     fn service(&self) -> Result<Service, Error> {
-        let name: capnp::text::Reader<'_> = FromPointerReader::get_from_pointer(&self.0.get_pointer_field(0), None)?;
+        let name: capnp::text::Reader<'_> =
+            FromPointerReader::get_from_pointer(&self.0.get_pointer_field(0), None)?;
         Ok(Service { name: name.to_string()?, priority: self.0.get_data_field_mask(0, 4) })
     }
 
@@ -91,7 +95,9 @@ pub(crate) fn service(node: node::Reader<'_>) -> Result<Option<Service>, Error> 
         let name = node.get_display_name()?.to_string()?;
         Err(Error::Annotation { name, reason: reason.to_owned() })
     };
-    if service.name.is_empty() || service.name.len() > 64 || !service.name.bytes().all(|byte| byte.is_ascii_graphic())
+    if service.name.is_empty()
+        || service.name.len() > 64
+        || !service.name.bytes().all(|byte| byte.is_ascii_graphic())
     {
         return wrong("a service's name is 1 to 64 bytes of printable ASCII without spaces");
     }

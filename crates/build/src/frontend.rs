@@ -1,10 +1,14 @@
 //! From `.capnp` text to a request.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Error;
+
+/// The annotations, which every schema can import as `/vatmux/vatmux.capnp`.
+const VATMUX: &str = include_str!("../../../schema/vatmux.capnp");
 
 /// What the compiler made of schemas.
 pub(crate) struct Compiled {
@@ -15,9 +19,12 @@ pub(crate) struct Compiled {
 }
 
 pub(crate) fn compile(schemas: &[&Path], import_paths: &[PathBuf]) -> Result<Compiled, Error> {
+    let standard = std::env::temp_dir().join(format!("vatmux-build-{}", std::process::id()));
+    let _ = fs::create_dir_all(standard.join("vatmux"));
+    fs::write(standard.join("vatmux/vatmux.capnp"), VATMUX).map_err(Error::Compiler)?;
     let mut capnp = Command::new("capnp");
     capnp.arg("compile").arg("-o-");
-    for path in import_paths {
+    for path in import_paths.iter().chain([&standard]) {
         let mut argument = OsString::from("-I");
         argument.push(path);
         capnp.arg(argument);
@@ -28,6 +35,7 @@ pub(crate) fn compile(schemas: &[&Path], import_paths: &[PathBuf]) -> Result<Com
         capnp.arg(argument);
     }
     let output = capnp.args(schemas).output().map_err(Error::Compiler)?;
+    let _ = fs::remove_dir_all(&standard);
     if !output.status.success() {
         return Err(Error::Schema(String::from_utf8_lossy(&output.stderr).into_owned()));
     }

@@ -67,6 +67,7 @@ pub struct Build {
     runtime: String,
     out_dir: Option<PathBuf>,
     doubles: bool,
+    services: bool,
 }
 
 impl Default for Build {
@@ -84,6 +85,7 @@ impl Build {
             runtime: "::vatmux".to_owned(),
             out_dir: None,
             doubles: true,
+            services: true,
         }
     }
 
@@ -94,8 +96,8 @@ impl Build {
         self
     }
 
-    /// The module of the crate that includes the generated code, as in `schema` (the default) or `api::schema`. The file to
-    /// include is named after the last word.
+    /// The module of the crate that includes the generated code, as in `schema` (the default) or `api::schema`; the crate
+    /// itself if it is empty. The file to include is named after the last word.
     pub fn module(mut self, module: impl Into<String>) -> Self {
         self.module = module.into();
         self
@@ -119,6 +121,12 @@ impl Build {
         self
     }
 
+    /// Whether there is more than capnpc's code, which then uses the crate `capnp` and nothing of this project. Default: yes.
+    pub fn services(mut self, services: bool) -> Self {
+        self.services = services;
+        self
+    }
+
     /// Compiles `schemas`, whose names must differ, and tells cargo to do so again when one of them, or what they import,
     /// has changed.
     pub fn compile<P: AsRef<Path>>(&self, schemas: &[P]) -> Result<(), Error> {
@@ -136,13 +144,21 @@ impl Build {
             Some(directory) => directory.clone(),
             None => env::var_os("OUT_DIR").map(PathBuf::from).ok_or(Error::NoOutDir)?,
         };
-        let parent: Vec<String> = self.module.split("::").map(str::to_owned).collect();
+        let parent: Vec<String> =
+            self.module.split("::").filter(|word| !word.is_empty()).map(str::to_owned).collect();
         capnpc::codegen::CodeGenerationCommand::new()
             .output_directory(&out_dir)
             .default_parent_module(parent.clone())
-            .capnp_root(&format!("{}::capnp", self.runtime))
+            .capnp_root(&if self.services {
+                format!("{}::capnp", self.runtime)
+            } else {
+                "::capnp".to_owned()
+            })
             .run(request)?;
 
+        if !self.services {
+            return Ok(());
+        }
         let message = serialize::read_message(request, capnp::message::ReaderOptions::new())?;
         let schema = Schema::new(message.get_root()?)?;
         for file in &schema.files {

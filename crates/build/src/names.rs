@@ -2,15 +2,42 @@
 
 /// What capnpc does not use as it is.
 const KEYWORDS: &[&str] = &[
-    "abstract", "alignof", "as", "be", "become", "box", "break", "const", "continue", "crate", "do", "else", "enum",
-    "extern", "false", "final", "fn", "for", "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut",
-    "offsetof", "once", "override", "priv", "proc", "pub", "pure", "ref", "return", "self", "sizeof", "static",
-    "struct", "super", "trait", "true", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
-    "yield",
+    "abstract", "alignof", "as", "be", "become", "box", "break", "const", "continue", "crate", "do", "else",
+    "enum", "extern", "false", "final", "fn", "for", "if", "impl", "in", "let", "loop", "macro", "match",
+    "mod", "move", "mut", "offsetof", "once", "override", "priv", "proc", "pub", "pure", "ref", "return",
+    "self", "sizeof", "static", "struct", "super", "trait", "true", "type", "typeof", "unsafe", "unsized",
+    "use", "virtual", "where", "while", "yield",
 ];
 
 /// Keywords that capnpc does not know.
 const LATER_KEYWORDS: &[&str] = &["async", "await", "dyn", "gen", "try"];
+
+/// Words of Rust's that generated code uses by themselves.
+const TAKEN: &[&str] = &[
+    "Box",
+    "Clone",
+    "Debug",
+    "Default",
+    "Err",
+    "Fn",
+    "FnOnce",
+    "Future",
+    "IntoFuture",
+    "None",
+    "Ok",
+    "Option",
+    "PartialEq",
+    "Result",
+    "Self",
+    "Some",
+    "String",
+    "Vec",
+];
+
+/// Whether a type cannot have its own name.
+pub(crate) fn is_taken(word: &str) -> bool {
+    TAKEN.contains(&word)
+}
 
 /// `readSmall` as in `set_read_small`.
 pub(crate) fn snake(name: &str) -> String {
@@ -45,7 +72,9 @@ pub(crate) fn ident(name: &str) -> String {
 /// `readSmall` as in `ReadSmallParams`.
 pub(crate) fn capitalized(name: &str) -> String {
     let mut characters = name.chars();
-    characters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + characters.as_str())
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + characters.as_str())
 }
 
 /// `PackageFs` as in `PACKAGE_FS`.

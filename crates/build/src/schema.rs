@@ -90,29 +90,31 @@ impl<'a> Schema<'a> {
             if let Ok(node::File(())) = schema.node(id)?.which() {
                 let name = schema.node(id)?.get_display_name()?.to_str()?;
                 let path = format!("{}_capnp", module_of_file(name));
-                schema.place(id, Place { file: id, path, word: String::new(), name: String::new() })?;
+                schema.place(id, &Place { file: id, path, word: String::new(), name: String::new() })?;
             }
         }
         Ok(schema)
     }
 
     /// Places a node and all that are in it.
-    fn place(&mut self, id: u64, place: Place) -> Result<(), Error> {
+    fn place(&mut self, id: u64, place: &Place) -> Result<(), Error> {
         // Nodes of imported files are there only where they are used.
         let Some(&node) = self.nodes.get(&id) else { return Ok(()) };
         self.places.insert(id, place.clone());
         for nested in node.get_nested_nodes()? {
             let name = nested.get_name()?.to_str()?;
-            let is_enum =
-                self.nodes.get(&nested.get_id()).is_some_and(|node| matches!(node.which(), Ok(node::Enum(_))));
+            let is_enum = self
+                .nodes
+                .get(&nested.get_id())
+                .is_some_and(|node| matches!(node.which(), Ok(node::Enum(_))));
             let module = if is_enum { name.to_owned() } else { names::module(name) };
-            self.place(nested.get_id(), place.join(&module, name))?;
+            self.place(nested.get_id(), &place.join(&module, name))?;
         }
         if let node::Struct(structure) = node.which()? {
             for member in structure.get_fields()? {
                 if let field::Group(group) = member.which()? {
                     let name = member.get_name()?.to_str()?;
-                    self.place(group.get_type_id(), place.join(&names::module(name), name))?;
+                    self.place(group.get_type_id(), &place.join(&names::module(name), name))?;
                 }
             }
         }

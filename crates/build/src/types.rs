@@ -74,22 +74,30 @@ impl Types<'_, '_> {
 
     /// capnpc's path to a node, from the module of this file.
     pub(crate) fn path(&self, id: u64) -> String {
-        self.schema.place_of(id).map_or_else(String::new, |place| format!("super::{}", place.path))
+        self.schema.place_of(id).map_or_else(String::new, |place| place.path.clone())
     }
 
-    /// What a node is called among the generated stubs and values.
+    /// What a node is called among the generated stubs and values: by its name, with `Value` behind it where Rust has that.
     pub(crate) fn word(&self, id: u64) -> String {
         let Some(place) = self.schema.place_of(id) else { return String::new() };
+        let word =
+            if names::is_taken(&place.word) { format!("{}Value", place.word) } else { place.word.clone() };
         match self.schema.file(place.file) {
-            Some(file) if file.id != self.file.id => format!("super::{}::{}", file.module, place.word),
-            _ => place.word.clone(),
+            Some(file) if file.id != self.file.id => format!("super::{}::{word}", file.module),
+            _ => word,
         }
     }
 
     /// An enum, which is capnpc's; one at the top of this file is called by its name alone.
     pub(crate) fn enumeration(&self, id: u64) -> String {
         match self.schema.place_of(id) {
-            Some(place) if place.file == self.file.id && !place.name.contains('.') => place.word.clone(),
+            Some(place)
+                if place.file == self.file.id
+                    && !place.name.contains('.')
+                    && !names::is_taken(&place.word) =>
+            {
+                place.word.clone()
+            }
             _ => self.path(id),
         }
     }
@@ -141,7 +149,7 @@ impl Types<'_, '_> {
             Type::Data => format!("{get}?.to_vec()"),
             Type::Enum(_) => format!("{get}?"),
             Type::Struct(id) => format!("{}::read({get}?)?", self.word(*id)),
-            Type::Interface(id) => format!("{}::of({derive}({get}?))", self.word(*id)),
+            Type::Interface(id) => format!("<{} as service::Stub>::of({derive}({get}?))", self.word(*id)),
             Type::List(element) => match &**element {
                 Type::Plain(_) | Type::Other | Type::List(_) | Type::Interface(_) => {
                     format!("{get}?.iter().collect()")
@@ -150,7 +158,9 @@ impl Types<'_, '_> {
                 Type::Text => {
                     format!("{get}?.iter().map(|text| Ok(text?.to_string()?)).collect::<capnp::Result<_>>()?")
                 }
-                Type::Data => format!("{get}?.iter().map(|data| Ok(data?.to_vec())).collect::<capnp::Result<_>>()?"),
+                Type::Data => {
+                    format!("{get}?.iter().map(|data| Ok(data?.to_vec())).collect::<capnp::Result<_>>()?")
+                }
                 Type::Struct(id) => {
                     format!("{get}?.iter().map({}::read).collect::<capnp::Result<_>>()?", self.word(*id))
                 }
@@ -163,33 +173,35 @@ impl Types<'_, '_> {
         match &field.kind {
             Some(Type::Text) => format!("{reader}.get_{}()?.to_str()?", names::snake(&field.name)),
             Some(Type::Data) => format!("{reader}.get_{}()?", names::snake(&field.name)),
-            _ => self.read(field, reader, "Capability::of"),
+            _ => self.read(field, reader, "service::Capability::of"),
         }
     }
+}
 
-    /// A statement that puts `value` into a field of `builder`. `lent` where `value` is what [`lent`](Self::lent) says, and not
-    /// what [`owned`](Self::owned) says. It may use `?` on errors of capnp's only where [`is_fallible`] says so.
-    pub(crate) fn write(&self, field: &Field, builder: &str, value: &str, lent: bool) -> String {
-        let Some(kind) = &field.kind else { return String::new() };
-        let name = names::snake(&field.name);
-        let reference = if lent { value.to_owned() } else { format!("&{value}") };
-        match kind {
-            Type::Plain(_) | Type::Enum(_) => format!("{builder}.set_{name}({value});"),
-            Type::Other => String::new(),
-            Type::Text | Type::Data => format!("{builder}.set_{name}({reference});"),
-            Type::Struct(_) => format!("{value}.write({builder}.reborrow().init_{name}());"),
-            Type::Interface(_) => format!("{builder}.set_{name}({value}.capability().client().clone());"),
-            Type::List(element) => {
-                let set = match **element {
-                    Type::Plain(_) | Type::Enum(_) => "list.set(index, *item);",
-                    Type::Struct(_) => "item.write(list.reborrow().get(index));",
-                    _ => "list.set(index, item);",
-                };
-                format!(
-                    "{{ let mut list = {builder}.reborrow().init_{name}(service::count({value}.len()));
-                    for (index, item) in (0..).zip({reference}) {{ {set} }} }}"
-                )
-            }
+/// A statement that puts `value` into a field of `builder`. `lent` where `value` is what [`lent`](Types::lent) says, and not
+/// what [`owned`](Types::owned) says.
+pub(crate) fn write(field: &Field, builder: &str, value: &str, lent: bool) -> String {
+    let Some(kind) = &field.kind else { return String::new() };
+    let name = names::snake(&field.name);
+    let reference = if lent { value.to_owned() } else { format!("&{value}") };
+    match kind {
+        Type::Plain(_) | Type::Enum(_) => format!("{builder}.set_{name}({value});"),
+        Type::Other => String::new(),
+        Type::Text | Type::Data => format!("{builder}.set_{name}({reference});"),
+        Type::Struct(_) => format!("{value}.write({builder}.reborrow().init_{name}());"),
+        Type::Interface(_) => {
+            format!("{builder}.set_{name}(service::Stub::capability({reference}).client().clone());")
+        }
+        Type::List(element) => {
+            let set = match **element {
+                Type::Plain(_) | Type::Enum(_) => "list.set(index, *item);",
+                Type::Struct(_) => "item.write(list.reborrow().get(index));",
+                _ => "list.set(index, item);",
+            };
+            format!(
+                "{{ let mut list = {builder}.reborrow().init_{name}(service::count({value}.len()));
+                for (index, item) in (0..).zip({reference}) {{ {set} }} }}"
+            )
         }
     }
 }

@@ -112,7 +112,9 @@ impl Peer {
             .map_err(|reason| ConnectError::Open { service: name.to_string(), reason })?;
         let id = stream.id();
         let sight = self.sight.of_vat(&stream, service, priority, true, descriptor);
-        let remote: Remote<C> = Vat::connect_watched(stream, self.session.handle(), &self.options, sight);
+        let bounds = descriptor.map(|descriptor| descriptor.bounds(&self.options));
+        let bounds = bounds.as_ref().unwrap_or(&self.options);
+        let remote: Remote<C> = Vat::connect_watched(stream, self.session.handle(), bounds, sight);
         remote.vat().shared().join(&self.account);
         self.sight.watch(id, priority, true, remote.vat().shared());
         Ok(remote)
@@ -186,7 +188,8 @@ fn accept(
     drop(peer);
     let id = stream.id();
     let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false, offered.descriptor);
-    let vat = Vat::serve_watched(stream, bootstrap, &handle, options, vat_sight);
+    let bounds = offered.descriptor.map(|descriptor| descriptor.bounds(options));
+    let vat = Vat::serve_watched(stream, bootstrap, &handle, bounds.as_ref().unwrap_or(options), vat_sight);
     vat.shared().join(account);
     sight.watch(id, priority, false, vat.shared());
     served.set(served.get() + 1);

@@ -283,7 +283,11 @@ impl Shared {
         for Overdue { call, answer, served: Served { interface, method, .. } } in overdue {
             self.sight.returned(call, Outcome::Deadline, now);
             let patience = self.options.served_patience(interface, method);
-            let reason = deadline::reason(patience, &self.sight.method(interface, method).to_string(), self.sight.service());
+            let reason = deadline::reason(
+                patience,
+                &self.sight.method(interface, method).to_string(),
+                self.sight.service(),
+            );
             let refusal = outgoing::refusal(call, exception::Type::Failed, &reason);
             self.queue(Rc::new(refusal), Weight::Reply);
             self.deliver(Incoming::finish(answer, true));

@@ -6,7 +6,7 @@ use super::method::{Answer, Shape};
 use super::{Emitter, Interface, documented};
 use crate::Error;
 use crate::names;
-use crate::types::Type;
+use crate::types::{self, Type};
 
 impl Emitter<'_, '_> {
     pub(super) fn client(&mut self, interface: &Interface<'_>) -> Result<(), Error> {
@@ -79,8 +79,11 @@ impl Emitter<'_, '_> {
         let word = Self::call_word(interface, shape);
         let name = format!("{}.{}", interface.name, shape.method.name);
         self.claim(&word, &format!("a call of {name}"))?;
-        let answer =
-            format!("service::Calling<{}{}>", shape.answer_type(&self.types), shape.status_argument(&self.types));
+        let answer = format!(
+            "service::Calling<{}{}>",
+            shape.answer_type(&self.types),
+            shape.status_argument(&self.types)
+        );
         let mut members = String::new();
         let mut getters = String::new();
         for capability in &shape.capabilities {
@@ -113,10 +116,7 @@ impl Emitter<'_, '_> {
 
     fn stub_method(&self, interface: &Interface<'_>, shape: &Shape<'_>, index: usize) -> String {
         let types = &self.types;
-        let mut out = documented(
-            &format!("{}{}", shape.method.docs.trim_end(), shape.terms_docs()),
-            &format!("Calls `{}`.", shape.method.name),
-        );
+        let mut out = documented(&shape.docs(&format!("Calls `{}`.", shape.method.name)), "");
         let (request, params) = (shape.fresh("request"), shape.fresh("params"));
         let mut parameters = String::new();
         let mut writes = String::new();
@@ -125,7 +125,7 @@ impl Emitter<'_, '_> {
                 let Some(kind) = &param.kind else { continue };
                 let name = names::ident(&param.name);
                 let _ = write!(parameters, ", {name}: {}", types.lent(kind));
-                writes.push_str(&types.write(param, &params, &name, true));
+                writes.push_str(&types::write(param, &params, &name, true));
             }
             if !writes.is_empty() {
                 writes = format!("let mut {params} = {request}.get(); {writes}");
@@ -139,8 +139,7 @@ impl Emitter<'_, '_> {
         let method = format!("&{}_INTERFACE.methods[{index}]", names::shouted(&interface.word));
         let status = shape.status_argument(types);
         let answer = format!("service::Calling<{}{status}>", shape.answer_type(types));
-        let output =
-            if shape.capabilities.is_empty() { answer } else { Self::call_word(interface, shape) };
+        let output = if shape.capabilities.is_empty() { answer } else { Self::call_word(interface, shape) };
         let _ = write!(
             out,
             "pub fn {}(&self{parameters}) -> {output} {{
@@ -152,23 +151,22 @@ impl Emitter<'_, '_> {
             out.push_str(&self.sink(shape));
             return out;
         }
-        let call = if matches!(shape.answer, Answer::InPlace) { "call_bulk" } else { "call" };
+        let call = if matches!(shape.answer, Answer::InPlace) { "check" } else { "read" };
         let (derives, read) = self.reading(shape);
-        let reader = format!("{}::Reader<'_>", shape.results_path());
-        let results = if read.contains("results") { "results" } else { "_results" };
-        let closure = format!("move |{results}: {reader}| {read}");
-        let closure = if derives { closure } else { closure.replacen("move ", "", 1) };
+        let results = if read.contains("results.") || read.contains("(results)") { "results" } else { "_" };
+        let closure = format!("|{results}| {read}");
+        let sent = format!("self.0.send({method}, {request})");
         if shape.capabilities.is_empty() {
-            let _ = writeln!(out, "self.0.{call}({method}, {request}, {closure}).0 }}");
+            let _ = writeln!(out, "{sent}.{call}({closure}) }}");
             return out;
         }
-        let origin = if derives { "let origin = self.0.clone();" } else { "" };
+        let (origin, moves) = if derives { ("let origin = self.0.clone();", "move ") } else { ("", "") };
         let mut members = String::new();
         for capability in &shape.capabilities {
             let Some(Type::Interface(id)) = capability.kind else { continue };
             let _ = writeln!(
                 members,
-                "{}: <{} as service::Stub>::of(self.0.derive(pipeline.get_{}())),",
+                "{}: <{} as service::Stub>::of(self.0.derive(sent.pipeline.get_{}())),",
                 names::ident(&capability.name),
                 types.word(id),
                 names::snake(&capability.name)
@@ -176,8 +174,8 @@ impl Emitter<'_, '_> {
         }
         let _ = writeln!(
             out,
-            "{origin} let (answer, pipeline) = self.0.{call}({method}, {request}, {closure});
-            {} {{ answer, {members} }} }}",
+            "let sent = {sent}; {origin}
+            {} {{ {members} answer: sent.{call}({moves}{closure}) }} }}",
             Self::call_word(interface, shape)
         );
         out
@@ -189,11 +187,8 @@ impl Emitter<'_, '_> {
         let mut body = String::new();
         if let Some(status) = &shape.status {
             let detail = if status.has_detail { "results.get_detail()" } else { "Ok(\"\".into())" };
-            let _ = write!(
-                body,
-                "service::accept(results.get_{}(), {detail})?;",
-                names::snake(&status.field)
-            );
+            let _ =
+                write!(body, "service::accept(results.get_{}(), {detail})?;", names::snake(&status.field));
         }
         let derive = "origin.derive";
         let value = match &shape.answer {
@@ -201,12 +196,11 @@ impl Emitter<'_, '_> {
             Answer::One(field) => types.read(field, "results", derive),
             Answer::Whole(id) => format!("{}::read(results)?", types.word(*id)),
             Answer::Several { word, fields } => {
-                let members: String = fields
-                    .iter()
-                    .map(|field| {
-                        format!("{}: {},", names::ident(&field.name), types.read(field, "results", derive))
-                    })
-                    .collect();
+                let mut members = String::new();
+                for field in fields {
+                    let value = types.read(field, "results", derive);
+                    let _ = write!(members, "{}: {value},", names::ident(&field.name));
+                }
                 format!("{word} {{ {members} }}")
             }
         };

@@ -31,7 +31,9 @@ impl Emitter<'_, '_> {
             if self.types.schema.has_stub(id)? {
                 let word = self.types.word(id);
                 let _ = match word.rsplit_once("::") {
-                    Some((module, word)) => write!(interfaces, "&{module}::{}_INTERFACE,", names::shouted(word)),
+                    Some((module, word)) => {
+                        write!(interfaces, "&{module}::{}_INTERFACE,", names::shouted(word))
+                    }
                     None => write!(interfaces, "&{}_INTERFACE,", names::shouted(&word)),
                 };
             }
@@ -60,7 +62,8 @@ impl Emitter<'_, '_> {
 }
 
 fn method(interface: &str, shape: &Shape<'_>) -> String {
-    let some = |number: u64| if number == 0 { "None".to_owned() } else { format!("Some({})", separated(number)) };
+    let some =
+        |number: u64| if number == 0 { "None".to_owned() } else { format!("Some({})", separated(number)) };
     let deadline = shape.terms.deadline.map_or_else(
         || "None".to_owned(),
         |deadline| match (deadline.as_millis(), deadline.as_secs()) {
@@ -69,7 +72,10 @@ fn method(interface: &str, shape: &Shape<'_>) -> String {
             }
             (millis, secs) if millis % 1000 == 0 => format!("Some(std::time::Duration::from_secs({secs}))"),
             (millis, _) => {
-                format!("Some(std::time::Duration::from_millis({}))", separated(millis.try_into().unwrap_or(u64::MAX)))
+                format!(
+                    "Some(std::time::Duration::from_millis({}))",
+                    separated(millis.try_into().unwrap_or(u64::MAX))
+                )
             }
         },
     );

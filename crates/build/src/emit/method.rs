@@ -1,5 +1,7 @@
 //! How a method looks in Rust.
 
+use std::fmt::Write as _;
+
 use capnp::schema_capnp::node;
 
 use crate::Error;
@@ -77,7 +79,8 @@ impl<'a> Shape<'a> {
         let is_named = schema.node(results.id)?.get_scope_id() != 0;
         for at in 0..fields.len() {
             let Some(Type::Enum(id)) = fields[at].kind else { continue };
-            if annotations::is_status(schema.node(id)?)? && matches!(schema.node(id)?.which()?, node::Enum(_)) {
+            if annotations::is_status(schema.node(id)?)? && matches!(schema.node(id)?.which()?, node::Enum(_))
+            {
                 let field = fields.remove(at).name;
                 let detail =
                     fields.iter().position(|field| field.name == "detail" && field.kind == Some(Type::Text));
@@ -121,12 +124,12 @@ impl<'a> Shape<'a> {
 
     /// capnpc's module of the results, from that of the file.
     pub(super) fn results_path(&self) -> String {
-        self.method.results.as_ref().map_or_else(String::new, |results| format!("super::{}", results.path))
+        self.method.results.as_ref().map_or_else(String::new, |results| results.path.clone())
     }
 
     /// capnpc's module of the parameters.
     pub(super) fn params_path(&self) -> String {
-        format!("super::{}", self.method.params.path)
+        self.method.params.path.clone()
     }
 
     /// The type of what a call gives to its caller.
@@ -142,9 +145,9 @@ impl<'a> Shape<'a> {
 
     /// The status among the parameters of a generic type, with the comma before it.
     pub(super) fn status_argument(&self, types: &Types<'_, '_>) -> String {
-        self.status.as_ref().map_or_else(String::new, |status| {
-            format!(", {}", types.owned(&Type::Enum(status.id)))
-        })
+        self.status
+            .as_ref()
+            .map_or_else(String::new, |status| format!(", {}", types.owned(&Type::Enum(status.id))))
     }
 
     /// The type of what a server's method gives.
@@ -165,7 +168,7 @@ impl<'a> Shape<'a> {
     pub(super) fn server_parameters(&self, types: &Types<'_, '_>) -> String {
         let mut parameters = String::new();
         for (name, kind) in self.taken(types) {
-            parameters.push_str(&format!(", {name}: {kind}"));
+            let _ = write!(parameters, ", {name}: {kind}");
         }
         parameters
     }
@@ -190,12 +193,13 @@ impl<'a> Shape<'a> {
 
     /// A name that none of the parameters has.
     pub(super) fn fresh(&self, name: &str) -> String {
-        let is_taken = self.params_are_values && self.params.iter().any(|param| names::ident(&param.name) == name);
+        let is_taken =
+            self.params_are_values && self.params.iter().any(|param| names::ident(&param.name) == name);
         if is_taken { format!("{name}_") } else { name.to_owned() }
     }
 
-    /// What the schema promises of its calls, as a sentence of the documentation.
-    pub(super) fn terms_docs(&self) -> String {
+    /// What the schema says of it, or `otherwise`, and what it promises of its calls.
+    pub(super) fn docs(&self, otherwise: &str) -> String {
         let mut terms = Vec::new();
         if let Some(deadline) = self.terms.deadline {
             terms.push(format!("Deadline: {deadline:?}."));
@@ -209,6 +213,8 @@ impl<'a> Shape<'a> {
         if self.terms.params_bytes > 0 {
             terms.push(format!("Parameters of at most {} bytes.", self.terms.params_bytes));
         }
-        if terms.is_empty() { String::new() } else { format!("\n\n{}", terms.join(" ")) }
+        let docs = self.method.docs.trim_end();
+        let docs = if docs.is_empty() { otherwise } else { docs };
+        if terms.is_empty() { docs.to_owned() } else { format!("{docs}\n\n{}", terms.join(" ")) }
     }
 }

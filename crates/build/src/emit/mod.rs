@@ -45,8 +45,7 @@ pub(crate) struct Emitter<'s, 'a> {
 
 /// The file for one schema.
 pub(crate) fn file(schema: &Schema<'_>, file: &File, runtime: &str, doubles: bool) -> Result<String, Error> {
-    let mut emitter =
-        Emitter { types: Types { schema, file }, out: String::new(), items: BTreeMap::new() };
+    let mut emitter = Emitter { types: Types { schema, file }, out: String::new(), items: BTreeMap::new() };
     emitter.statuses_and_enums()?;
     for node in schema.nodes_of(file)? {
         if let node::Struct(structure) = node.which()?
@@ -61,7 +60,8 @@ pub(crate) fn file(schema: &Schema<'_>, file: &File, runtime: &str, doubles: boo
         if !schema.has_stub(node.get_id())? {
             if service.is_some() {
                 let name = node.get_display_name()?.to_string()?;
-                let reason = "a generic interface, or one with generic methods, cannot be a service".to_owned();
+                let reason =
+                    "a generic interface, or one with generic methods, cannot be a service".to_owned();
                 return Err(Error::Annotation { name, reason });
             }
             continue;
@@ -101,7 +101,7 @@ pub(crate) fn entry(schema: &Schema<'_>) -> Result<String, Error> {
         out.push_str(&documented(&docs, ""));
         let _ = writeln!(
             out,
-            r#"#[allow(clippy::doc_markdown, reason = "the words are the schema's")]
+            r#"#[allow(unreachable_pub, clippy::doc_markdown, reason = "who includes it is not known here, and the words are the schema's")]
             pub mod {module} {{
                 include!(concat!(env!("OUT_DIR"), "/{module}.rs"));
             }}"#,
@@ -131,8 +131,12 @@ fn format(name: &str, text: &str) -> Result<String, Error> {
     let mut out = String::with_capacity(formatted.len());
     let mut previous = "";
     for line in formatted.lines() {
-        let begins_item = !line.starts_with([' ', '}', ')', ']']) && !previous.is_empty();
-        if begins_item && matches!(previous.as_bytes(), b"}" | [.., b';']) && !line.starts_with("use ") {
+        let ends = matches!(previous, "}" | "    }") || previous.ends_with(';');
+        let is_deeper = |line: &str| line.starts_with("     ");
+        let begins =
+            !is_deeper(line) && !line.trim_start().starts_with(['}', ')', ']']) && !line.starts_with("use ");
+        let same_depth = line.starts_with(' ') == previous.starts_with(' ');
+        if begins && ends && same_depth && !is_deeper(previous) {
             out.push('\n');
         }
         out.push_str(line);
@@ -186,9 +190,9 @@ impl<'a> Emitter<'_, 'a> {
             let id = node.get_id();
             let Some(place) = schema.place_of(id).cloned() else { continue };
             let path = self.types.path(id);
-            if !place.name.contains('.') {
+            if !place.name.contains('.') && !names::is_taken(&place.word) {
                 self.claim(&place.word, &place.name)?;
-                let _ = writeln!(self.out, "pub use {path};");
+                let _ = writeln!(self.out, "pub use super::{path};");
             }
             if !annotations::is_status(node)? {
                 continue;
@@ -214,9 +218,17 @@ impl<'a> Emitter<'_, 'a> {
     }
 
     fn finish(self, runtime: &str) -> Result<String, Error> {
-        let used: Vec<&str> =
-            ["capnp", "capnp_rpc", "service"].into_iter().filter(|name| self.out.contains(&format!("{name}::"))).collect();
+        let used: Vec<&str> = ["capnp", "capnp_rpc", "service"]
+            .into_iter()
+            .filter(|name| self.out.contains(&format!("{name}::")))
+            .collect();
         let mut text = String::new();
+        // What capnpc makes of a schema is beside what is made of it here.
+        let files = self.types.schema.files.iter().map(|file| format!("{}_capnp", file.module));
+        let capnpc: Vec<String> = files.filter(|module| self.out.contains(&format!("{module}::"))).collect();
+        if !capnpc.is_empty() {
+            let _ = writeln!(text, "use super::{{{}}};", capnpc.join(", "));
+        }
         if !used.is_empty() {
             let _ = writeln!(text, "use {runtime}::{{{}}};", used.join(", "));
         }

@@ -6,6 +6,7 @@ use super::method::{Answer, Shape};
 use super::{Emitter, Interface, documented};
 use crate::Error;
 use crate::names;
+use crate::types;
 
 impl Emitter<'_, '_> {
     pub(super) fn server(&mut self, interface: &Interface<'_>) -> Result<(), Error> {
@@ -14,17 +15,17 @@ impl Emitter<'_, '_> {
         self.claim(&server, &format!("the server of {name}"))?;
         self.claim(&adapter, &format!("the adapter of {name}"))?;
 
-        let mut supers: Vec<String> =
-            interface.ancestors.iter().map(|ancestor| format!("{}Server", self.types.word(*ancestor))).collect();
+        let mut supers: Vec<String> = interface
+            .ancestors
+            .iter()
+            .map(|ancestor| format!("{}Server", self.types.word(*ancestor)))
+            .collect();
         if supers.is_empty() {
             supers.push("'static".to_owned());
         }
         let mut methods = String::new();
         for shape in &interface.shapes {
-            methods.push_str(&documented(
-                &format!("{}{}", shape.method.docs.trim_end(), shape.terms_docs()),
-                &format!("Answers a call of `{}`.", shape.method.name),
-            ));
+            methods.push_str(&documented(&shape.docs(&format!("Answers `{}`.", shape.method.name)), ""));
             let _ = writeln!(
                 methods,
                 "fn {}(&self, {}: &service::Call{}) -> impl Future<Output = {}>;",
@@ -65,10 +66,7 @@ impl Emitter<'_, '_> {
         for (index, shape) in interface.shapes.iter().enumerate() {
             methods.push_str(&self.adapted(interface, shape, index));
         }
-        let _ = writeln!(
-            self.out,
-            "impl<T: {server}> {path}::Server for {adapter}<T> {{ {methods} }}"
-        );
+        let _ = writeln!(self.out, "impl<T: {server}> {path}::Server for {adapter}<T> {{ {methods} }}");
     }
 
     fn adapted(&self, interface: &Interface<'_>, shape: &Shape<'_>, index: usize) -> String {
@@ -100,16 +98,12 @@ impl Emitter<'_, '_> {
         };
         let begin = format!("let call = self.meter.begin(&{constant}.methods[{index}], &params)?; {reads}");
         let called = format!("self.server.{}(&call{arguments}).await", shape.name);
-        let body = match (&shape.status, self.writing(shape)) {
+        let body = match (&shape.status, Self::writing(shape)) {
             (None, None) => called,
             (None, Some(write)) => format!("let value = {called}?; {write} Ok(())"),
             (Some(status), write) => {
-                let cleared = if in_place { "results.hook.get()?.clear();" } else { "" };
-                let detail = if status.has_detail {
-                    "results.set_detail(detail);"
-                } else {
-                    "let _ = detail;"
-                };
+                let detail =
+                    if status.has_detail { "results.set_detail(detail);" } else { "let _ = detail;" };
                 let (value, write) = match write {
                     Some(write) => ("value", write),
                     None => ("()", String::new()),
@@ -119,7 +113,6 @@ impl Emitter<'_, '_> {
                         Ok({value}) => {{ {write} }}
                         Err(service::Refusal::Failed(error)) => return Err(error),
                         Err(service::Refusal::Status {{ status, detail }}) => {{
-                            {cleared}
                             let mut results = results.get();
                             results.set_{}(status);
                             {detail}
@@ -130,27 +123,26 @@ impl Emitter<'_, '_> {
             }
         };
         format!(
-            "async fn {}(self: capnp::capability::Rc<Self>, params: {path}::{capitalized}Params{results})
+            "async fn {}(self: std::rc::Rc<Self>, params: {path}::{capitalized}Params{results})
                 -> capnp::Result<()> {{ {begin} {body} }}",
             names::module(&shape.method.name)
         )
     }
 
     /// Statements that write `value` into `results`; None where there is nothing to write.
-    fn writing(&self, shape: &Shape<'_>) -> Option<String> {
-        let types = &self.types;
+    fn writing(shape: &Shape<'_>) -> Option<String> {
         Some(match &shape.answer {
             Answer::Stream | Answer::Nothing | Answer::InPlace => return None,
             Answer::Whole(_) => "value.write(results.get());".to_owned(),
             Answer::One(field) => {
-                format!("let mut results = results.get(); {}", types.write(field, "results", "value", false))
+                format!("let mut results = results.get(); {}", types::write(field, "results", "value", false))
             }
             Answer::Several { fields, .. } => {
                 let writes: String = fields
                     .iter()
                     .map(|field| {
                         let value = format!("value.{}", names::ident(&field.name));
-                        types.write(field, "results", &value, false)
+                        types::write(field, "results", &value, false)
                     })
                     .collect();
                 format!("let mut results = results.get(); {writes}")

@@ -6,7 +6,7 @@ use super::{Emitter, documented};
 use crate::Error;
 use crate::names;
 use crate::schema::Field;
-use crate::types::Type;
+use crate::types::{self, Type};
 
 /// More bools than these make clippy doubt a struct.
 const MAX_BOOLS: usize = 3;
@@ -27,12 +27,18 @@ impl Emitter<'_, '_> {
         for field in &fields {
             let name = names::ident(&field.name);
             let _ = writeln!(read, "{name}: {},", self.types.read(field, "reader", ""));
-            write.push_str(&self.types.write(field, "builder", &format!("self.{name}"), false));
+            write.push_str(&types::write(field, "builder", &format!("self.{name}"), false));
         }
+        let allowed = if fields.iter().all(|field| matches!(field.kind, Some(Type::Plain(_)))) {
+            "#[allow(clippy::unnecessary_wraps, reason = \"it is read as every other struct\")]"
+        } else {
+            ""
+        };
         let _ = writeln!(
             self.out,
             "impl {word} {{
                 /// The value of what is in a message.
+                {allowed}
                 pub fn read(reader: {path}::Reader<'_>) -> capnp::Result<Self> {{ Ok(Self {{ {read} }}) }}
                 /// Writes it into a message.
                 pub fn write(&self, mut builder: {path}::Builder<'_>) {{ {write} }}

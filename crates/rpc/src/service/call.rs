@@ -5,8 +5,12 @@ use std::rc::Rc;
 
 use capnp::Error;
 use capnp::capability::Params;
+use capnp::traits::Owned;
+use vatmux_driver::Instant;
+use vatmux_noise::NodeId;
 
 use super::Method;
+use crate::CallContext;
 
 /// A call that a server works on.
 ///
@@ -15,10 +19,30 @@ use super::Method;
 #[derive(Debug)]
 pub struct Call {
     method: &'static Method,
+    context: Option<CallContext>,
     _place: Option<Place>,
 }
 
 impl Call {
+    /// Who calls: the key that the handshake of the session has proved. None for a call from within this process.
+    #[must_use]
+    pub fn peer(&self) -> Option<NodeId> {
+        self.context.as_ref().and_then(CallContext::peer)
+    }
+
+    /// When the call is dropped if it is not answered by then. The caller may wait less. None for a call from within this
+    /// process.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.context.as_ref().map(CallContext::deadline)
+    }
+
+    /// What the vat knows of it. None for a call from within this process.
+    #[must_use]
+    pub fn context(&self) -> Option<&CallContext> {
+        self.context.as_ref()
+    }
+
     /// What was called.
     #[must_use]
     pub fn method(&self) -> &'static Method {
@@ -32,7 +56,7 @@ pub struct Meter(Rc<RefCell<Vec<(&'static Method, u32)>>>);
 
 impl Meter {
     /// A call arrives: it is within the limits of its method, or fails as overloaded.
-    pub fn begin<P>(&self, method: &'static Method, params: &Params<P>) -> capnp::Result<Call> {
+    pub fn begin<P: Owned>(&self, method: &'static Method, params: &Params<P>) -> capnp::Result<Call> {
         if let Some(most) = method.limit.params_bytes {
             let bytes = params.hook.get()?.target_size()?.word_count.saturating_mul(8);
             if bytes > most {
@@ -42,7 +66,7 @@ impl Meter {
             }
         }
         let place = method.limit.calls.map(|most| self.take(method, most)).transpose()?;
-        Ok(Call { method, _place: place })
+        Ok(Call { method, context: CallContext::of(params), _place: place })
     }
 
     fn take(&self, method: &'static Method, most: u32) -> capnp::Result<Place> {
@@ -73,9 +97,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.meter.0.borrow_mut();
-        if let Some((_, count)) =
-            counts.iter_mut().find(|(counted, _)| std::ptr::eq(*counted, self.method))
-        {
+        if let Some((_, count)) = counts.iter_mut().find(|(counted, _)| std::ptr::eq(*counted, self.method)) {
             *count -= 1;
         }
     }

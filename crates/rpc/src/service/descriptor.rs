@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use vatmux_mux::Priority;
 
+use crate::Options;
+
 /// A service: what its stream is called, and what can be asked of it.
 #[derive(Debug)]
 pub struct Descriptor {
@@ -98,6 +100,21 @@ impl fmt::Display for Method {
 }
 
 impl Descriptor {
+    /// Bounds of a vat of the service: the schema's deadlines, where `options` say nothing else of a method.
+    pub(crate) fn bounds(&self, options: &Options) -> Options {
+        let mut options = options.clone();
+        for interface in self.interfaces {
+            for method in interface.methods {
+                if let Some(deadline) = method.deadline
+                    && options.deadlines.get(interface.id, method.ordinal).is_none()
+                {
+                    options.deadlines.extend([((interface.id, method.ordinal), deadline)]);
+                }
+            }
+        }
+        options
+    }
+
     /// The method that a call names.
     #[must_use]
     pub fn method(&self, interface: u64, ordinal: u16) -> Option<&'static Method> {

@@ -92,6 +92,9 @@ pub struct Mismatch {
 }
 
 /// Why a server does not do what a call asks for.
+///
+/// A server that writes its results in their message may refuse after it began: what it wrote leaves with the refusal, and no
+/// stub shows it to its caller.
 #[derive(Debug)]
 pub enum Refusal<S> {
     /// As the schema has it. It is a result: the caller reads it, with the detail.

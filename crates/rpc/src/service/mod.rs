@@ -31,7 +31,7 @@ pub use descriptor::{Descriptor, Digest, Interface, Limit, Method};
 pub use error::{Error, Fault, Mismatch, NoStatus, Refusal, Status, accept};
 pub use sink::CallSink;
 pub(crate) use stub::Connection;
-pub use stub::{Calling, Capability};
+pub use stub::{Calling, Capability, Sent};
 
 /// A priority that is known to be one. For generated code.
 ///

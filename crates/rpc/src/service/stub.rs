@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use capnp::ErrorKind;
-use capnp::capability::{FromClientHook, FromTypelessPipeline, Promise, Request, Response, StreamingRequest};
+use capnp::capability::{
+    FromClientHook, FromTypelessPipeline, Promise, RemotePromise, Request, Response, StreamingRequest,
+};
 use capnp::traits::{Owned, Pipelined};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -55,71 +57,71 @@ impl<C: FromClientHook> Capability<C> {
         Capability { client, connection: self.connection.clone() }
     }
 
-    /// Sends a call, and has its results read by `read` when they are there; also gives what can be called on them before.
-    pub fn call<P, R, T, S>(
-        &self,
-        method: &'static Method,
-        request: Request<P, R>,
-        read: impl for<'a> FnOnce(R::Reader<'a>) -> Result<T, Fault<S>> + 'static,
-    ) -> (Calling<T, S>, R::Pipeline)
+    /// Sends a call, with the schema's deadline.
+    pub fn send<P, R>(&self, method: &'static Method, request: Request<P, R>) -> Sent<R>
     where
         P: Owned,
         R: Pipelined + Owned + Unpin + 'static,
         R::Pipeline: FromTypelessPipeline,
-        T: 'static,
-        S: 'static,
     {
-        let sent = patiently(method, || request.send());
-        let read = |response: Response<R>| read(response.get()?);
-        (self.calling(method, sent.promise, read), sent.pipeline)
-    }
-
-    /// As [`call`](Self::call), and gives the results as they came once `check` has nothing against them.
-    pub fn call_bulk<P, R, S>(
-        &self,
-        method: &'static Method,
-        request: Request<P, R>,
-        check: impl for<'a> FnOnce(R::Reader<'a>) -> Result<(), Fault<S>> + 'static,
-    ) -> (Calling<Response<R>, S>, R::Pipeline)
-    where
-        P: Owned,
-        R: Pipelined + Owned + Unpin + 'static,
-        R::Pipeline: FromTypelessPipeline,
-        S: 'static,
-    {
-        let sent = patiently(method, || request.send());
-        let read = |response: Response<R>| {
-            check(response.get()?)?;
-            Ok(response)
-        };
-        (self.calling(method, sent.promise, read), sent.pipeline)
+        let RemotePromise { promise, pipeline } = patiently(method, || request.send());
+        Sent { method, connection: self.connection.clone(), promise, pipeline }
     }
 
     /// Sends a call of a stream. Its future is done when there is room for the next.
     pub fn stream<P: Owned>(&self, method: &'static Method, request: StreamingRequest<P>) -> Calling<()> {
-        let sent = patiently(method, || request.send());
-        self.calling(method, sent, |()| Ok(()))
+        let promise = patiently(method, || request.send());
+        calling(method, self.connection.clone(), promise, Ok)
+    }
+}
+
+/// A call that was sent, and whose results nobody has read yet.
+pub struct Sent<R: Pipelined> {
+    method: &'static Method,
+    connection: Option<Rc<Connection>>,
+    promise: Promise<Response<R>, capnp::Error>,
+    /// What can be called on the results before they are there.
+    pub pipeline: R::Pipeline,
+}
+
+impl<R: Pipelined + Owned + 'static> Sent<R> {
+    /// Has the results read by `read` when they are there.
+    pub fn read<T, S>(
+        self,
+        read: impl for<'a> FnOnce(R::Reader<'a>) -> Result<T, Fault<S>> + 'static,
+    ) -> Calling<T, S> {
+        calling(self.method, self.connection, self.promise, |response: Response<R>| read(response.get()?))
     }
 
-    fn calling<A: 'static, T, S>(
-        &self,
-        method: &'static Method,
-        answer: Promise<A, capnp::Error>,
-        read: impl FnOnce(A) -> Result<T, Fault<S>> + 'static,
-    ) -> Calling<T, S> {
-        let connection = self.connection.clone();
-        let answer = async move {
-            let source = match answer.await {
-                Ok(answer) => return read(answer).map_err(|fault| fault.of(method)),
-                Err(source) => source,
-            };
-            match mismatch(connection.as_deref(), &source).await {
-                Some(mismatch) => Err(Error::Mismatch { method, mismatch: Box::new(mismatch) }),
-                None => Err(Error::Call { method, source }),
-            }
-        };
-        Calling(answer.boxed_local())
+    /// Gives the results as they come, once `check` has nothing against them.
+    pub fn check<S>(
+        self,
+        check: impl for<'a> FnOnce(R::Reader<'a>) -> Result<(), Fault<S>> + 'static,
+    ) -> Calling<Response<R>, S> {
+        calling(self.method, self.connection, self.promise, |response: Response<R>| {
+            check(response.get()?)?;
+            Ok(response)
+        })
     }
+}
+
+fn calling<A: 'static, T, S>(
+    method: &'static Method,
+    connection: Option<Rc<Connection>>,
+    answer: Promise<A, capnp::Error>,
+    read: impl FnOnce(A) -> Result<T, Fault<S>> + 'static,
+) -> Calling<T, S> {
+    let answer = async move {
+        let source = match answer.await {
+            Ok(answer) => return read(answer).map_err(|fault| fault.of(method)),
+            Err(source) => source,
+        };
+        match mismatch(connection.as_deref(), &source).await {
+            Some(mismatch) => Err(Error::Mismatch { method, mismatch: Box::new(mismatch) }),
+            None => Err(Error::Call { method, source }),
+        }
+    };
+    Calling(answer.boxed_local())
 }
 
 /// Sends with the schema's deadline, unless the caller has one of their own.

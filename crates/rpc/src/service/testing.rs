@@ -1,10 +1,15 @@
 //! Servers and clients in one test, with everything between them that there is between two nodes but the network.
 
+use std::rc::Rc;
+
 use capnp::capability::{Client, FromClientHook};
+use futures::io::{AsyncRead, AsyncWrite};
+use tracing::Span;
 use vatmux_driver::virtual_time::{self, VirtualClock};
 use vatmux_driver::{Clock, Driver, Handle, Instant, pipe};
 
 use super::{Call, Capability, Connection, Described, Descriptor, ServedBy, Service};
+use crate::sight::Sight;
 use crate::{Options, Vat};
 
 /// Room in each direction of the pipe: as much as a mux stream starts with.
@@ -64,11 +69,18 @@ impl InMemory {
     /// A client of a service, where the peer serves `capability` instead, which it says is what `described` describes.
     pub fn serve_as<S: Service>(&self, capability: Client, described: &'static Descriptor) -> S {
         let (ours, theirs) = pipe(PIPE_BYTES);
-        let handle = self.handle();
         let bootstrap = Described::client(capability, described);
-        Vat::serve(theirs, described.name, bootstrap, &handle, &self.options);
-        let remote = Vat::connect(ours, S::DESCRIPTOR.name, &handle, &self.options);
-        S::of(Capability::bootstrap(Connection::new(remote, S::DESCRIPTOR)))
+        let bounds = described.bounds(&self.options);
+        Vat::serve(theirs, described.name, bootstrap, &self.handle(), &bounds);
+        self.connect(ours)
+    }
+
+    /// A client of a service at the other end of a stream of bytes.
+    pub fn connect<S: Service>(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> S {
+        let descriptor = S::DESCRIPTOR;
+        let sight = Sight::new(None, descriptor.name, Rc::default(), Span::none(), Some(descriptor));
+        let remote = Vat::connect_watched(stream, &self.handle(), &descriptor.bounds(&self.options), sight);
+        S::of(Capability::bootstrap(Connection::new(remote, descriptor)))
     }
 
     /// The driver's handle: the time, timers, tasks.
