@@ -7,12 +7,9 @@ use std::path::PathBuf;
 /// Why there is no code for a schema. Its `Debug` is its `Display`, because that is what `main` of a build script prints.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The schema does not compile.
-    #[error("{0}")]
+    /// The schema does not compile: what is wrong, and where.
+    #[error("the schema does not compile\n{0}")]
     Schema(String),
-    /// Its compiler could not be run.
-    #[error("cannot run the schema compiler: {0}")]
-    Compiler(io::Error),
     /// An annotation makes no sense.
     #[error("{name}: {reason}")]
     Annotation {

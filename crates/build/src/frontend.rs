@@ -1,14 +1,13 @@
 //! From `.capnp` text to a request.
 
-use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use vatmux_schema::Options;
 
 use crate::Error;
 
-/// The annotations, which every schema can import as `/vatmux/vatmux.capnp`.
-const VATMUX: &str = include_str!("../../../schema/vatmux.capnp");
+/// The annotations, as text: what every schema can import as `/vatmux/vatmux.capnp`.
+pub const VATMUX_CAPNP: &str = include_str!("../../../schema/vatmux.capnp");
 
 /// What the compiler made of schemas.
 pub(crate) struct Compiled {
@@ -18,26 +17,25 @@ pub(crate) struct Compiled {
     pub(crate) files: Vec<PathBuf>,
 }
 
-pub(crate) fn compile(schemas: &[&Path], import_paths: &[PathBuf]) -> Result<Compiled, Error> {
-    let standard = std::env::temp_dir().join(format!("vatmux-build-{}", std::process::id()));
-    let _ = fs::create_dir_all(standard.join("vatmux"));
-    fs::write(standard.join("vatmux/vatmux.capnp"), VATMUX).map_err(Error::Compiler)?;
-    let mut capnp = Command::new("capnp");
-    capnp.arg("compile").arg("-o-");
-    for path in import_paths.iter().chain([&standard]) {
-        let mut argument = OsString::from("-I");
-        argument.push(path);
-        capnp.arg(argument);
+/// How schemas are compiled: each is named without the directories that it is in, and all can import the annotations.
+#[must_use]
+pub fn options(schemas: &[&Path], import_paths: &[PathBuf]) -> Options {
+    let mut options = Options::default().built_in("/vatmux/vatmux.capnp", VATMUX_CAPNP);
+    for path in import_paths {
+        options = options.import_path(path);
     }
     for schema in schemas {
-        let mut argument = OsString::from("--src-prefix=");
-        argument.push(schema.parent().unwrap_or(Path::new("")));
-        capnp.arg(argument);
+        if let Some(directory) = schema.parent()
+            && directory != Path::new("")
+        {
+            options = options.source_prefix(directory);
+        }
     }
-    let output = capnp.args(schemas).output().map_err(Error::Compiler)?;
-    let _ = fs::remove_dir_all(&standard);
-    if !output.status.success() {
-        return Err(Error::Schema(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
-    Ok(Compiled { request: output.stdout, files: schemas.iter().map(|path| path.to_path_buf()).collect() })
+    options
+}
+
+pub(crate) fn compile(schemas: &[&Path], import_paths: &[PathBuf]) -> Result<Compiled, Error> {
+    let compiled = vatmux_schema::compile(schemas, &options(schemas, import_paths))
+        .map_err(|diagnostics| Error::Schema(diagnostics.to_string()))?;
+    Ok(Compiled { request: compiled.to_bytes(), files: compiled.files().to_vec() })
 }

@@ -50,6 +50,7 @@ use std::path::{Path, PathBuf};
 use capnp::serialize;
 
 pub use error::Error;
+pub use frontend::{VATMUX_CAPNP, options};
 
 use crate::schema::Schema;
 
