@@ -3,11 +3,10 @@
 
 use std::env;
 use std::error::Error;
-use std::fs::File;
 use std::process::Command;
 
 /// What the tests of vats call.
-const REQUEST: &str = "../rpc/tests/schema/probe.capnp.request";
+const SCHEMA: &str = "../rpc/tests/schema/probe.capnp";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -17,8 +16,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let version = version.and_then(|output| String::from_utf8(output.stdout).ok());
     let version = version.unwrap_or_else(|| "an unknown compiler".to_owned());
     println!("cargo::rustc-env=VATMUX_COMPILER={}", version.trim());
-    println!("cargo::rerun-if-changed={REQUEST}");
-    let out = env::var("OUT_DIR")?;
-    capnpc::codegen::CodeGenerationCommand::new().output_directory(out).run(File::open(REQUEST)?)?;
+    vatmux_build::Build::new().services(false).module("").compile(&[SCHEMA])?;
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Check {
             Check::Marks => "no source file carries a mark of unfinished work",
             Check::Links => "every link from a document into the project leads somewhere",
             Check::Retries => "nothing is tried again but by crates/liveness",
-            Check::Schema => "the committed requests are what the schemas compile to",
+            Check::Schema => "the schemas mean the same to our compiler and to the C++ tool",
             Check::Lint => "the compiler and clippy have nothing to say about any target",
             Check::Quiet => "no library prints",
             Check::Test => {

@@ -55,7 +55,7 @@ fn run(command: Command) -> Result<(), String> {
             setup::prepare(&checks, install)?;
             check::run_all(&repository, &checks)
         }
-        Command::Schema => schema::rewrite(&Repository::locate()?),
+        Command::Schema => schema::check(&Repository::locate()?).map(drop),
         Command::Sim { arguments } => sim::run(&Repository::locate()?, &arguments),
         Command::Fuzz(fuzz) => fuzz.run(&Repository::locate()?),
         Command::Bench { arguments } => bench::run(&Repository::locate()?, &arguments),

@@ -1,8 +1,8 @@
 //! What a `CodeGeneratorRequest` says, apart from which compiler wrote it.
 //!
 //! Releases of the schema compiler order nodes differently, add fields of their own and ship other versions of the
-//! standard schemas. None of that makes a committed request stale. What generated code can depend on does: the
-//! project's own nodes, their documentation, and the files asked for with their imports.
+//! standard schemas. None of that is a difference in meaning. What generated code can depend on is: the project's own nodes,
+//! their documentation, and the files asked for with their imports.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

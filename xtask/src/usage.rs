@@ -16,7 +16,7 @@ pub(crate) enum Command {
     Help,
     /// Set the machine up and run checks, in the order given.
     Test { install: Install, checks: Vec<Check> },
-    /// Compile the schemas anew.
+    /// Hold our schema compiler against the C++ tool.
     Schema,
     /// Run the simulator, which reads the arguments itself.
     Sim { arguments: Vec<OsString> },
@@ -129,7 +129,7 @@ Usage:
       Installs what a Debian or Ubuntu machine lacks (as root or with sudo; it says what),
       then runs every check, or only the ones named. --no-install forbids installing.
   cargo xtask schema
-      Compiles the schemas with the capnp tool and rewrites the committed requests that are stale.
+      Compiles the schemas with our compiler and with the capnp tool, and says where the two differ.
   cargo xtask sim [--seed N] [--seeds K]
       Simulates K sessions of the mux, 100,000 when not told; --seed N replays one that failed, or begins there.
   cargo xtask fuzz TARGET [--seconds N]
