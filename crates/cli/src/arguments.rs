@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Compile Cap'n Proto schemas, or show what they offer
     #[command(subcommand)]
     Schema(Schema),
+    /// Make a crate with a service of its own: schema, server, client and tests
+    #[command(after_long_help = help::NEW)]
+    New(New),
     /// Show all of it at work: two nodes, a directory, a ping beside the transfer
     #[command(after_long_help = help::DEMO)]
     Demo(Demo),
@@ -120,6 +123,17 @@ pub(crate) struct Serve {
     /// Threads that serve; one for each processor unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The directory to make, whose last part names the crate and its service
+    #[arg(value_name = "NAME")]
+    pub(crate) directory: PathBuf,
+
+    /// Use the checkout of vatmux in DIR, and what its Cargo.lock names, instead of a published version
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -403,6 +417,14 @@ The key is made when it is first needed, in the file node.key, which only its ow
 be this node.
 
 JSON: {\"node_id\", \"key_file\"}";
+
+    pub(super) const NEW: &str = "\
+Example:
+  vatmux new hello && cd hello && cargo test
+
+The crate says what everything in it is for; docs/guide/first-service.md goes through it.
+
+JSON: {\"directory\", \"name\"}";
 
     pub(super) const SERVE: &str = "\
 Example:

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod id;
 pub(crate) mod ls;
+pub(crate) mod new;
 pub(crate) mod ping;
 pub(crate) mod schema;
 pub(crate) mod serve;

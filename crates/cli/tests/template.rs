@@ -1,0 +1,103 @@
+//! `vatmux new`: the crate that it makes builds, and its tests pass, with nothing but cargo and without a network.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn vatmux<I: AsRef<OsStr>>(directory: &Path, words: impl IntoIterator<Item = I>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vatmux")).args(words).current_dir(directory).output().unwrap()
+}
+
+/// Makes a crate from this checkout.
+fn made(name: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let output =
+        vatmux(directory.path(), ["new".as_ref(), name.as_ref(), "--path".as_ref(), checkout().as_os_str()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    directory
+}
+
+/// What cargo needs no network for. There is no schema compiler on the path, and nothing else but the linker's.
+fn cargo(crate_directory: &Path, words: &[&str]) -> Output {
+    // What was built before is built again only where it has changed; the crate itself is made anew each time.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template");
+    Command::new(env!("CARGO"))
+        .args(words)
+        .args(["--offline", "--quiet", "--config", "net.offline=true"])
+        .current_dir(crate_directory)
+        .env("CARGO_TARGET_DIR", target)
+        .env("CAPNP", "/no/schema/compiler")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_new_crate_builds_without_a_warning_and_passes_its_own_tests() {
+    let directory = made("hello-again");
+    let crate_directory = directory.path().join("hello-again");
+    let test = cargo(&crate_directory, &["test"]);
+    let said = String::from_utf8_lossy(&test.stdout);
+    let complaints = String::from_utf8_lossy(&test.stderr);
+    assert!(test.status.success(), "{said}{complaints}");
+    assert!(said.contains("4 passed"), "{said}");
+    assert!(
+        !complaints.contains("hello-again"),
+        "its warnings are the first thing that somebody sees of it: {complaints}"
+    );
+
+    let format = cargo_fmt(&crate_directory);
+    assert!(format.status.success(), "{}", String::from_utf8_lossy(&format.stdout));
+}
+
+fn cargo_fmt(crate_directory: &Path) -> Output {
+    Command::new(env!("CARGO")).args(["fmt", "--check"]).current_dir(crate_directory).output().unwrap()
+}
+
+#[test]
+fn a_name_that_no_crate_or_service_can_have_is_refused_and_nothing_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in
+        ["Hello", "1st", "a--b", "a-1", "-a", "a b", "type", "schema", "vatmux", "ä", "..", &"x".repeat(41)]
+    {
+        let output = vatmux(directory.path(), ["new", "--", name]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{name}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_there_already_is_left_alone() {
+    let directory = made("hello");
+    let file = directory.path().join("hello/src/lib.rs");
+    fs::write(&file, "mine").unwrap();
+    let output = vatmux(directory.path(), ["new", "hello"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot create `hello`"), "{output:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_path_that_is_no_checkout_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = vatmux(directory.path(), ["new", "hello", "--path", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no checkout of vatmux"), "{output:?}");
+    assert!(!directory.path().join("hello").exists());
+}
+
+#[test]
+fn without_a_checkout_the_crate_uses_the_version_that_made_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = vatmux(directory.path(), ["new", "hello", "--json"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), r#"{"directory":"hello","name":"hello"}"#);
+    let manifest = fs::read_to_string(directory.path().join("hello/Cargo.toml")).unwrap();
+    assert!(manifest.contains(concat!("vatmux = \"", env!("CARGO_PKG_VERSION"), "\"")), "{manifest}");
+}
