@@ -131,11 +131,11 @@ interface Health $Vatmux.service(name = "vatmux.health", priority = 0) {
       limits :Limits,
       software :Text,                 # Null unless the scope is the whole node.
       counters :Counters,             # Null unless the scope is the whole node.
-      services :List(Service)) $Vatmux.idempotent;  # Over all sessions of the scope, for a node those that are over, too.
+      services :List(Service)) $Vatmux.bulk $Vatmux.idempotent;  # Over all sessions of the scope, for a node those that are over, too.
   # The node, as far as the caller may see it.
 
   sessions @2 (after :UInt64, limit :UInt16 = 16) -> (sessions :List(Session), more :Bool)
-      $Vatmux.idempotent;
+      $Vatmux.bulk $Vatmux.idempotent;
   # Sessions of the scope, in the order of their ids: those that come next after the one named, at most `limit`, and never
   # more than 64. `more` where others follow.
 }

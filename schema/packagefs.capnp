@@ -26,7 +26,7 @@ enum Status $Vatmux.status {
   notAFile @4;          # A file was asked for; this is a FIFO, a socket or a device, and those are never opened.
   outsideRoot @5;       # A symbolic link on the path leads out of the root.
   linkLoop @6;          # Too many symbolic links on the path.
-  invalidPath @7;       # The path breaks the rules above.
+  invalidPath @7 $Vatmux.malformed;  # The path breaks the rules above.
   invalidCursor @8;     # The cursor is not one that this method gave.
   accessDenied @9;      # The server may not read this.
   tooLarge @10;         # The caller asked for more than one call may carry; see the limits of each method.
@@ -37,7 +37,7 @@ enum Status $Vatmux.status {
 }
 
 enum Kind {
-  other @0;             # A FIFO, a socket, a device: listed, never opened.
+  other @0 $Vatmux.unknown;  # A FIFO, a socket, a device: listed, never opened.
   file @1;
   directory @2;
   symlink @3;
@@ -70,7 +70,7 @@ interface PackageFs $Vatmux.service(name = "vatmux.packagefs", priority = 5) {
 
   list @1 (path :Text, cursor :Data, limit :UInt32 = 1000)
       -> (status :Status, detail :Text, entries :List(Entry), next :Data, omitted :UInt32)
-      $Vatmux.idempotent;
+      $Vatmux.bulk $Vatmux.idempotent;
   # One page of the directory's entries, ordered by the bytes of their names. Links on the path are followed inside the
   # root, the last one included; an entry that is a link is described as the link that it is.
   #

@@ -54,3 +54,11 @@ annotation bulk @0xf68b08c71d308f60 (method) :Void;
 annotation status @0x9c7a519690bf17d6 (enum) :Void;
 # The enum says how calls ended: its first word that all is well, each other one why not. Where results have a field of
 # this type, stubs turn any word but the first into an error, with the text of the field `detail`, if there is one.
+
+annotation malformed @0xb0e21aff2250a1f8 (enumerant) :Void;
+# Of a word of a status: what a server answers parameters with that cannot be read as the schema says, such as a text that is
+# not UTF-8. Where no word says so, such a call ends with an exception.
+
+annotation unknown @0x9fc7672c7f87eac4 (enumerant) :Void;
+# What a reader takes a word for that is not in its schema, because it is of a later one. Where no word says so, such a value
+# cannot be read. A status has its own error for that, which says the word's number.

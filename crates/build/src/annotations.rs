@@ -15,6 +15,8 @@ const IDEMPOTENT: u64 = 0xaa07_4cd4_da8e_0c7e;
 const LIMIT: u64 = 0xb8c3_5b68_2d75_4cc6;
 const BULK: u64 = 0xf68b_08c7_1d30_8f60;
 const STATUS: u64 = 0x9c7a_5196_90bf_17d6;
+const MALFORMED: u64 = 0xb0e2_1aff_2250_a1f8;
+const UNKNOWN: u64 = 0x9fc7_672c_7f87_eac4;
 
 /// Of an interface that a stream can begin with.
 pub(crate) struct Service {
@@ -109,6 +111,34 @@ pub(crate) fn service(node: node::Reader<'_>) -> Result<Option<Service>, Error> 
 
 pub(crate) fn is_status(node: node::Reader<'_>) -> Result<bool, Error> {
     Ok(find(node.get_annotations()?, STATUS)?.is_some())
+}
+
+/// The word of a status for parameters that cannot be read.
+pub(crate) fn malformed(node: node::Reader<'_>) -> Result<Option<String>, Error> {
+    word(node, MALFORMED)
+}
+
+/// The word of an enum for those that it does not have yet.
+pub(crate) fn unknown(node: node::Reader<'_>) -> Result<Option<String>, Error> {
+    word(node, UNKNOWN)
+}
+
+/// The word of an enum that is annotated.
+fn word(node: node::Reader<'_>, annotation: u64) -> Result<Option<String>, Error> {
+    let node::Enum(enumeration) = node.which()? else { return Ok(None) };
+    let mut word = None;
+    for enumerant in enumeration.get_enumerants()? {
+        if find(enumerant.get_annotations()?, annotation)?.is_none() {
+            continue;
+        }
+        let name = enumerant.get_name()?.to_string()?;
+        if let Some(first) = word.replace(name) {
+            let name = node.get_display_name()?.to_string()?;
+            let reason = format!("`{first}` is not its only word with an annotation that one word may have");
+            return Err(Error::Annotation { name, reason });
+        }
+    }
+    Ok(word)
 }
 
 pub(crate) fn terms(interface: node::Reader<'_>, method: method::Reader<'_>) -> Result<Terms, Error> {

@@ -1,6 +1,7 @@
 //! Which types of a schema are values of Rust, and how they are read and written.
 
 use crate::Error;
+use crate::annotations;
 use crate::names;
 use crate::schema::{Field, File, Schema};
 
@@ -102,6 +103,12 @@ impl Types<'_, '_> {
         }
     }
 
+    /// What a word of an enum is taken for that its schema does not have.
+    fn unknown(&self, id: u64) -> Option<String> {
+        let word = annotations::unknown(self.schema.node(id).ok()?).ok()??;
+        Some(format!("{}::{}", self.enumeration(id), names::capitalized(&word)))
+    }
+
     /// The type of a value that somebody has.
     pub(crate) fn owned(&self, kind: &Type) -> String {
         match kind {
@@ -147,14 +154,20 @@ impl Types<'_, '_> {
             Type::Plain(_) | Type::Other => get,
             Type::Text => format!("{get}?.to_string()?"),
             Type::Data => format!("{get}?.to_vec()"),
-            Type::Enum(_) => format!("{get}?"),
+            Type::Enum(id) => match self.unknown(*id) {
+                Some(word) => format!("{get}.unwrap_or({word})"),
+                None => format!("{get}?"),
+            },
             Type::Struct(id) => format!("{}::read({get}?)?", self.word(*id)),
             Type::Interface(id) => format!("<{} as service::Stub>::of({derive}({get}?))", self.word(*id)),
             Type::List(element) => match &**element {
                 Type::Plain(_) | Type::Other | Type::List(_) | Type::Interface(_) => {
                     format!("{get}?.iter().collect()")
                 }
-                Type::Enum(_) => format!("{get}?.iter().collect::<Result<_, _>>()?"),
+                Type::Enum(id) => match self.unknown(*id) {
+                    Some(word) => format!("{get}?.iter().map(|word| word.unwrap_or({word})).collect()"),
+                    None => format!("{get}?.iter().collect::<Result<_, _>>()?"),
+                },
                 Type::Text => {
                     format!("{get}?.iter().map(|text| Ok(text?.to_string()?)).collect::<capnp::Result<_>>()?")
                 }

@@ -81,8 +81,13 @@ impl Peer {
     /// What it is called and how urgent it is, the service's schema says. It costs no round trip: where the peer offers no
     /// such service, or one of another schema, the first call says so.
     pub fn client<S: Service>(&self) -> Result<S, ConnectError> {
+        self.client_at(S::DESCRIPTOR.priority)
+    }
+
+    /// As [`client`](Self::client), at another priority: one that is more urgent than the schema's, the peer refuses.
+    pub fn client_at<S: Service>(&self, priority: Priority) -> Result<S, ConnectError> {
         let descriptor = S::DESCRIPTOR;
-        let remote = self.open(descriptor.name, descriptor.priority, Some(descriptor))?;
+        let remote = self.open(descriptor.name, priority, Some(descriptor))?;
         Ok(S::of(Capability::bootstrap(Connection::new(remote, descriptor))))
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Status {
     pub(super) field: String,
     /// There is a text with more about it.
     pub(super) has_detail: bool,
+    /// The word for parameters that cannot be read.
+    pub(super) malformed: Option<String>,
 }
 
 impl<'a> Shape<'a> {
@@ -87,7 +89,8 @@ impl<'a> Shape<'a> {
                 if let Some(at) = detail {
                     fields.remove(at);
                 }
-                shape.status = Some(Status { id, field, has_detail: detail.is_some() });
+                let malformed = annotations::malformed(schema.node(id)?)?;
+                shape.status = Some(Status { id, field, has_detail: detail.is_some(), malformed });
                 break;
             }
         }

@@ -194,6 +194,8 @@ impl<'a> Emitter<'_, 'a> {
                 self.claim(&place.word, &place.name)?;
                 let _ = writeln!(self.out, "pub use super::{path};");
             }
+            annotations::unknown(node)?;
+            annotations::malformed(node)?;
             if !annotations::is_status(node)? {
                 continue;
             }

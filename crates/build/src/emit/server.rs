@@ -6,7 +6,8 @@ use super::method::{Answer, Shape};
 use super::{Emitter, Interface, documented};
 use crate::Error;
 use crate::names;
-use crate::types;
+use crate::schema::Field;
+use crate::types::{self, Type};
 
 impl Emitter<'_, '_> {
     pub(super) fn server(&mut self, interface: &Interface<'_>) -> Result<(), Error> {
@@ -78,15 +79,46 @@ impl Emitter<'_, '_> {
             Some((module, word)) => format!("{module}::{}_INTERFACE", names::shouted(word)),
             None => format!("{}_INTERFACE", names::shouted(word)),
         };
+        let mut reads = String::new();
         let mut arguments = String::new();
-        if shape.params_are_values {
-            for param in &shape.params {
-                let _ = write!(arguments, ", {}", types.take(param, "params"));
+        let is_fallible = |param: &Field| !matches!(param.kind, Some(Type::Plain(_)));
+        let malformed = shape.status.as_ref().and_then(|status| Some((status, status.malformed.as_ref()?)));
+        match malformed {
+            Some((status, word)) if shape.params_are_values && shape.params.iter().any(is_fallible) => {
+                let taken: Vec<String> =
+                    shape.params.iter().map(|param| types.take(param, "params")).collect();
+                reads = format!(
+                    "let params = params.get()?;
+                    let taken = match service::taken(|| Ok(({}))) {{
+                        Ok(taken) => taken,
+                        Err(error) => {{
+                            let mut results = results.get();
+                            results.set_{}({}::{});
+                            {}
+                            return Ok(());
+                        }}
+                    }};",
+                    taken.join(", "),
+                    names::snake(&status.field),
+                    types.enumeration(status.id),
+                    names::capitalized(word),
+                    if status.has_detail { "results.set_detail(error.to_string());" } else { "drop(error);" }
+                );
+                match shape.params.len() {
+                    1 => arguments.push_str(", taken"),
+                    count => (0..count).for_each(|at| drop(write!(arguments, ", taken.{at}"))),
+                }
             }
-        } else {
-            arguments.push_str(", params");
+            _ if shape.params_are_values => {
+                for param in &shape.params {
+                    let _ = write!(arguments, ", {}", types.take(param, "params"));
+                }
+            }
+            _ => arguments.push_str(", params"),
         }
-        let reads = if arguments.is_empty() { "" } else { "let params = params.get()?;" };
+        if reads.is_empty() && !arguments.is_empty() {
+            "let params = params.get()?;".clone_into(&mut reads);
+        }
         let in_place = matches!(shape.answer, Answer::InPlace);
         if in_place {
             arguments.push_str(", results.get()");

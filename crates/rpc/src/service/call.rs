@@ -50,6 +50,11 @@ impl Call {
     }
 }
 
+/// Reads the parameters of a call, in one go. For generated code.
+pub fn taken<T>(read: impl FnOnce() -> capnp::Result<T>) -> capnp::Result<T> {
+    read()
+}
+
 /// Counts the calls of one server for which its schema has a limit. Clones are the same count.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Rc<RefCell<Vec<(&'static Method, u32)>>>);

@@ -24,7 +24,7 @@ pub mod testing;
 use capnp::capability::FromClientHook;
 use vatmux_mux::Priority;
 
-pub use call::{Call, Meter};
+pub use call::{Call, Meter, taken};
 pub(crate) use describe::Described;
 pub use describe::Description;
 pub use descriptor::{Descriptor, Digest, Interface, Limit, Method};

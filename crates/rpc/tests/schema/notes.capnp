@@ -8,6 +8,7 @@ enum Trouble $Vatmux.status {
   fine @0;
   missing @1;            # There is no such note.
   full @2;               # There is no room; see the [manual] of <shelves>.
+  garbled @3 $Vatmux.malformed;  # That is no text.
 }
 
 struct Note {

@@ -9,7 +9,17 @@ struct Place {
   inner @3 :Inner;
 }
 
-enum Colour { red @0; green @1; }
+using Vatmux = import "/vatmux/vatmux.capnp";
+
+enum Colour { red @0; green @1; other @2 $Vatmux.unknown; }
+
+struct LaterPlace {
+  # A `Place` whose colour is no word of `Colour` yet.
+  shelf @0 :UInt16;
+  label @1 :Text;
+  colour @2 :UInt16;
+  inner @3 :Place.Inner;
+}
 
 interface Named {
   # Whatever has a name.

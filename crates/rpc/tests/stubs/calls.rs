@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use vatmux_rpc::deadline;
 use vatmux_rpc::service::testing::InMemory;
-use vatmux_rpc::service::{Error, Service, Status};
+use vatmux_rpc::service::{Error, Service, Status, Stub};
 
 use crate::schema::notes::{Notes, NotesManyResults, NotesPutResults, Trouble};
 use crate::schema::shelf::{Colour, Place, PlaceInner};
@@ -220,6 +220,35 @@ fn a_status_that_this_side_does_not_know_is_an_error_with_its_number() {
         error.to_string(),
         "Notes.get: refused with status 99, which this side's schema does not have: of tomorrow"
     );
+}
+
+#[test]
+fn parameters_that_break_the_schema_are_refused_in_its_own_words() {
+    let mut node = InMemory::new();
+    let notes: Notes = node.serve(Server::default());
+    node.run(async {
+        let mut request = notes.capability().client().get_request();
+        request.get().set_key(capnp::text::Reader(b"\xff"));
+        let response = request.send().promise.await.unwrap();
+        let results = response.get().unwrap();
+        assert_eq!(results.get_status(), Ok(Trouble::Garbled));
+        assert!(!results.get_detail().unwrap().is_empty());
+
+        let mut request = notes.capability().client().whole_request();
+        request.get().set_text(capnp::text::Reader(b"\xff"));
+        assert!(request.send().promise.await.is_err(), "a method without a status has an exception");
+    });
+}
+
+#[test]
+fn a_word_that_this_side_does_not_know_is_the_one_that_the_schema_names_for_that() {
+    let mut message = capnp::message::Builder::new_default();
+    let mut later: shelf_capnp::later_place::Builder<'_> = message.init_root();
+    later.set_shelf(7);
+    later.set_colour(99);
+    let place = message.get_root_as_reader::<shelf_capnp::place::Reader<'_>>().unwrap();
+    let place = Place::read(place).unwrap();
+    assert_eq!((place.shelf, place.colour), (7, Colour::Other));
 }
 
 #[test]
