@@ -103,14 +103,18 @@ interface File {
   # 1,048,576, else `tooLarge`.
 
   stream @2 (offset :UInt64, length :UInt64 = 0xffffffffffffffff, sink :ByteSink)
-      -> (status :Status, detail :Text, sentBytes :UInt64);
+      -> (status :Status, detail :Text, sentBytes :UInt64)
+      $Vatmux.bulk $Vatmux.deadline(minutes = 43200);
   # Writes the bytes from `offset` to the sink, up to `length` of them or to the end that the file had when the call
   # began, at the pace at which the sink takes them, in chunks of at most 1 MiB. When all were taken it calls `end`, and
   # returns after `end` did. A stream that does not end with `ok` has no `end`. It lasts as long as its bytes take: it is
   # not a call to be cut off by the clock alone.
 }
 
-interface ByteSink {
+interface ByteSink $Vatmux.deadline(minutes = 60) {
+  # Who takes the bytes may be a person who reads a page at a time; that the peer itself is gone shows in its session much
+  # earlier.
+
   write @0 (bytes :Data) -> stream;
   # The next bytes, in order, and at least one. An exception ends the stream.
 

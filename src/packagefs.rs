@@ -19,9 +19,10 @@ mod tree;
 
 use std::sync::Arc;
 
+use vatmux_host::NodeBuilder;
 use vatmux_mux::Priority;
 
-use crate::schema::packagefs_capnp::package_fs;
+use crate::schema::packagefs::{PACKAGE_FS_DESCRIPTOR, PackageFs};
 
 pub use attributes::{Attributes, Entry};
 pub use client::{Client, Links, Listing};
@@ -33,17 +34,12 @@ pub use tree::{MAX_OPEN_FILES, OpenTreeError, Tree};
 pub use crate::schema::packagefs_capnp::{Kind, Status};
 
 /// The name under which a node offers packagefs.
-pub const SERVICE_NAME: &str = "vatmux.packagefs";
+pub const SERVICE_NAME: &str = PACKAGE_FS_DESCRIPTOR.name;
 
 /// The most urgent priority of its streams: behind everything that answers people and programs in a moment.
-pub const PRIORITY: Priority = match Priority::new(5) {
-    Some(priority) => priority,
-    None => Priority::LAST,
-};
+pub const PRIORITY: Priority = PACKAGE_FS_DESCRIPTOR.priority;
 
-/// A capability of a fresh server of `tree`, as [`NodeBuilder::serve`](crate::NodeBuilder::serve) wants it:
-/// one for each stream that asks.
-#[must_use]
-pub fn capability(tree: Arc<Tree>, limits: Limits) -> capnp::capability::Client {
-    capnp_rpc::new_client::<package_fs::Client, _>(Server::new(tree, limits)).client
+/// Has a node offer `tree`: each stream has `limits` of its own.
+pub fn offer(builder: NodeBuilder, tree: Arc<Tree>, limits: Limits) -> NodeBuilder {
+    builder.offer::<PackageFs, _>(move |_| Server::new(tree.clone(), limits))
 }

@@ -484,9 +484,7 @@ fn all_vats_together_open_a_bounded_number_of_files() {
     let tree = std::sync::Arc::new(packagefs::Tree::open(folder.path()).unwrap());
     let (node, _events) = health_node(AllowList::Anyone, |builder| {
         let builder = builder.listen(&anywhere()).unwrap();
-        builder.serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
-            packagefs::capability(tree.clone(), packagefs::Limits::default())
-        })
+        packagefs::offer(builder, tree, packagefs::Limits::default())
     });
     let mut local = Local::new(key()).unwrap();
     let peer = dial(&mut local, &address(&node)).unwrap();

@@ -1,12 +1,12 @@
 //! The service: what a node tells of itself, and to whom.
 
-use std::rc::Rc;
-
 use vatmux_driver::Instant;
 use vatmux_host::{NodeSnapshot, Observer, SessionSnapshot};
 use vatmux_rpc::Peer;
+use vatmux_rpc::service::Call;
 
 use super::wire;
+use crate::schema::health::HealthServer;
 use crate::schema::health_capnp::{self, health};
 
 /// Sessions in one answer, at most.
@@ -40,22 +40,12 @@ impl Server {
     }
 }
 
-impl health::Server for Server {
-    async fn ping(
-        self: Rc<Self>,
-        params: health::PingParams,
-        mut results: health::PingResults,
-    ) -> capnp::Result<()> {
-        results.get().set_nonce(params.get()?.get_nonce());
-        Ok(())
+impl HealthServer for Server {
+    async fn ping(&self, _call: &Call, nonce: u64) -> capnp::Result<u64> {
+        Ok(nonce)
     }
 
-    async fn node(
-        self: Rc<Self>,
-        _params: health::NodeParams,
-        mut results: health::NodeResults,
-    ) -> capnp::Result<()> {
-        let mut node = results.get();
+    async fn node(&self, _call: &Call, mut node: health::node_results::Builder<'_>) -> capnp::Result<()> {
         wire::write_limits(node.reborrow().init_limits(), &self.peer);
         match &self.view {
             View::OwnSession => {
@@ -78,26 +68,26 @@ impl health::Server for Server {
     }
 
     async fn sessions(
-        self: Rc<Self>,
-        params: health::SessionsParams,
-        mut results: health::SessionsResults,
+        &self,
+        _call: &Call,
+        after: u64,
+        limit: u16,
+        mut page: health::sessions_results::Builder<'_>,
     ) -> capnp::Result<()> {
-        let params = params.get()?;
-        let (after, limit) = (params.get_after(), params.get_limit().min(MAX_SESSIONS));
+        let limit = limit.min(MAX_SESSIONS);
         let (mut sessions, mut more) = match &self.view {
             View::OwnSession if after == 0 && limit > 0 => {
                 (vec![SessionSnapshot { id: 0, statistics: self.peer.statistics() }], false)
             }
             View::OwnSession => (Vec::new(), false),
             View::WholeNode(observer) => {
-                let page = observer.page((after > 0).then_some(after), limit.into()).await;
-                (page.sessions, page.more)
+                let seen = observer.page((after > 0).then_some(after), limit.into()).await;
+                (seen.sessions, seen.more)
             }
         };
         let fitting = wire::how_many_fit(&sessions, PAGE_BYTES);
         more |= fitting < sessions.len();
         sessions.truncate(fitting);
-        let mut page = results.get();
         page.set_more(more);
         let mut list = page.init_sessions(sessions.len() as u32);
         for (index, session) in (0..).zip(&sessions) {

@@ -3,6 +3,7 @@
 use cap_std::fs::Metadata;
 
 use super::path;
+use crate::schema::packagefs as wire;
 use crate::schema::packagefs_capnp::{Kind, attributes, entry};
 
 /// What is known about a path.
@@ -64,17 +65,31 @@ impl Attributes {
     }
 
     pub(super) fn read(from: attributes::Reader<'_>) -> capnp::Result<Self> {
-        Ok(Self {
-            kind: from.get_kind().unwrap_or(Kind::Other),
-            mode: from.get_mode() & 0o777,
-            size_bytes: from.get_size_bytes(),
-            modified_ns: from.get_modified(),
-            link_target: if from.has_link_target() {
-                Some(from.get_link_target()?.to_string()?)
-            } else {
-                None
-            },
-        })
+        wire::Attributes::read(from).map(Self::from)
+    }
+}
+
+impl From<Attributes> for wire::Attributes {
+    fn from(attributes: Attributes) -> Self {
+        Self {
+            kind: attributes.kind,
+            mode: attributes.mode,
+            size_bytes: attributes.size_bytes,
+            modified: attributes.modified_ns,
+            link_target: attributes.link_target.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<wire::Attributes> for Attributes {
+    fn from(attributes: wire::Attributes) -> Self {
+        Self {
+            kind: attributes.kind,
+            mode: attributes.mode & 0o777,
+            size_bytes: attributes.size_bytes,
+            modified_ns: attributes.modified,
+            link_target: Some(attributes.link_target).filter(|target| !target.is_empty()),
+        }
     }
 }
 

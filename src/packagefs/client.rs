@@ -1,21 +1,25 @@
 //! The client of a packagefs service, and its listings.
 
 use std::path::Path;
-use std::rc::Rc;
 
 use futures::io::AsyncWrite;
 use vatmux_mux::Priority;
-use vatmux_rpc::{ConnectError, Peer, Remote};
+use vatmux_rpc::service::{Capability, Stub};
+use vatmux_rpc::{ConnectError, Peer};
 
 use super::attributes::{Attributes, Entry};
 use super::error::{Error, Operation, Violation};
 use super::fetch::{self, FetchOptions, Progress, Summary};
 use super::fetch_tree;
-use super::receive::{Opening, Pace, accept};
+use super::receive::{Opening, Pace, failed};
+use crate::schema::packagefs::PackageFs;
 use crate::schema::packagefs_capnp::package_fs;
 
 /// How much of a file that may be large is asked for with its opening.
 pub(super) const FIRST_BYTES: u32 = 64 * 1024;
+
+/// The most entries of a page.
+const PAGE_ENTRIES: u32 = 1000;
 
 /// Pages in a row that a listing may have without an entry in them. A server skips what was removed since it
 /// read the names, a page of a thousand at a time; nobody removes a million files that fast.
@@ -29,9 +33,7 @@ const MAX_EMPTY_PAGES: u32 = 1000;
 /// be reading what comes.
 #[derive(Clone)]
 pub struct Client {
-    remote: package_fs::Client,
-    /// The vat that `remote` came through, where it is this client's to keep.
-    _vat: Option<Rc<Remote<package_fs::Client>>>,
+    remote: PackageFs,
 }
 
 /// What [`Client::stat`] does when the path is a symbolic link's.
@@ -47,27 +49,20 @@ impl Client {
     /// A client of the service behind `remote`, for as long as the vat lives through which that came.
     #[must_use]
     pub fn new(remote: package_fs::Client) -> Self {
-        Self { remote, _vat: None }
+        Self { remote: PackageFs::of(Capability::of(remote)) }
     }
 
     /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone: at
     /// [`PRIORITY`](super::PRIORITY), or behind. No round trip: where the peer has no such service, the first
     /// call says so.
     pub fn connect(peer: &Peer, priority: Priority) -> Result<Self, ConnectError> {
-        let vat: Remote<package_fs::Client> = peer.connect(super::SERVICE_NAME, priority)?;
-        Ok(Self { remote: vat.clone(), _vat: Some(Rc::new(vat)) })
+        Ok(Self { remote: peer.client_at(priority)? })
     }
 
     /// What `path` names. One round trip.
     pub async fn stat(&self, path: &str, links: Links) -> Result<Attributes, Error> {
-        let failed = |source| Error::Call { operation: Operation::Stat, path: path.to_owned(), source };
-        let mut request = self.remote.stat_request();
-        request.get().set_path(path);
-        request.get().set_follow_links(links == Links::Follow);
-        let response = request.send().promise.await.map_err(failed)?;
-        let results = response.get().map_err(failed)?;
-        accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::Stat, path)?;
-        results.get_attributes().and_then(Attributes::read).map_err(failed)
+        let attributes = self.remote.stat(path, links == Links::Follow).await;
+        attributes.map(Attributes::from).map_err(|error| failed(Operation::Stat, path, error))
     }
 
     /// The entries of the directory `path`, page by page. Asks nothing yet.
@@ -197,14 +192,10 @@ impl Listing {
 
     async fn page(&mut self, cursor: &[u8]) -> Result<Vec<Entry>, Error> {
         let path = self.path.clone();
+        let response = self.client.remote.list(&path, cursor, PAGE_ENTRIES).await;
+        let response = response.map_err(|error| failed(Operation::List, &path, error))?;
         let failed = |source| Error::Call { operation: Operation::List, path: path.clone(), source };
-        let mut request = self.client.remote.list_request();
-        request.get().set_path(&self.path);
-        request.get().set_cursor(cursor);
-        let response = request.send().promise.await.map_err(failed)?;
         let results = response.get().map_err(failed)?;
-        accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::List, &self.path)?;
-
         let listed = results.get_entries().map_err(failed)?;
         let mut entries = Vec::new();
         for entry in listed {

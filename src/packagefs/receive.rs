@@ -7,17 +7,19 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use capnp::capability::Response;
 use futures::channel::{mpsc, oneshot};
 use futures::future::Either;
 use futures::io::{AsyncWrite, AsyncWriteExt};
 use futures::{SinkExt, StreamExt};
 use vatmux_rpc::deadline;
+use vatmux_rpc::service::{self, Capability, Stub};
 
 use super::attributes::Attributes;
 use super::error::{Error, Operation, Violation};
 use super::fetch::Progress;
-use super::server::SINK_PATIENCE;
-use crate::schema::packagefs_capnp::{Status, byte_sink, file, package_fs};
+use crate::schema::packagefs::{ByteSink, File, PackageFs, Status};
+use crate::schema::packagefs_capnp::{byte_sink, package_fs};
 
 /// The slowest that a stream may be on average, in bytes per second, before its deadline ends it.
 const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
@@ -36,7 +38,8 @@ impl Pace {
     fn patience(self, length: u64) -> Duration {
         let start = match self {
             Self::Machines => Duration::from_secs(30),
-            Self::Person => SINK_PATIENCE,
+            // As long as the sink may take for one chunk.
+            Self::Person => Duration::from_hours(1),
         };
         start + Duration::from_secs(length / SLOWEST_BYTES_PER_SECOND)
     }
@@ -46,32 +49,27 @@ impl Pace {
 pub(super) struct Opening {
     path: String,
     pub(super) attributes: Attributes,
-    response: capnp::capability::Response<package_fs::read_small_results::Owned>,
+    response: Response<package_fs::read_small_results::Owned>,
     /// What remains: the file. `None` when all of it is here.
-    rest: Option<file::Client>,
+    rest: Option<File>,
 }
 
 impl Opening {
     /// Opens `path` and reads its first `limit` bytes, in one round trip.
-    pub(super) async fn open(remote: &package_fs::Client, path: &str, limit: u32) -> Result<Self, Error> {
-        let failed = |source| call_failed(path, source);
-        let mut request = remote.read_small_request();
-        request.get().set_path(path);
-        request.get().set_limit(limit);
-        let response = request.send().promise.await.map_err(failed)?;
+    pub(super) async fn open(remote: &PackageFs, path: &str, limit: u32) -> Result<Self, Error> {
+        let response = remote.read_small(path, limit).await;
+        let response = response.map_err(|error| failed(Operation::Read, path, error))?;
         let (attributes, rest) = Self::check(&response, path, limit)?;
         Ok(Self { path: path.to_owned(), attributes, response, rest })
     }
 
     fn check(
-        response: &capnp::capability::Response<package_fs::read_small_results::Owned>,
+        response: &Response<package_fs::read_small_results::Owned>,
         path: &str,
         limit: u32,
-    ) -> Result<(Attributes, Option<file::Client>), Error> {
+    ) -> Result<(Attributes, Option<File>), Error> {
         let failed = |source| call_failed(path, source);
         let results = response.get().map_err(failed)?;
-        let detail = results.get_detail().map_err(failed)?;
-        accept(results.get_status(), detail, Operation::Read, path)?;
         let attributes = results.get_attributes().and_then(Attributes::read).map_err(failed)?;
         let received = results.get_content().map_err(failed)?.len() as u64;
         let expected = attributes.size_bytes.min(limit.into());
@@ -87,7 +85,8 @@ impl Opening {
         if !results.has_file() {
             return Err(violation(path, Violation::NoFile));
         }
-        Ok((attributes, Some(results.get_file().map_err(failed)?)))
+        let file = results.get_file().map_err(failed)?;
+        Ok((attributes, Some(File::of(Capability::of(file)))))
     }
 
     fn content(&self) -> Result<&[u8], Error> {
@@ -121,7 +120,7 @@ impl Opening {
 
 /// Streams a range of `file` into `output`: all of it, and no more.
 async fn stream<W: AsyncWrite + Unpin>(
-    file: &file::Client,
+    file: &File,
     path: &str,
     range: Range<u64>,
     output: &mut W,
@@ -131,11 +130,9 @@ async fn stream<W: AsyncWrite + Unpin>(
     let length = range.end - range.start;
     let failed = |source| call_failed(path, source);
     let (chunks, mut arriving) = mpsc::channel(0);
-    let mut request = file.stream_request();
-    request.get().set_offset(range.start);
-    request.get().set_length(length);
-    request.get().set_sink(capnp_rpc::new_client(Sink { chunks: RefCell::new(chunks) }));
-    let mut call = deadline::with(pace.patience(length), || request.send()).promise;
+    let sink: byte_sink::Client = capnp_rpc::new_client(Sink { chunks: RefCell::new(chunks) });
+    let sink = ByteSink::of(Capability::of(sink));
+    let mut call = deadline::with(pace.patience(length), || file.stream(range.start, length, &sink));
 
     let mut received = 0;
     let mut ended = false;
@@ -174,10 +171,8 @@ async fn stream<W: AsyncWrite + Unpin>(
             }
         }
     };
-    let response = response.map_err(failed)?;
-    let results = response.get().map_err(failed)?;
-    accept(results.get_status(), results.get_detail().map_err(failed)?, Operation::Read, path)?;
-    let sent = results.get_sent_bytes();
+    let response = response.map_err(|error| self::failed(Operation::Read, path, error))?;
+    let sent = response.get().map_err(failed)?.get_sent_bytes();
     if !ended || sent != received {
         return Err(violation(path, Violation::TooFewBytes { expected: length.max(sent), received }));
     }
@@ -229,19 +224,20 @@ fn reader_gone() -> capnp::Error {
     capnp::Error::failed("the reader takes no more".into())
 }
 
-/// Turns a result's status into an error, unless it is `ok`.
-pub(super) fn accept(
-    status: Result<Status, capnp::NotInSchema>,
-    detail: capnp::text::Reader<'_>,
-    operation: Operation,
-    path: &str,
-) -> Result<(), Error> {
-    let (status, detail) = match status {
-        Ok(Status::Ok) => return Ok(()),
-        Ok(status) => (status, String::from_utf8_lossy(detail.as_bytes()).into_owned()),
-        Err(capnp::NotInSchema(number)) => (Status::IoError, format!("status {number}, unknown here")),
-    };
-    Err(Error::Refused { operation, path: path.to_owned(), status, detail })
+/// What became of a call, as whoever asked for `path` sees it.
+pub(super) fn failed(operation: Operation, path: &str, error: service::Error<Status>) -> Error {
+    let path = path.to_owned();
+    match error {
+        service::Error::Refused { status, detail, .. } => Error::Refused { operation, path, status, detail },
+        service::Error::UnknownStatus { number, .. } => {
+            let detail = format!("status {number}, unknown here");
+            Error::Refused { operation, path, status: Status::IoError, detail }
+        }
+        service::Error::Call { source, .. } | service::Error::Answer { source, .. } => {
+            Error::Call { operation, path, source }
+        }
+        other => Error::Call { operation, path, source: capnp::Error::unimplemented(other.to_string()) },
+    }
 }
 
 fn refused(path: &str, status: Status) -> Error {
@@ -259,10 +255,13 @@ fn violation(path: &str, violation: Violation) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::packagefs::PACKAGE_FS_INTERFACE;
 
     #[test]
     fn a_status_of_a_later_schema_is_a_failure_with_its_number() {
-        let error = accept(Err(capnp::NotInSchema(99)), "".into(), Operation::Read, "a").unwrap_err();
+        let method = &PACKAGE_FS_INTERFACE.methods[0];
+        let error = service::Error::UnknownStatus { method, number: 99, detail: String::new() };
+        let error = failed(Operation::Read, "a", error);
         assert_eq!(
             error.to_string(),
             "cannot read `a`: the server's storage failed (status 99, unknown here)"
@@ -272,7 +271,9 @@ mod tests {
     #[test]
     fn a_server_s_words_are_shortened_and_cannot_control_a_terminal() {
         let words = format!("\x1b[2J{}", "long ".repeat(1000));
-        let error = accept(Ok(Status::IoError), words.as_str().into(), Operation::Read, "a").unwrap_err();
+        let method = &PACKAGE_FS_INTERFACE.methods[0];
+        let error = service::Error::Refused { method, status: Status::IoError, detail: words };
+        let error = failed(Operation::Read, "a", error);
         let shown = error.to_string();
         assert!(shown.contains("(\\u{1b}[2Jlong long") && shown.ends_with("…)"), "{shown}");
         assert!(shown.len() < 400);

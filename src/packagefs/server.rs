@@ -9,17 +9,19 @@ use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cap_std::fs::File;
 use futures::lock::Mutex;
-use vatmux_rpc::deadline;
+use vatmux_rpc::service::{self, Call, Stub};
 
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
 use super::path::TreePath;
 use super::tree::{MAX_OPEN_FILES, Refusal, Tree};
-use crate::schema::packagefs_capnp::{Status, byte_sink, file, package_fs};
+use crate::schema::packagefs::{
+    self as wire, BYTE_SINK_INTERFACE, ByteSink, FileServer, PackageFsOpenResults, PackageFsServer, Status,
+};
+use crate::schema::packagefs_capnp::{file, package_fs};
 
 /// The most bytes that one `read` carries.
 pub const MAX_READ_BYTES: u32 = 1024 * 1024;
@@ -30,9 +32,8 @@ pub const MAX_SMALL_BYTES: u32 = 256 * 1024;
 /// The largest chunk that a stream writes at once.
 pub const MAX_STREAM_CHUNK_BYTES: u32 = 1024 * 1024;
 
-/// How long a sink may take to accept a chunk. At its other side may be a person who reads a page at a time;
-/// that the peer itself is gone shows in its session much earlier.
-pub(super) const SINK_PATIENCE: Duration = Duration::from_hours(1);
+/// A chunk of a stream.
+const WRITE: &service::Method = &BYTE_SINK_INTERFACE.methods[0];
 
 /// What one vat may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,138 +65,84 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of `tree` for one vat; `capnp_rpc::new_client` makes a capability of it.
+    /// A server of `tree` for one vat.
     #[must_use]
     pub fn new(tree: Arc<Tree>, limits: Limits) -> Self {
         Self { tree, limits, open_files: Rc::default(), ahead: Mutex::new(None) }
     }
 
-    fn serve_file(&self, file: File) -> Result<file::Client, Refusal> {
+    fn serve_file(&self, file: File) -> Result<wire::File, Refusal> {
         let permit = OpenPermit::take(&self.tree, &self.open_files, self.limits.open_files)?;
         let chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
-        Ok(capnp_rpc::new_client(OpenFile { file, chunk_bytes, _permit: permit }))
+        Ok(wire::File::serve(OpenFile { file, chunk_bytes, _permit: permit }))
     }
 
-    async fn page(
-        &self,
-        params: package_fs::list_params::Reader<'_>,
-    ) -> capnp::Result<Result<listing::Page, Refusal>> {
-        let (path, cursor, limit) =
-            (params.get_path()?.as_bytes(), params.get_cursor()?, params.get_limit() as usize);
-        let mut ahead = self.ahead.lock().await;
-        Ok(match TreePath::parse(path) {
-            Ok(path) => listing::page(&self.tree, &mut ahead, path, cursor, limit).await,
-            Err(error) => Err(error.into()),
-        })
+    fn open_file(&self, path: &str) -> Result<(File, Attributes), Refusal> {
+        self.tree.file(TreePath::parse(path.as_bytes())?)
     }
 }
 
-/// Answers with a refusal's status and detail, whichever method's results these are.
-macro_rules! refuse {
-    ($results:expr, $refusal:expr) => {{
-        let refusal = $refusal;
-        $results.set_status(refusal.status);
-        if !refusal.detail.is_empty() {
-            $results.set_detail(&refusal.detail);
-        }
-    }};
-}
-
-impl package_fs::Server for Server {
+impl PackageFsServer for Server {
     async fn stat(
-        self: Rc<Self>,
-        params: package_fs::StatParams,
-        mut results: package_fs::StatResults,
-    ) -> capnp::Result<()> {
-        let params = params.get()?;
-        let found = TreePath::parse(params.get_path()?.as_bytes())
-            .map_err(Refusal::from)
-            .and_then(|path| self.tree.attributes(path, params.get_follow_links()));
-        let mut results = results.get();
-        match found {
-            Ok(attributes) => attributes.write(results.init_attributes()),
-            Err(refusal) => refuse!(results, refusal),
-        }
-        Ok(())
+        &self,
+        _call: &Call,
+        path: &str,
+        follow_links: bool,
+    ) -> Result<wire::Attributes, service::Refusal<Status>> {
+        let path = TreePath::parse(path.as_bytes()).map_err(Refusal::from)?;
+        Ok(self.tree.attributes(path, follow_links)?.into())
     }
 
     async fn list(
-        self: Rc<Self>,
-        params: package_fs::ListParams,
-        mut results: package_fs::ListResults,
-    ) -> capnp::Result<()> {
-        let page = self.page(params.get()?).await?;
-        let mut results = results.get();
-        match page {
-            Ok(page) => {
-                results.set_next(page.next.unwrap_or_default().as_bytes());
-                results.set_omitted(page.omitted);
-                let mut entries = results.init_entries(page.entries.len() as u32);
-                for (at, entry) in (0..).zip(&page.entries) {
-                    entry.write(entries.reborrow().get(at));
-                }
-            }
-            Err(refusal) => refuse!(results, refusal),
+        &self,
+        _call: &Call,
+        path: &str,
+        cursor: &[u8],
+        limit: u32,
+        mut results: package_fs::list_results::Builder<'_>,
+    ) -> Result<(), service::Refusal<Status>> {
+        let path = TreePath::parse(path.as_bytes()).map_err(Refusal::from)?;
+        let mut ahead = self.ahead.lock().await;
+        let page = listing::page(&self.tree, &mut ahead, path, cursor, limit as usize).await?;
+        results.set_next(page.next.unwrap_or_default().as_bytes());
+        results.set_omitted(page.omitted);
+        let mut entries = results.init_entries(page.entries.len() as u32);
+        for (at, entry) in (0..).zip(&page.entries) {
+            entry.write(entries.reborrow().get(at));
         }
         Ok(())
     }
 
-    async fn open(
-        self: Rc<Self>,
-        params: package_fs::OpenParams,
-        mut results: package_fs::OpenResults,
-    ) -> capnp::Result<()> {
-        let opened = TreePath::parse(params.get()?.get_path()?.as_bytes())
-            .map_err(Refusal::from)
-            .and_then(|path| self.tree.file(path))
-            .and_then(|(file, attributes)| Ok((self.serve_file(file)?, attributes)));
-        let mut results = results.get();
-        match opened {
-            Ok((file, attributes)) => {
-                attributes.write(results.reborrow().init_attributes());
-                results.set_file(file);
-            }
-            Err(refusal) => refuse!(results, refusal),
-        }
-        Ok(())
+    async fn open(&self, _call: &Call, path: &str) -> Result<PackageFsOpenResults, service::Refusal<Status>> {
+        let (file, attributes) = self.open_file(path)?;
+        Ok(PackageFsOpenResults { file: self.serve_file(file)?, attributes: attributes.into() })
     }
 
     async fn read_small(
-        self: Rc<Self>,
-        params: package_fs::ReadSmallParams,
-        mut results: package_fs::ReadSmallResults,
-    ) -> capnp::Result<()> {
-        let params = params.get()?;
-        let mut results = results.get();
-        let limit = params.get_limit();
-        let opened = if limit > MAX_SMALL_BYTES {
-            Err(Status::TooLarge.into())
-        } else {
-            TreePath::parse(params.get_path()?.as_bytes())
-                .map_err(Refusal::from)
-                .and_then(|path| self.tree.file(path))
-        };
-        let (mut file, attributes) = match opened {
-            Ok(opened) => opened,
-            Err(refusal) => {
-                refuse!(results, refusal);
-                return Ok(());
-            }
-        };
-        let bytes = attributes.size_bytes.min(limit.into()) as u32;
-        if let Err(refusal) = read_at(&mut file, 0, results.reborrow().init_content(bytes)) {
-            results.reborrow().init_content(0);
-            refuse!(results, refusal);
-            return Ok(());
+        &self,
+        _call: &Call,
+        path: &str,
+        limit: u32,
+        mut results: package_fs::read_small_results::Builder<'_>,
+    ) -> Result<(), service::Refusal<Status>> {
+        if limit > MAX_SMALL_BYTES {
+            return Err(Status::TooLarge.into());
         }
-        if u64::from(bytes) < attributes.size_bytes {
-            match self.serve_file(file) {
-                Ok(file) => results.set_file(file),
-                Err(refusal) => {
-                    results.reborrow().init_content(0);
-                    refuse!(results, refusal);
-                    return Ok(());
-                }
+        let (mut file, attributes) = self.open_file(path)?;
+        let bytes = attributes.size_bytes.min(limit.into()) as u32;
+        let read = read_at(&mut file, 0, results.reborrow().init_content(bytes));
+        let rest = match read {
+            Ok(()) if u64::from(bytes) < attributes.size_bytes => self.serve_file(file).map(Some),
+            Ok(()) => Ok(None),
+            Err(refusal) => Err(refusal),
+        };
+        match rest {
+            Ok(Some(file)) => results.set_file(file.capability().client().clone()),
+            Ok(None) => {}
+            Err(refusal) => {
+                // Bytes that nobody may have are not sent with the refusal.
+                results.init_content(0);
+                return Err(refusal.into());
             }
         }
         attributes.write(results.init_attributes());
@@ -215,90 +162,65 @@ impl OpenFile {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Writes the bytes from `offset` to `end` to the sink, and counts in `sent_bytes` those that it took.
+    /// Writes the bytes from `offset` to `end` to the sink, in chunks that are read into the messages themselves, and counts in
+    /// `sent_bytes` those that it took.
     async fn send(
         &self,
         offset: u64,
         end: u64,
-        sink: &byte_sink::Client,
+        sink: &ByteSink,
         sent_bytes: &mut u64,
     ) -> Result<(), Refusal> {
         while offset + *sent_bytes < end {
             let at = offset + *sent_bytes;
             let bytes = (end - at).min(self.chunk_bytes.into()) as u32;
-            let mut request = sink.write_request();
+            let mut request = sink.capability().client().write_request();
             read_at(&mut &self.file, at, request.get().init_bytes(bytes))?;
-            deadline::with(SINK_PATIENCE, || request.send()).await.map_err(sink_failed)?;
+            sink.capability().stream(WRITE, request).await.map_err(sink_failed)?;
             *sent_bytes += u64::from(bytes);
         }
-        let mut request = sink.end_request();
-        request.get().set_total_bytes(*sent_bytes);
-        deadline::with(SINK_PATIENCE, || request.send()).promise.await.map_err(sink_failed)?;
-        Ok(())
+        sink.end(*sent_bytes).await.map_err(sink_failed)
     }
 }
 
-impl file::Server for OpenFile {
-    async fn stat(
-        self: Rc<Self>,
-        _params: file::StatParams,
-        mut results: file::StatResults,
-    ) -> capnp::Result<()> {
-        let mut results = results.get();
-        match self.file.metadata() {
-            Ok(metadata) => Attributes::of(&metadata, None).write(results.init_attributes()),
-            Err(error) => refuse!(results, Refusal::from(error)),
-        }
-        Ok(())
+impl FileServer for OpenFile {
+    async fn stat(&self, _call: &Call) -> Result<wire::Attributes, service::Refusal<Status>> {
+        let metadata = self.file.metadata().map_err(Refusal::from)?;
+        Ok(Attributes::of(&metadata, None).into())
     }
 
     async fn read(
-        self: Rc<Self>,
-        params: file::ReadParams,
-        mut results: file::ReadResults,
-    ) -> capnp::Result<()> {
-        let params = params.get()?;
-        let (offset, length) = (params.get_offset(), params.get_length());
-        let mut results = results.get();
-        let read = if length > MAX_READ_BYTES {
-            Err(Status::TooLarge.into())
-        } else {
-            self.size_bytes().and_then(|size_bytes| {
-                let bytes = size_bytes.saturating_sub(offset).min(length.into()) as u32;
-                read_at(&mut &self.file, offset, results.reborrow().init_data(bytes))
-            })
-        };
-        if let Err(refusal) = read {
-            results.reborrow().init_data(0);
-            refuse!(results, refusal);
+        &self,
+        _call: &Call,
+        offset: u64,
+        length: u32,
+        mut results: file::read_results::Builder<'_>,
+    ) -> Result<(), service::Refusal<Status>> {
+        if length > MAX_READ_BYTES {
+            return Err(Status::TooLarge.into());
+        }
+        let bytes = self.size_bytes()?.saturating_sub(offset).min(length.into()) as u32;
+        if let Err(refusal) = read_at(&mut &self.file, offset, results.reborrow().init_data(bytes)) {
+            results.init_data(0);
+            return Err(refusal.into());
         }
         Ok(())
     }
 
     async fn stream(
-        self: Rc<Self>,
-        params: file::StreamParams,
-        mut results: file::StreamResults,
-    ) -> capnp::Result<()> {
-        let (offset, length, sink) = {
-            let params = params.get()?;
-            (params.get_offset(), params.get_length(), params.get_sink()?)
-        };
-        drop(params);
+        &self,
+        _call: &Call,
+        offset: u64,
+        length: u64,
+        sink: ByteSink,
+        mut results: file::stream_results::Builder<'_>,
+    ) -> Result<(), service::Refusal<Status>> {
+        let end = offset.saturating_add(length).min(self.size_bytes()?);
         let mut sent_bytes = 0;
-        let sent = match self.size_bytes() {
-            Ok(size_bytes) => {
-                let end = offset.saturating_add(length).min(size_bytes);
-                self.send(offset, end, &sink, &mut sent_bytes).await
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let mut results = results.get();
+        let sent = self.send(offset, end, &sink, &mut sent_bytes).await;
+        // How far it came is told with a refusal as well.
         results.set_sent_bytes(sent_bytes);
-        if let Err(refusal) = sent {
-            refuse!(results, refusal);
-        }
-        Ok(())
+        Ok(sent?)
     }
 }
 
@@ -314,8 +236,8 @@ fn read_at(mut file: impl Read + Seek, offset: u64, buffer: &mut [u8]) -> Result
     })
 }
 
-fn sink_failed(error: capnp::Error) -> Refusal {
-    Refusal { status: Status::SinkFailed, detail: error.extra }
+fn sink_failed(error: service::Error) -> Refusal {
+    Refusal { status: Status::SinkFailed, detail: capnp::Error::from(error).extra }
 }
 
 /// One of the files that a vat, and one of those that the tree, may have open, until it is dropped.

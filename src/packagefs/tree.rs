@@ -11,6 +11,7 @@ use cap_std::fs::{Dir, File, OpenOptions};
 use super::attributes::Attributes;
 use super::path::{PathError, TreePath};
 use crate::schema::packagefs_capnp::{Kind, Status};
+use crate::service;
 
 /// A read-only tree backed by a directory.
 ///
@@ -116,6 +117,12 @@ fn regular_file(attributes: Attributes) -> Result<Attributes, Refusal> {
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         Self { status, detail: String::new() }
+    }
+}
+
+impl From<Refusal> for service::Refusal<Status> {
+    fn from(Refusal { status, detail }: Refusal) -> Self {
+        Self::new(status, detail)
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 pub(crate) use futures::executor::block_on;
 use tempfile::TempDir;
 use vatmux::packagefs::{Client, Limits, Progress, Server, Tree};
+use vatmux::schema::packagefs::PackageFs;
 use vatmux::schema::packagefs_capnp::{byte_sink, package_fs};
+use vatmux::service::ServedBy;
 
 /// `root` is served; `.` is around it and must stay unknown to everyone who asks.
 pub(crate) struct Served {
@@ -56,7 +58,7 @@ impl Served {
     /// The capability that a peer gets: another one, with its own limits, for each.
     pub(crate) fn capability(&self) -> package_fs::Client {
         let tree = Arc::new(Tree::open(self.root()).unwrap());
-        capnp_rpc::new_client(Server::new(tree, self.limits))
+        PackageFs::client_of(Server::new(tree, self.limits))
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use vatmux::packagefs::{Client, Error, FetchOptions, SERVICE_NAME};
+use vatmux::schema::packagefs::PackageFs;
 use vatmux::schema::packagefs_capnp::{file, package_fs};
+use vatmux::service::Service;
 use vatmux_driver::virtual_time::{self, VirtualClock};
 use vatmux_driver::{Clock, Driver, Handle, Instant, PipeEnd, Sleep, pipe};
 use vatmux_rpc::{Options, Remote, Vat};
@@ -44,7 +46,7 @@ impl Apart {
         let (near, far) = (near_end.split(), far_end.split());
         handle.spawn(carry(near.0, far.1, handle.clone()));
         handle.spawn(carry(far.0, near.1, handle.clone()));
-        let options = Options::default();
+        let options = PackageFs::DESCRIPTOR.bounds(&Options::default());
         let server = Vat::serve(server_end, SERVICE_NAME, served.client, &handle, &options);
         let remote = Vat::connect(client_end, SERVICE_NAME, &handle, &options);
         Self { driver, clock, remote, _server: server }

@@ -45,16 +45,17 @@ fn schemas(repository: &Repository) -> Result<Vec<(&'static str, PathBuf)>, Stri
     Ok(repository.files()?.into_iter().filter_map(of).collect())
 }
 
-fn compare(
-    repository: &Repository,
-    directory: &str,
-    schema: &Path,
-    standard: &Path,
-) -> Result<(), String> {
+fn compare(repository: &Repository, directory: &str, schema: &Path, standard: &Path) -> Result<(), String> {
     let mut capnp = Command::new("capnp");
     // The tool warns when PWD, which it trusts, is not the directory that it runs in.
     capnp.current_dir(repository.root()).env("PWD", repository.root());
-    capnp.arg("compile").arg("-I").arg(standard).arg(format!("--src-prefix={directory}")).arg("-o-").arg(schema);
+    capnp
+        .arg("compile")
+        .arg("-I")
+        .arg(standard)
+        .arg(format!("--src-prefix={directory}"))
+        .arg("-o-")
+        .arg(schema);
     let theirs = Meaning::of(&output(&mut capnp)?)?;
 
     let path = repository.root().join(schema);

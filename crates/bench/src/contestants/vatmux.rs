@@ -36,13 +36,12 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let tree = Arc::new(Tree::open(&self.root)?);
-        let node = Node::builder(fresh_key()?)
-            .allow(AllowList::Anyone)
-            .workers(1)
-            .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
-            .serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
-                packagefs::capability(tree.clone(), Limits::default())
-            })
+        let node = Node::builder(fresh_key()?).allow(AllowList::Anyone).workers(1).serve(
+            health::SERVICE_NAME,
+            health::PRIORITY,
+            health::capability,
+        );
+        let node = packagefs::offer(node, tree, Limits::default())
             .listen(&Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 })?
             .start()?;
         let Some(Endpoint::Tcp { host, port }) = node.endpoints().first() else {

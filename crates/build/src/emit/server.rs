@@ -89,7 +89,7 @@ impl Emitter<'_, '_> {
                     shape.params.iter().map(|param| types.take(param, "params")).collect();
                 reads = format!(
                     "let params = params.get()?;
-                    let taken = match service::taken(|| Ok(({}))) {{
+                    let taken = match service::taken(|| Ok({})) {{
                         Ok(taken) => taken,
                         Err(error) => {{
                             let mut results = results.get();
@@ -98,7 +98,10 @@ impl Emitter<'_, '_> {
                             return Ok(());
                         }}
                     }};",
-                    taken.join(", "),
+                    match &taken[..] {
+                        [one] => one.clone(),
+                        several => format!("({})", several.join(", ")),
+                    },
                     names::snake(&status.field),
                     types.enumeration(status.id),
                     names::capitalized(word),
@@ -106,7 +109,7 @@ impl Emitter<'_, '_> {
                 );
                 match shape.params.len() {
                     1 => arguments.push_str(", taken"),
-                    count => (0..count).for_each(|at| drop(write!(arguments, ", taken.{at}"))),
+                    count => arguments.extend((0..count).map(|at| format!(", taken.{at}"))),
                 }
             }
             _ if shape.params_are_values => {

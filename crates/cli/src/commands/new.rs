@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output;
 
 /// The files of a crate, by the name that each has in it.
-const TEMPLATE: [(&str, &str); 8] = [
+const TEMPLATE: [(&str, &str); 9] = [
     ("Cargo.toml", include_str!("../../template/Cargo.toml.in")),
     ("build.rs", include_str!("../../template/build.rs.in")),
     ("schema/@MODULE@.capnp", include_str!("../../template/schema/service.capnp.in")),
@@ -19,6 +19,7 @@ const TEMPLATE: [(&str, &str); 8] = [
     ("src/main.rs", include_str!("../../template/src/main.rs.in")),
     ("tests/round_trip.rs", include_str!("../../template/tests/round_trip.rs.in")),
     ("README.md", include_str!("../../template/README.md.in")),
+    ("rustfmt.toml", include_str!("../../template/rustfmt.toml.in")),
     (".gitignore", include_str!("../../template/gitignore.in")),
 ];
 

@@ -63,10 +63,7 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
 
 /// A node that offers `tree`, and health: all of it to `operators`.
 pub(crate) fn node(key: SecretKey, allow: AllowList, operators: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
-    let tree = tree.clone();
-    bare_node(key, allow, operators).serve(packagefs::SERVICE_NAME, packagefs::PRIORITY, move |_| {
-        packagefs::capability(tree.clone(), packagefs::Limits::default())
-    })
+    packagefs::offer(bare_node(key, allow, operators), tree.clone(), packagefs::Limits::default())
 }
 
 /// A node that offers what every node does.

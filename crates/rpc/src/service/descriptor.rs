@@ -100,8 +100,10 @@ impl fmt::Display for Method {
 }
 
 impl Descriptor {
-    /// Bounds of a vat of the service: the schema's deadlines, where `options` say nothing else of a method.
-    pub(crate) fn bounds(&self, options: &Options) -> Options {
+    /// Bounds of a vat of the service: the schema's deadlines, where `options` say nothing else of a method. A peer's vats
+    /// have them by themselves.
+    #[must_use]
+    pub fn bounds(&self, options: &Options) -> Options {
         let mut options = options.clone();
         for interface in self.interfaces {
             for method in interface.methods {
