@@ -7,7 +7,7 @@ use futures::executor::block_on;
 use vatmux_noise::{Entropy, SecretKey};
 
 use super::*;
-use crate::schema::health_capnp::session;
+use crate::schema::health_capnp::{health, session};
 
 /// Fills in a session.
 type Lie = fn(session::Builder<'_>);

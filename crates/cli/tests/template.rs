@@ -101,3 +101,33 @@ fn without_a_checkout_the_crate_uses_the_version_that_made_it() {
     let manifest = fs::read_to_string(directory.path().join("hello/Cargo.toml")).unwrap();
     assert!(manifest.contains(concat!("vatmux = \"", env!("CARGO_PKG_VERSION"), "\"")), "{manifest}");
 }
+
+#[test]
+fn the_guide_shows_the_files_that_are_made() {
+    let directory = made("hello");
+    let guide = fs::read_to_string(checkout().join("docs/guide/first-service.md")).unwrap();
+    let mut shown = 0;
+    let mut lines = guide.lines();
+    while let Some(line) = lines.next() {
+        let Some(file) = line.strip_prefix('`').and_then(|line| line.strip_suffix("`:")) else { continue };
+        let snippet: Vec<_> = lines
+            .by_ref()
+            .skip_while(|line| !line.starts_with("```"))
+            .skip(1)
+            .take_while(|line| *line != "```")
+            .collect();
+        let made = fs::read_to_string(directory.path().join("hello").join(file)).unwrap();
+        assert_eq!(
+            without_what_differs(snippet.iter().copied()),
+            without_what_differs(made.lines()),
+            "{file}"
+        );
+        shown += 1;
+    }
+    assert_eq!(shown, 6);
+}
+
+/// The lines of a file, but for its random id and where its dependencies are.
+fn without_what_differs<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    lines.filter(|line| !line.starts_with("@0x") && !line.starts_with("vatmux")).collect()
+}

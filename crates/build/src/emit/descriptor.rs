@@ -67,6 +67,9 @@ fn method(interface: &str, shape: &Shape<'_>) -> String {
     let deadline = shape.terms.deadline.map_or_else(
         || "None".to_owned(),
         |deadline| match (deadline.as_millis(), deadline.as_secs()) {
+            (millis, secs) if millis % 1000 == 0 && secs % 3600 == 0 => {
+                format!("Some(std::time::Duration::from_hours({}))", secs / 3600)
+            }
             (millis, secs) if millis % 1000 == 0 && secs % 60 == 0 => {
                 format!("Some(std::time::Duration::from_mins({}))", secs / 60)
             }
