@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use vatmux_mux::wire::Frame;
 use vatmux_mux::{
-    CloseCode, End, Event, HeapStorage, MIN_TRANSMIT_BYTES, OpenError, Priority, ReadError, ResetCode,
-    Session, SessionStatistics, StaticStorage, Storage, StreamId, StreamName, Ticks, Violation,
+    CloseCode, End, Event, ExclusiveNames, HeapStorage, MIN_TRANSMIT_BYTES, OpenError, Priority, ReadError,
+    ResetCode, Session, SessionStatistics, StaticStorage, Storage, StreamId, StreamName, Ticks, Violation,
 };
 
-use crate::script::{RECORD_BYTES, RING_BYTES, STREAMS, Script, Step, encoded};
+use crate::script::{MOST_TICKS, RECORD_BYTES, RING_BYTES, STREAMS, Script, Step, chosen, encoded};
 use crate::witness::{Stop, Witness, written};
 
 type NoHeap = Box<StaticStorage<{ 2 * STREAMS as usize }, { RING_BYTES as usize }>>;
@@ -48,6 +48,10 @@ struct Play<S: Storage> {
     /// What the session may have reason to say: a few frames for each thing that happened.
     reasons: u64,
     told_of_end: bool,
+    exclusive: ExclusiveNames,
+    /// When bytes last arrived, and when there was last a sign of life.
+    proven_at: Ticks,
+    heard_at: Ticks,
     record: Vec<u8>,
     outcome: Outcome,
 }
@@ -66,6 +70,9 @@ impl<S: Storage> Play<S> {
             written: BTreeMap::new(),
             reasons: 0,
             told_of_end: false,
+            exclusive: ExclusiveNames::new(),
+            proven_at: Ticks::ZERO,
+            heard_at: Ticks::ZERO,
             record: vec![0; RECORD_BYTES],
             outcome: Outcome {
                 end: None,
@@ -122,11 +129,46 @@ impl<S: Storage> Play<S> {
                 let ours = End::Closed(CloseCode::GOING_AWAY);
                 assert_eq!(self.session.end(), Some(before.unwrap_or(ours)), "a session ends once");
             }
+            Step::KeepExclusive(bits) => {
+                self.exclusive = chosen(*bits);
+                self.session.set_exclusive_names(&self.exclusive);
+                // Those that wait and are turned away have no name any more.
+                let session = &self.session;
+                self.known.retain(|(stream, held)| *held || session.name(*stream).is_some());
+            }
+            Step::Trickle => self.trickle(),
             Step::Transmit(room) => _ = self.transmit(*room),
             Step::Wait(ticks) => {
                 self.now = self.now.after(Ticks(*ticks));
                 self.session.handle_timeout(self.now);
+                self.assert_silence_ends();
             }
+        }
+    }
+
+    /// Bytes that nothing has proved yet are life for a while, and change nothing else.
+    fn trickle(&mut self) {
+        let before = (self.session.end(), self.session.statistics());
+        self.session.heard(self.now);
+        assert_eq!((self.session.end(), self.session.statistics()), before, "nothing has arrived");
+        let patience = Ticks(8 * self.session.limits().dead_after_ticks.0);
+        if before.0.is_none() && self.now.since(self.proven_at) < patience {
+            self.heard_at = self.now;
+        }
+    }
+
+    /// A silent peer is dead when it should be, and not before. Time passes by up to ten ticks at once.
+    fn assert_silence_ends(&self) {
+        let (limits, silence) = (self.session.limits(), self.now.since(self.heard_at));
+        let (ping_after, dead_after) = (limits.ping_after_ticks.0, limits.dead_after_ticks.0);
+        match self.session.end() {
+            None => {
+                // Noticed, asked, and waited for as long as a PING is given.
+                let most = ping_after + MOST_TICKS + (dead_after - ping_after) + MOST_TICKS;
+                assert!(silence.0 < most, "silent for {silence:?}, and alive");
+            }
+            Some(End::KeepaliveTimeout) => assert!(silence.0 >= dead_after, "silent for {silence:?} only"),
+            Some(End::Closed(_) | End::PeerClosed(_) | End::Violation(_)) => {}
         }
     }
 
@@ -140,6 +182,9 @@ impl<S: Storage> Play<S> {
         let statistics = self.session.statistics();
         if before.is_none() {
             self.witness.arrives(bytes);
+            if !bytes.is_empty() {
+                (self.heard_at, self.proven_at) = (self.now, self.now);
+            }
         }
         for piece in bytes.chunks(if self.joined { usize::MAX } else { piece }) {
             let was = self.session.end();
@@ -282,6 +327,15 @@ impl<S: Storage> Play<S> {
             }
         }
         assert_eq!(self.told_of_end, self.session.end().is_some(), "an end is told");
+        if self.session.end().is_none() {
+            for name in self.exclusive.iter() {
+                let waits = |(stream, held): &&(StreamId, bool)| {
+                    let carried = self.witness.streams.get(stream);
+                    !held && carried.is_some_and(|one| one.name.as_ref() == Some(name) && !one.is_reset())
+                };
+                assert!(self.known.iter().filter(waits).count() <= 1, "{name} is exclusive");
+            }
+        }
     }
 
     fn transmit(&mut self, room: usize) -> usize {

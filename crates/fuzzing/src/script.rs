@@ -2,8 +2,8 @@
 
 use vatmux_mux::wire::Frame;
 use vatmux_mux::{
-    Hello, Limits, MAX_CREDIT_BYTES, MIN_TRANSMIT_BYTES, PROTOCOL_VERSION, Priority, ResetCode, Role,
-    StreamId, StreamName,
+    ExclusiveNames, Hello, Limits, MAX_CREDIT_BYTES, MIN_TRANSMIT_BYTES, PROTOCOL_VERSION, Priority,
+    ResetCode, Role, StreamId, StreamName,
 };
 use vatmux_sim::{Bytes, Choices};
 
@@ -13,6 +13,8 @@ pub(crate) const STREAMS: u32 = 3;
 pub(crate) const RING_BYTES: u32 = 9000;
 /// The most steps of a script. It bounds the time that one input takes.
 const MOST_STEPS: usize = 600;
+/// The most ticks that pass at once.
+pub(crate) const MOST_TICKS: u64 = 10;
 /// The longest output in bytes: more than one stream ever has ready.
 pub(crate) const RECORD_BYTES: usize = 10_000;
 
@@ -40,10 +42,32 @@ pub(crate) enum Step {
     Reset(u32),
     Release(u32),
     Close,
+    /// The names whose bits are set are exclusive from now on, and no others.
+    KeepExclusive(u32),
+    /// The link moves a part of a record that is not whole.
+    Trickle,
     /// The link takes so many bytes.
     Transmit(usize),
     /// So many ticks pass.
     Wait(u64),
+}
+
+/// What streams are called.
+const NAMES: [&str; 2] = ["fuzzed", "claimed"];
+
+/// The name that a number stands for.
+fn name(number: u32) -> StreamName {
+    let name = NAMES[number as usize % NAMES.len()];
+    StreamName::new(name).unwrap_or_else(|_| unreachable!("a legal name"))
+}
+
+/// The names whose bits are set.
+pub(crate) fn chosen(bits: u32) -> ExclusiveNames {
+    let mut names = ExclusiveNames::new();
+    for number in (0..NAMES.len() as u32).filter(|number| bits >> number & 1 == 1) {
+        names.insert(name(number)).unwrap_or_else(|_| unreachable!("room for a few"));
+    }
+    names
 }
 
 impl Script {
@@ -112,9 +136,11 @@ impl Step {
             18 => Self::Reset(choices.below(8)),
             19 => Self::Release(choices.below(8)),
             20..22 => Self::Transmit(choices.pick(&[RECORD_BYTES, MIN_TRANSMIT_BYTES, 9, 12, 16, 300])),
-            22 => Self::Wait(1 + u64::from(choices.below(10))),
+            22 => Self::Wait(1 + u64::from(choices.below(MOST_TICKS as u32))),
             _ => match choices.below(16) {
                 0 => Self::Close,
+                1..4 => Self::KeepExclusive(choices.below(1 << NAMES.len())),
+                4..6 => Self::Trickle,
                 _ => Self::Poll,
             },
         }
@@ -127,11 +153,14 @@ fn frame(choices: &mut Bytes<'_>) -> Vec<u8> {
     let stream = StreamId::new(1 + choices.below(8)).unwrap_or_else(|| unreachable!("not 0"));
     let mut payload = Vec::new();
     let frame = match kind {
-        0 => Frame::Open {
-            stream,
-            priority: Priority::new(choices.below(8) as u8).unwrap_or_default(),
-            name: StreamName::new("fuzzed").unwrap_or_else(|_| unreachable!("a legal name")),
-        },
+        0 => {
+            let chosen = choices.below(16);
+            Frame::Open {
+                stream,
+                priority: Priority::new((chosen % 8) as u8).unwrap_or_default(),
+                name: name(chosen / 8),
+            }
+        }
         1 => Frame::OpenAck { stream },
         2 | 3 => {
             let length = 1 + choices.below(256) * if kind == 2 { 1 } else { 16 };

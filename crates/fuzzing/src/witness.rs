@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vatmux_mux::wire::{Frame, HEADER_BYTES, Header, Kind};
-use vatmux_mux::{CloseCode, Role, StreamId, Violation};
+use vatmux_mux::{CloseCode, ResetCode, Role, StreamId, StreamName, Violation};
 
 /// The byte that the session's application writes at `offset` of `stream`.
 pub(crate) fn written(stream: StreamId, offset: u64) -> u8 {
@@ -29,6 +29,15 @@ pub(crate) struct Carried {
     finished: bool,
     reset: bool,
     reset_by_peer: bool,
+    /// What the peer calls it, where the peer opened it.
+    pub(crate) name: Option<StreamName>,
+}
+
+impl Carried {
+    /// Whether somebody reset it.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset || self.reset_by_peer
+    }
 }
 
 /// Why nothing that arrives is looked at any more.
@@ -113,7 +122,11 @@ impl Witness {
 
     fn frame_arrives(&mut self, frame: &Frame<'_>) -> Result<(), Stop> {
         match *frame {
-            Frame::Open { stream, .. } => self.streams.entry(stream).or_default().opened = true,
+            Frame::Open { stream, ref name, .. } => {
+                let carried = self.streams.entry(stream).or_default();
+                carried.opened = true;
+                carried.name.get_or_insert_with(|| name.clone());
+            }
             Frame::WindowUpdate { stream, increment } => {
                 self.streams.entry(stream).or_default().received_credit_bytes += u64::from(increment);
             }
@@ -173,7 +186,16 @@ impl Witness {
             Frame::WindowUpdate { stream, increment } => {
                 self.acknowledged(stream).granted_bytes += u64::from(increment);
             }
-            Frame::Reset { stream, .. } => self.known(stream).reset = true,
+            Frame::Reset { stream, code } => {
+                let carried = self.known(stream);
+                carried.reset = true;
+                if code == ResetCode::DUPLICATE_NAME {
+                    let (name, acknowledged) = (carried.name.clone(), carried.acknowledged);
+                    let same = |other: &Carried| name.is_some() && other.name == name;
+                    let another = self.streams.iter().any(|(id, other)| *id != stream && same(other));
+                    assert!(another && !acknowledged, "no other stream can have the name of {stream}");
+                }
+            }
             Frame::Close { stream } => {
                 let carried = self.acknowledged(stream);
                 assert!(!carried.finished, "stream {stream} is finished once");
@@ -211,7 +233,7 @@ impl Witness {
 
 #[cfg(test)]
 mod tests {
-    use vatmux_mux::{Priority, ResetCode};
+    use vatmux_mux::Priority;
     use vatmux_sim::{Choices, Random};
 
     use super::*;
@@ -250,11 +272,13 @@ mod tests {
     #[test]
     fn what_an_honest_end_sends_is_taken() {
         let payload: Vec<u8> = (0..6).map(|offset| written(id(1), offset)).collect();
-        let arrived = [Frame::Ping(7), Frame::WindowUpdate { stream: id(1), increment: 2 }, open(2)];
+        let more = Frame::WindowUpdate { stream: id(1), increment: 2 };
+        let arrived = [Frame::Ping(7), more, open(2), open(4)];
+        let second = Frame::Reset { stream: id(4), code: ResetCode::DUPLICATE_NAME };
         let close = Frame::CloseSession(CloseCode::DONE);
         let taken = Frame::OpenAck { stream: id(2) };
         let finish = Frame::Close { stream: id(1) };
-        let sent = [Frame::Pong(7), open(1), taken, data(1, &payload), finish, close];
+        let sent = [Frame::Pong(7), open(1), taken, second, data(1, &payload), finish, close];
         assert_eq!(objection(&arrived, &sent), None);
     }
 
@@ -265,6 +289,7 @@ mod tests {
         let finish = || Frame::Close { stream: id(1) };
         let reset = || Frame::Reset { stream: id(1), code: ResetCode::CANCELLED };
         let taken = || Frame::OpenAck { stream: id(2) };
+        let duplicate = |raw| Frame::Reset { stream: id(raw), code: ResetCode::DUPLICATE_NAME };
         let more = || Frame::WindowUpdate { stream: id(2), increment: 1 };
         for (arrived, sent, expected) in [
             (vec![], vec![open(1), data(1, &payload)], "more than it has credit for"),
@@ -276,6 +301,8 @@ mod tests {
             (vec![reset()], vec![open(1), reset()], "was reset"),
             (vec![open(2)], vec![more()], "was not taken"),
             (vec![open(2)], vec![taken(), taken()], "taken once"),
+            (vec![open(2)], vec![duplicate(2)], "no other stream"),
+            (vec![open(2), open(4)], vec![taken(), duplicate(2)], "no other stream"),
             (vec![Frame::Ping(1)], vec![Frame::Pong(2)], "nobody asked"),
             (vec![Frame::Ping(1)], vec![Frame::Pong(1), Frame::Pong(1)], "nobody asked"),
             (vec![], vec![Frame::CloseSession(CloseCode::DONE), open(1)], "nothing follows"),

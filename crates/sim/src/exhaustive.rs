@@ -22,6 +22,8 @@ const STREAMS: u32 = 2;
 const WINDOW_BYTES: u32 = 4;
 /// What each end writes to its streams at most: to the first more than a window, so that credit must come back.
 const WRITTEN_BYTES: [u64; 2] = [5, 2];
+/// How many streams of one name are opened at most, one after the other.
+const MOST_CLAIMS: u64 = 3;
 
 type Small = World<Box<StaticStorage<{ STREAMS as usize }, { WINDOW_BYTES as usize }>>>;
 
@@ -45,12 +47,16 @@ pub enum Range {
     Everything,
     /// The dialer writes to both streams and finishes them, the acceptor reads; both streams are there.
     OneWay,
+    /// The dialer opens streams of one name, which the acceptor keeps exclusive from some time on; either end finishes,
+    /// resets and releases, and nothing is written.
+    Names,
 }
 
 /// One move: an end, and what happens there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     Open(usize),
+    KeepExclusive(usize),
     Accept(usize, StreamId),
     Write(usize, StreamId),
     Read(usize, StreamId),
@@ -160,6 +166,7 @@ fn replay(range: Range, path: &[Move]) -> Small {
     let (outgoing, incoming, link_bytes) = match range {
         Range::Everything => ([1, 1], [1, 1], 16),
         Range::OneWay => ([2, 0], [0, 2], 9),
+        Range::Names => ([2, 0], [0, 2], 20),
     };
     let limits = [0, 1].map(|end| Limits {
         max_outgoing_streams: outgoing[end],
@@ -193,6 +200,7 @@ impl Small {
     fn make(&mut self, one: Move) {
         match one {
             Move::Open(end) => self.open(end, 4, 0),
+            Move::KeepExclusive(end) => self.keep_exclusive(end, 1),
             Move::Accept(end, stream) => self.accept(end, stream),
             Move::Write(end, stream) => self.write(end, stream, 1),
             Move::Read(end, stream) => self.read(end, stream, 1),
@@ -229,20 +237,30 @@ impl Small {
             if self.next_piece(end) > 0 {
                 moves.push(match range {
                     Range::Everything => Move::Deliver(end),
-                    Range::OneWay => Move::DeliverFrame(end),
+                    Range::OneWay | Range::Names => Move::DeliverFrame(end),
                 });
             }
-            if range == Range::Everything && party.session.statistics().streams_opened == 0 {
+            let most_opened = match range {
+                Range::Everything => 1,
+                Range::OneWay => 0,
+                Range::Names => MOST_CLAIMS * (1 - end as u64),
+            };
+            let statistics = party.session.statistics();
+            if statistics.streams_opened < most_opened && statistics.streams < STREAMS {
                 moves.push(Move::Open(end));
+            }
+            if range == Range::Names && end == 1 && !party.names.any_are_exclusive() {
+                moves.push(Move::KeepExclusive(end));
             }
             for (position, (stream, application)) in party.streams.iter().enumerate() {
                 let truth = &self.truth[stream];
                 let most = WRITTEN_BYTES[position.min(1)];
-                let (all, held) = (range == Range::Everything, application.held);
+                let (all, held) = (range != Range::OneWay, application.held);
                 let writes = held && (all || end == 0) && !truth.finished[end] && !application.reset;
-                let reads = held && (all || end == 1) && !application.read_to_end;
+                let reads = held && (all || end == 1) && !application.read_to_end && range != Range::Names;
                 moves.extend((!held).then_some(Move::Accept(end, *stream)));
                 moves.extend(writes.then_some(Move::Finish(end, *stream)));
+                let most = if range == Range::Names { 0 } else { most };
                 let writes = writes && !application.writer_parked && truth.written[end] < most;
                 moves.extend(writes.then_some(Move::Write(end, *stream)));
                 let reads = reads && !application.reader_parked;
@@ -288,6 +306,7 @@ impl Small {
                 digest.word(word);
             }
             digest.bytes(self.backlog(end));
+            party.names.describe(digest);
             digest.word(self.next_piece(end) as u64);
             for (stream, truth) in &self.truth {
                 let [written, read] = [truth.written[end], truth.granting[end]];

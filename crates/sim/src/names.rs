@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vatmux_mux::{ExclusiveNames, ResetCode, StreamId, StreamName};
 
+use crate::digest::Digest;
+
 /// What streams are called.
 pub(crate) const NAMES: [&str; 3] = ["simulated", "claimed", "twice"];
 
@@ -121,6 +123,19 @@ impl Names {
         if one.finished_by_peer && one.finished_by_us {
             self.counting.remove(&stream);
         }
+    }
+
+    /// What stands for this state of affairs.
+    pub(crate) fn describe(&self, digest: &mut Digest) {
+        for streams in [
+            &mut self.holders.values().copied() as &mut dyn Iterator<Item = StreamId>,
+            &mut self.counting.keys().copied(),
+            &mut self.refused.iter().copied(),
+        ] {
+            streams.for_each(|stream| digest.word(u64::from(stream.get())));
+            digest.word(0);
+        }
+        digest.word(u64::from(self.any_are_exclusive()));
     }
 
     /// Everything that had to be said has left.

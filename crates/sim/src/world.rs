@@ -103,7 +103,7 @@ pub(crate) struct Party<S: Storage> {
     transmitted: u64,
     pub(crate) delivered: u64,
     /// Of the streams that the other end opens.
-    names: Names,
+    pub(crate) names: Names,
     pub(crate) turns: Turns,
     lender: Lender,
     appetite: u32,
@@ -728,7 +728,7 @@ impl<S: Fresh> World<S> {
             if self.parties[end].backlog() == 0 {
                 return;
             }
-            self.parties[end].stalled_until = now.after(Ticks(1));
+            self.parties[end].stalled_until = now.after(Ticks(2));
             let to = &mut self.parties[1 - end];
             to.session.heard(now);
             let patience = Ticks(to.session.limits().dead_after_ticks.0 * UNPROVEN_PATIENCE);
@@ -737,6 +737,7 @@ impl<S: Fresh> World<S> {
             }
             self.wait(1);
         }
+        self.parties[end].stalled_until = self.now;
     }
 
     /// Ticks pass one by one.
