@@ -21,7 +21,7 @@ pub enum HandshakeFailure {
     /// The options do not fit the handshake: the caller's mistake.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The options do not fit the multiplexer or its storage: the caller's mistake.
+    /// The options do not fit the multiplexer or its storage: the caller's mistake, found before a byte is sent.
     #[error(transparent)]
     Limits(#[from] LimitsError),
     /// The peer, or somebody on the way, failed the handshake.
@@ -59,6 +59,7 @@ pub async fn dial<S: Storage + 'static>(
     storage: S,
     options: SessionOptions,
 ) -> Result<Session, HandshakeFailure> {
+    options.limits.check(&storage)?;
     let hello = options.limits.hello().encode();
     let handshake = Handshake::dial(key, peer, options.suite, &hello, entropy)?;
     let agreed =
@@ -76,6 +77,7 @@ pub async fn accept<S: Storage + 'static>(
     storage: S,
     options: SessionOptions,
 ) -> Result<Session, HandshakeFailure> {
+    options.limits.check(&storage)?;
     let hello = options.limits.hello().encode();
     let handshake = Handshake::accept(key, &hello, entropy)?;
     let agreed =

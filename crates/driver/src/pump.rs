@@ -285,6 +285,7 @@ impl Pump {
                 if self.incoming.is_some() {
                     // A record that takes long to come is no silence.
                     let now = self.inner.ticks();
+                    self.inner.part_arrived(now);
                     self.inner.engine.borrow_mut().heard(now);
                 }
                 Ok(Step::Moved)
@@ -301,6 +302,7 @@ impl Pump {
             self.inner.traffic.received(PREFIX_LEN + record.len());
             let plaintext = self.records.open(record).map_err(SessionEnd::Record)?;
             let now = self.inner.ticks();
+            self.inner.record_arrived(now);
             // A violation shows as the session's end, like a close.
             let _ = self.inner.engine.borrow_mut().receive(plaintext, now);
             self.inner.check_end();

@@ -67,6 +67,10 @@ pub enum SessionEnd {
     /// Nothing arrived for as long as the keepalive allows.
     #[error("the peer was silent for {0:?} and is taken for dead")]
     Silent(Duration),
+    /// For so long nothing arrived but parts of a record that never became whole, which anybody on the way can make up
+    /// (MUX-9.6).
+    #[error("nothing but parts of a record arrived for {0:?}, and the peer is taken for dead")]
+    Trickling(Duration),
     /// The link ended without a word; in the middle of a record if `mid_record`.
     #[error("the link was cut{}", if *mid_record { " in the middle of a record" } else { "" })]
     LinkCut {
@@ -153,6 +157,7 @@ impl Session {
             link_down: Cell::new(false),
             retiring: Cell::new(None),
             traffic: Traffic::default(),
+            arrivals: Cell::default(),
         });
         let session = Self { inner: inner.clone(), guard: Rc::new(OpenGuard(Rc::downgrade(&inner))) };
         handle.spawn(Pump::new(inner, agreed.link, agreed.records, &agreed.received));
@@ -422,6 +427,14 @@ pub(crate) struct Inner {
     /// When the session closes at the latest, once nobody holds it any more.
     pub(crate) retiring: Cell<Option<Instant>>,
     pub(crate) traffic: Traffic,
+    arrivals: Cell<Arrivals>,
+}
+
+/// When bytes last arrived, and when they made a record whole.
+#[derive(Clone, Copy, Default)]
+struct Arrivals {
+    last: Ticks,
+    proven: Ticks,
 }
 
 impl Inner {
@@ -494,12 +507,31 @@ impl Inner {
                 End::PeerClosed(code) => SessionEnd::ClosedByPeer(code),
                 End::Closed(code) => SessionEnd::ClosedHere(code),
                 End::Violation(violation) => SessionEnd::Violation(violation),
-                End::KeepaliveTimeout => {
-                    let ticks = u32::try_from(self.options.limits.dead_after_ticks.0).unwrap_or(u32::MAX);
-                    SessionEnd::Silent(self.tick().saturating_mul(ticks))
-                }
+                End::KeepaliveTimeout => self.silence(),
             });
         }
+    }
+
+    /// How the peer was silent when the keepalive gave it up.
+    fn silence(&self) -> SessionEnd {
+        let length = |ticks: Ticks| self.tick().saturating_mul(u32::try_from(ticks.0).unwrap_or(u32::MAX));
+        let (now, dead_after) = (self.ticks(), self.options.limits.dead_after_ticks);
+        let arrivals = self.arrivals.get();
+        if arrivals.last > arrivals.proven && now.since(arrivals.last) < dead_after {
+            SessionEnd::Trickling(length(now.since(arrivals.proven)))
+        } else {
+            SessionEnd::Silent(length(dead_after))
+        }
+    }
+
+    /// A whole record has arrived.
+    pub(crate) fn record_arrived(&self, now: Ticks) {
+        self.arrivals.set(Arrivals { last: now, proven: now });
+    }
+
+    /// A part of a record has arrived.
+    pub(crate) fn part_arrived(&self, now: Ticks) {
+        self.arrivals.set(Arrivals { last: now, ..self.arrivals.get() });
     }
 
     /// Records why the session is over, once, and wakes everybody who waits for it.

@@ -13,7 +13,7 @@ use vatmux_driver::{
     Clock, Driver, Handle, HandshakeFailure, Instant, Link, PipeEnd, Session, SessionEnd, SessionOptions,
     StreamEnd, accept, dial, pipe, virtual_time,
 };
-use vatmux_mux::{CloseCode, HeapStorage, Priority, ResetCode, StaticStorage, StreamName};
+use vatmux_mux::{CloseCode, HeapStorage, LimitsError, Priority, ResetCode, StaticStorage, StreamName};
 use vatmux_noise::{AllowList, Entropy, HandshakeError, NodeId, SecretKey};
 
 fn entropy(number: u8) -> Entropy {
@@ -235,6 +235,33 @@ fn a_dialer_that_is_not_on_the_list_is_told_so() {
     assert!(matches!(accepted.err().unwrap(), HandshakeFailure::NotAllowed(peer) if peer == dialer));
     let end = driver.drive_until(dialed.unwrap().closed()).unwrap();
     assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
+}
+
+/// MUX-10.2.
+#[test]
+fn limits_that_the_storage_cannot_hold_are_refused_before_a_byte_is_sent() {
+    for dials in [true, false] {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let (ours, mut theirs) = pipe(4096);
+        let (me, peer) = (key(DIALER), key(ACCEPTOR).node_id());
+        let options = SessionOptions::default();
+        let storage = StaticStorage::<4, 1024>::new();
+        let outcome = driver
+            .drive_until(async {
+                if dials {
+                    Box::pin(dial(&handle, ours, &me, peer, entropy(3), storage, options)).await
+                } else {
+                    let anyone = AllowList::Anyone;
+                    Box::pin(accept(&handle, ours, &me, &anyone, entropy(3), storage, options)).await
+                }
+            })
+            .unwrap();
+        assert!(matches!(outcome.err().unwrap(), HandshakeFailure::Limits(LimitsError::Window { .. })));
+        let mut said = Vec::new();
+        driver.drive_until(theirs.read_to_end(&mut said)).unwrap().unwrap();
+        assert_eq!(said, b"", "the peer is told nothing");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use crate::hello::{Hello, PROTOCOL_VERSION};
 use crate::id::Ticks;
+use crate::ring::Ring;
+use crate::storage::Storage;
 use crate::wire::MAX_CREDIT_BYTES;
 
 /// For how many times `dead_after_ticks` bytes that no record has proved count as life; see
@@ -125,9 +127,16 @@ impl Limits {
         ready_streams as u64 * (self.starvation_bytes as u64 + 8 * crate::wire::MAX_DATA_BYTES as u64)
     }
 
-    /// Checks that the limits agree with each other and with storage that has room for `streams` streams and
-    /// `ring_bytes` in each direction of each.
-    pub(crate) fn check(&self, streams: usize, ring_bytes: usize) -> Result<(), LimitsError> {
+    /// Checks that the limits agree with each other, and that `storage` can hold what they promise the peer.
+    ///
+    /// [`Session::new`](crate::Session::new) does so as well. By then, though, the hello has told the peer of limits, so
+    /// whoever shakes hands asks before it does (MUX-10.2).
+    pub fn check<S: Storage>(&self, storage: &S) -> Result<(), LimitsError> {
+        self.check_room(storage.max_streams(), S::Ring::MAX_BYTES)
+    }
+
+    /// [`check`](Self::check) with storage that has room for `streams` streams and `ring_bytes` in each direction of each.
+    fn check_room(&self, streams: usize, ring_bytes: usize) -> Result<(), LimitsError> {
         let fits = |bytes: u32| bytes <= MAX_CREDIT_BYTES && bytes as usize <= ring_bytes;
         if self.initial_window_bytes == 0
             || self.max_window_bytes < self.initial_window_bytes

@@ -73,7 +73,7 @@ fn next_records<const N: usize>(driver: &mut Driver, foreign: &mut Foreign) -> [
 
 #[test]
 fn large_writes_fill_a_record_and_wait_for_the_next() {
-    let (mut driver, _) = virtual_time::driver();
+    let (mut driver, clock) = virtual_time::driver();
     let (session, mut foreign) = session(&mut driver, 1 << 20);
     let [mut bulk] = streams(&mut driver, (&session, &mut foreign), [BULK]);
     let id = bulk.id();
@@ -84,6 +84,7 @@ fn large_writes_fill_a_record_and_wait_for_the_next() {
         assert_eq!(unsent(&bulk), 0, "and not in the ring");
         assert_eq!(next_records(&mut driver, &mut foreign), [[(id, WRITE), (id, REST)]]);
     }
+    assert_eq!(clock.now(), Instant::ORIGIN, "no record waited for a tick");
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn a_link_that_trickles_is_given_up_all_the_same() {
     let pace = Pace { bytes: 1, per: Duration::from_secs(5), stops_at: usize::MAX };
     let (dialed, _accepted, _stream) = with_a_record_on_its_way(&mut driver, pace);
     let end = driver.drive_until(dialed.closed()).unwrap();
-    assert!(matches!(end, SessionEnd::Silent(_)), "{end:?}");
+    let SessionEnd::Trickling(length) = end else { panic!("it was not silent: {end:?}") };
     let took = clock.now().saturating_since(Instant::ORIGIN);
     assert!(took > Duration::from_secs(72) && took < Duration::from_secs(83), "{took:?}");
+    assert!(length >= Duration::from_secs(72) && length <= took, "{length:?}");
 }

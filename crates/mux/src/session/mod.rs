@@ -100,7 +100,7 @@ impl<S: Storage> Session<S> {
     /// A session at its start: the handshake is done, `peer` is what the peer's hello said, and ours was
     /// [`limits.hello()`](Limits::hello).
     pub fn new(role: Role, limits: Limits, peer: Hello, storage: S, now: Ticks) -> Result<Self, LimitsError> {
-        limits.check(storage.max_streams(), S::Ring::MAX_BYTES)?;
+        limits.check(&storage)?;
         Ok(Self {
             role,
             limits,
