@@ -1,10 +1,11 @@
 //! Two honest ends of a handshake, and somebody on the path who cuts, changes, drops, repeats and invents bytes.
 
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use vatmux_noise::{
-    Entropy, Established, Handshake, HandshakeError, MAX_HELLO, MAX_UNAUTHENTICATED_BYTES, NodeId, SecretKey,
-    Stage, Suite,
+    Entropy, Established, Handshake, HandshakeError, HandshakeMessage, MAX_HELLO, MAX_UNAUTHENTICATED_BYTES,
+    NodeId, SecretKey, Stage, Suite,
 };
 use vatmux_sim::{Bytes, Choices};
 
@@ -15,6 +16,17 @@ const MOST_BYTES: usize = 512;
 
 /// The preamble, and message 1 behind its length (MUX-1.1, MUX-1.3).
 const FIRST_FLIGHT_BYTES: usize = 8 + 2 + 48;
+
+/// The eight bytes before it.
+const PREAMBLE_BYTES: usize = 8;
+/// How long each message may be, hello included (MUX-1.3).
+const LENGTHS: [(HandshakeMessage, RangeInclusive<u16>); 3] = [
+    (HandshakeMessage::First, 48..=48),
+    (HandshakeMessage::Second, 48..=48 + 128),
+    (HandshakeMessage::Third, 64..=64 + 128),
+];
+/// Where an alert begins instead of a message.
+const ALERT: u16 = 0xffff;
 
 /// One honest end.
 pub(crate) struct Party {
@@ -175,6 +187,7 @@ impl Path {
     fn check(&self) {
         for (end, handshake) in self.ends.iter().enumerate() {
             assert_eq!(self.failed[end].is_some(), handshake.stage() == Stage::Failed);
+            self.check_lengths(end);
         }
         // Message 2 covers all that was said before it, and message 3 all that was said at all: nobody is believed who
         // heard, or said, something else.
@@ -184,6 +197,40 @@ impl Path {
         assert!(!dialer || heard && was_heard, "a changed handshake completed at its dialer");
         assert!(!acceptor || self.is_genuine(), "a changed handshake completed at its acceptor");
         assert!(self.failed[1].is_some() || self.taken[1].len() <= MAX_UNAUTHENTICATED_BYTES);
+    }
+
+    /// The first message of `taken` that has a length no such message has, and the length: `messages` follow each other
+    /// there, of which all but the last are whole.
+    fn wrong_length(mut taken: &[u8], messages: &[usize]) -> Option<(HandshakeMessage, u16)> {
+        for number in messages {
+            let (prefix, rest) = taken.split_first_chunk()?;
+            let (length, (message, lengths)) = (u16::from_be_bytes(*prefix), &LENGTHS[*number]);
+            if !lengths.contains(&length) {
+                return Some((*message, length));
+            }
+            taken = rest.get(usize::from(length)..)?;
+        }
+        None
+    }
+
+    /// A length that no message has ends the handshake as soon as it is there, by name, and no other length does.
+    fn check_lengths(&self, end: usize) {
+        let taken = &self.taken[end][..];
+        let wrong = if end == 0 {
+            Self::wrong_length(taken, &[1]).filter(|(_, length)| *length != ALERT)
+        } else {
+            taken.get(PREAMBLE_BYTES..).and_then(|taken| Self::wrong_length(taken, &[0, 2]))
+        };
+        match (self.failed[end], wrong) {
+            (Some(HandshakeError::MessageLength { message, length }), found) => {
+                assert_eq!(found, Some((message, length)), "it was as long as it may be");
+            }
+            (failed, Some((message, length))) => {
+                let before = failed.is_some_and(|error| is_seen_before(error, message));
+                assert!(before, "{message} of {length} bytes came to {failed:?}");
+            }
+            (Some(_) | None, None) => {}
+        }
     }
 
     /// What is still under way arrives unchanged: both ends are done, or neither believes the other.
@@ -213,6 +260,19 @@ impl Path {
             let opened = acceptor.records.open(&mut record[2..length]).expect("it is genuine");
             assert_eq!(opened, b"here I am");
         }
+    }
+}
+
+/// Whether something that is wrong is seen before the length of `message` is there.
+fn is_seen_before(error: HandshakeError, message: HandshakeMessage) -> bool {
+    match error {
+        HandshakeError::NotVatmux => true,
+        HandshakeError::UnsupportedVersion(_) | HandshakeError::UnsupportedSuite(_) => {
+            message != HandshakeMessage::Second
+        }
+        HandshakeError::Authentication(HandshakeMessage::First)
+        | HandshakeError::WeakKey(HandshakeMessage::First) => message == HandshakeMessage::Third,
+        _ => false,
     }
 }
 
