@@ -3,6 +3,8 @@
 //! A run of operator characters is one token, as in the language's definition: `:.Foo` is not `: .Foo`. A doc comment
 //! belongs to the `;`, `{` or `}` that it follows, and is kept with that token.
 
+use std::num::IntErrorKind;
+
 use crate::names::{Name, Names};
 use crate::source::Span;
 
@@ -339,13 +341,13 @@ impl Lexer<'_> {
         let text = std::str::from_utf8(&self.text[digits..self.at]).unwrap_or_default();
         match u64::from_str_radix(text, radix) {
             Ok(value) => self.push(Token::Integer(value), start),
-            Err(error) if *error.kind() == std::num::IntErrorKind::PosOverflow => {
-                self.error(
-                    start,
-                    "this integer does not fit in 64 bits",
-                    Some("the largest is 18446744073709551615"),
-                );
-                self.push(Token::Invalid, start);
+            // A floating-point number may be as large; an integer of this value fits no type.
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+                let value = text.bytes().fold(0.0, |value, digit| {
+                    let digit = char::from(digit).to_digit(radix).unwrap_or_default();
+                    value * f64::from(radix) + f64::from(digit)
+                });
+                self.push(Token::Float(value), start);
             }
             Err(_) => self.bad_number(start),
         }

@@ -25,6 +25,13 @@
 //!   one: see [`Diagnostics`].
 //! - **It is pure** but for reading the files: [`compile_from`] reads them from wherever the caller keeps them.
 
+//!
+//! The way from text to request, one module each: `load` finds files, `lexer` and `parser` read them into a `syntax`
+//! tree, `declare` makes nodes of it. From there on things are looked at only when something depends on them: `nodes`
+//! asks for all that a request needs, `resolve` says what names stand for, `structs` and `layout` where fields lie,
+//! `values` what defaults and constants are. `request` and `encode` write it down. What is wrong anywhere goes into one
+//! collector, and the run goes on.
+
 #![forbid(unsafe_code)]
 
 use std::path::Path;

@@ -45,6 +45,11 @@ fn normalize(path: &Path) -> PathBuf {
     out
 }
 
+/// The root that an absolute path starts at.
+fn root_of(path: &Path) -> PathBuf {
+    path.components().take_while(|part| matches!(part, Component::Prefix(_) | Component::RootDir)).collect()
+}
+
 fn with_slashes(path: &Path) -> String {
     let parts: Vec<_> = path
         .components()
@@ -74,11 +79,11 @@ impl Compiler<'_> {
         } else if normal.is_absolute() {
             match normal.strip_prefix(&self.working_directory) {
                 Ok(name) => (PathBuf::new(), with_slashes(name)),
-                Err(_) => (PathBuf::from("/"), with_slashes(&normal)),
+                Err(_) => (root_of(&normal), with_slashes(&normal)),
             }
         } else {
             match normal.components().next() {
-                Some(Component::ParentDir) => (PathBuf::from("/"), with_slashes(&absolute)),
+                Some(Component::ParentDir) => (root_of(&absolute), with_slashes(&absolute)),
                 _ => (PathBuf::new(), with_slashes(&normal)),
             }
         };

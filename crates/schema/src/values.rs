@@ -64,6 +64,10 @@ impl Compiler<'_> {
             ExpressionKind::Float(value) => match ty {
                 Type::Float32 => Some(Value::Float32(*value as f32)),
                 Type::Float64 => Some(Value::Float64(*value)),
+                _ if ty.range().is_some() && value.abs() > u64::MAX as f64 && value.fract() == 0.0 => {
+                    let shown = self.snippet(scope.file, span);
+                    self.out_of_range(scope, ty, &shown, span)
+                }
                 _ => self.mismatch(scope, ty, span, "a floating-point number"),
             },
             ExpressionKind::Text(text) => {
@@ -181,18 +185,23 @@ impl Compiler<'_> {
     fn in_range(&mut self, scope: &Scope, ty: &Type, value: i128, span: Span) -> Option<Value> {
         let (low, high) = ty.range()?;
         if value < low || value > high {
-            let name = self.type_name(ty);
-            let message = format!("{value} is out of the range of {name}");
-            let label = format!("{name} goes from {low} to {high}");
-            let kind = ErrorKind::Value;
-            self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
-            return None;
+            return self.out_of_range(scope, ty, &value.to_string(), span);
         }
         if low < 0 {
             i64::try_from(value).ok().map(Value::Signed)
         } else {
             u64::try_from(value).ok().map(Value::Unsigned)
         }
+    }
+
+    fn out_of_range<T>(&mut self, scope: &Scope, ty: &Type, value: &str, span: Span) -> Option<T> {
+        let (low, high) = ty.range()?;
+        let name = self.type_name(ty);
+        let message = format!("{value} is out of the range of {name}");
+        let label = format!("{name} goes from {low} to {high}");
+        let kind = ErrorKind::Value;
+        self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
+        None
     }
 
     fn mismatch<T>(&mut self, scope: &Scope, ty: &Type, span: Span, found: &str) -> Option<T> {

@@ -200,6 +200,16 @@ fn one_run_finds_what_is_wrong_with_each_statement() {
 }
 
 #[test]
+fn what_follows_a_broken_statement_is_looked_at() {
+    let found =
+        |body: &str| errors(body).into_iter().map(|(kind, place, _)| (kind, place)).collect::<Vec<_>>();
+    let expected = [(Kind::Syntax, "stuct".to_owned()), (Kind::NameStyle, "b".to_owned())];
+    assert_eq!(found("stuct A { x @0 :Text; y { z; } } struct b {}"), expected);
+    let expected = [(Kind::Syntax, String::new()), (Kind::Unknown, "Nope".to_owned())];
+    assert_eq!(found("const b :Text = \"x\"\nconst c :Nope = 1;"), expected);
+}
+
+#[test]
 fn what_could_not_be_parsed_is_not_missed_twice() {
     // Without the first field, the second one's number has a gap before it.
     refused("struct A { a @0 ?Text; b @1 :Text; }", Kind::Syntax, "?");

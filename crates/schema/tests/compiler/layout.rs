@@ -121,3 +121,9 @@ fn pointers_are_shared_one_by_one() {
     let body = "struct A { union { g :group { a @0 :Text; b @1 :Text; } h :group { c @2 :Text; d @3 :Text; e @4 :Text; } } }";
     assert_eq!(layout(body), "1w 3p <2@0>{g{a@0 b@1}#0 h{c@0 d@1 e@2}#1}");
 }
+
+#[test]
+fn a_member_takes_the_smallest_place_that_earlier_members_took() {
+    let body = "struct A { union { g :group { a @0 :UInt64; b @1 :UInt8; } h :group { c @2 :UInt8; d @3 :UInt16; } } }";
+    assert_eq!(layout(body), "2w 0p <2@5>{g{a@0 b@8}#0 h{c@8 d@0}#1}");
+}

@@ -108,3 +108,8 @@ fn each_schema_of_the_corpus_compiles() {
     }
     assert!(compiled >= 5);
 }
+
+#[test]
+fn an_alias_may_have_the_name_of_what_it_stands_for_further_out() {
+    compile("using Text = Text; struct A { a @0 :Text = \"x\"; }");
+}

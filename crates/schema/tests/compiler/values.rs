@@ -58,7 +58,13 @@ fn integers_are_decimal_hexadecimal_or_octal() {
 
 #[test]
 fn floats_have_infinities_and_no_number() {
-    for (literal, value) in [("1.5e3", 1500.0), ("3", 3.0), ("-inf", f64::NEG_INFINITY), ("1.e3", 1000.0)] {
+    for (literal, value) in [
+        ("1.5e3", 1500.0),
+        ("3", 3.0),
+        ("-inf", f64::NEG_INFINITY),
+        ("1.e3", 1000.0),
+        ("18446744073709551616", 18_446_744_073_709_551_616.0),
+    ] {
         assert_eq!(float(literal).to_bits(), f64::to_bits(value));
     }
     assert!(float("nan").is_nan());
@@ -77,7 +83,8 @@ fn each_integer_type_takes_its_range_and_not_one_more() {
         assert_eq!(error(&format!("const c :UInt{bits} = -1;")).0, Kind::Value);
     }
     assert_eq!(error("const c :UInt32 = 4294967296;").0, Kind::Value);
-    assert_eq!(error("const c :UInt64 = 18446744073709551616;").0, Kind::Syntax);
+    assert_eq!(error("const c :UInt64 = 18446744073709551616;").0, Kind::Value);
+    assert_eq!(error("const c :UInt64 = 0x10000000000000000;").0, Kind::Value);
 }
 
 #[test]
@@ -161,4 +168,12 @@ fn a_default_that_is_stated_is_told_from_one_that_is_not() {
         })
         .collect();
     assert_eq!(stated, [false, true]);
+}
+
+#[test]
+fn a_struct_without_fields_is_told_from_none() {
+    constant("struct Nothing {} const c :Nothing = ();", |value| match value.which().unwrap() {
+        value::Struct(value) => assert!(!value.is_null()),
+        _ => panic!("no struct"),
+    });
 }
