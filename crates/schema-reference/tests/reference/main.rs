@@ -6,4 +6,5 @@ mod comparison;
 mod corpus;
 mod generated;
 mod mutated;
+mod naming;
 mod refused;
