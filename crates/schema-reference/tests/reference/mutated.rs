@@ -20,6 +20,9 @@ const WE_TAKE: [&str; 1] = [
     "Declaration recursively depends on itself",
 ];
 
+/// What we refuse, and the C++ tool takes to be the last of its name.
+const WE_REFUSE: [&str; 3] = ["`T` is already defined", "`U` is already defined", "`Key` is already defined"];
+
 /// Schemas of which one was changed.
 struct Changed {
     seed: u64,

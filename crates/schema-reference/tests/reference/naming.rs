@@ -16,7 +16,10 @@ fn schemas() -> tempfile::TempDir {
     let files = [
         ("a.capnp", "@0xbf5147cbbecf40c1; using B = import \"below/b.capnp\"; struct A { b @0 :B.B; }"),
         ("below/b.capnp", "@0xbf5147cbbecf40c2; using A = import \"../a.capnp\"; struct B { a @0 :A.A; }"),
-        ("c.capnp", "@0xbf5147cbbecf40c3; struct C { b @0 :import \"/below/b.capnp\".B; d @1 :import \"/d.capnp\".D; }"),
+        (
+            "c.capnp",
+            "@0xbf5147cbbecf40c3; struct C { b @0 :import \"/below/b.capnp\".B; d @1 :import \"/d.capnp\".D; }",
+        ),
         ("first/d.capnp", "@0xbf5147cbbecf40c4; struct D { first @0 :Text; }"),
         ("second/d.capnp", "@0xbf5147cbbecf40c5; struct D { second @0 :Text; }"),
     ];
