@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::sync::Arc;
+use std::{env, fs, io};
 
+use tempfile::TempDir;
 use vatmux_schema::Options;
 
 use crate::Reference;
@@ -19,13 +21,17 @@ const CRATES: [&str; 3] = ["capnp", "capnpc", "capnp-rpc"];
 /// Where the C++ tool finds the standard schemas by itself.
 const STANDARD: [&str; 2] = ["/usr/local/include", "/usr/include"];
 /// Where this project has schemas.
-const OWN: [&str; 5] = [
+const OWN: [&str; 7] = [
     "schema",
     "crates/bench/schema",
     "crates/cli/tests/interop",
+    "crates/rpc/schema",
     "crates/rpc/tests/schema",
+    "crates/schema/standard",
     "crates/schema/tests/schemas",
 ];
+/// The schema that others import by an absolute name, as it is called there, and where it is.
+const ANNOTATIONS: (&str, &str) = ("vatmux/vatmux.capnp", "schema/vatmux.capnp");
 
 /// Schemas that came together.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct Collection {
     pub files: Vec<PathBuf>,
     /// Whether they bring the standard schemas along.
     has_standard: bool,
+    /// Where the project's own schemas are found by absolute names.
+    include: Option<Arc<TempDir>>,
 }
 
 /// Every collection that this machine has, and what it has not.
@@ -66,6 +74,10 @@ impl Corpus {
             let files = schemas_in(&directory, Path::new(""));
             corpus.add("this project", Ok((directory, files)));
         }
+        let include = include().map(Arc::new).ok();
+        for own in corpus.collections.iter_mut().filter(|collection| collection.origin == "this project") {
+            own.include.clone_from(&include);
+        }
         corpus
     }
 
@@ -77,12 +89,8 @@ impl Corpus {
             Ok((_, files)) if files.is_empty() => self.missing.push(format!("{origin}: it has no schemas")),
             Ok((directory, files)) => {
                 let has_standard = files.iter().any(|file| file == Path::new("capnp/c++.capnp"));
-                self.collections.push(Collection {
-                    origin: origin.to_owned(),
-                    directory,
-                    files,
-                    has_standard,
-                });
+                let (origin, include) = (origin.to_owned(), None);
+                self.collections.push(Collection { origin, directory, files, has_standard, include });
             }
             Err(reason) => self.missing.push(format!("{origin}: {reason}")),
         }
@@ -93,14 +101,20 @@ impl Collection {
     /// The C++ tool, called for these schemas.
     #[must_use]
     pub fn reference(&self) -> Reference {
-        let reference = Reference::new(&self.directory);
+        let mut reference = Reference::new(&self.directory);
+        if let Some(include) = &self.include {
+            reference = reference.import_path(include.path());
+        }
         if self.has_standard { reference.without_standard_imports().import_path(".") } else { reference }
     }
 
     /// The same for us, with the standard schemas from where the C++ tool has them.
     #[must_use]
     pub fn options(&self) -> Options {
-        let options = Options::default().standard_imports(false);
+        let mut options = Options::default().standard_imports(false);
+        if let Some(include) = &self.include {
+            options = options.import_path(include.path());
+        }
         match standard_schemas() {
             _ if self.has_standard => options.import_path("."),
             Some(directory) => options.import_path(directory),
@@ -111,7 +125,11 @@ impl Collection {
     /// The same with those that are built in; `None` for schemas that bring their own.
     #[must_use]
     pub fn built_in_options(&self) -> Option<Options> {
-        (!self.has_standard).then(Options::default)
+        let options = match &self.include {
+            Some(include) => Options::default().import_path(include.path()),
+            None => Options::default(),
+        };
+        (!self.has_standard).then_some(options)
     }
 }
 
@@ -126,6 +144,16 @@ pub fn repository() -> PathBuf {
 #[must_use]
 pub fn standard_schemas() -> Option<PathBuf> {
     STANDARD.iter().map(PathBuf::from).find(|directory| directory.join("capnp/c++.capnp").is_file())
+}
+
+/// A directory in which absolute imports of the project's own schemas are found.
+fn include() -> io::Result<TempDir> {
+    let directory = tempfile::tempdir()?;
+    let (name, place) = ANNOTATIONS;
+    let file = directory.path().join(name);
+    fs::create_dir_all(file.parent().unwrap_or(directory.path()))?;
+    fs::copy(repository().join(place), file)?;
+    Ok(directory)
 }
 
 fn debian_package(name: &str) -> Result<(PathBuf, Vec<PathBuf>), String> {
