@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Compile Cap'n Proto schemas, or show what they offer
     #[command(subcommand)]
     Schema(Schema),
+    /// Call any method of any service whose schema is at hand
+    #[command(after_long_help = help::CALL)]
+    Call(Call),
     /// Make a crate with a service of its own: schema, server, client and tests
     #[command(after_long_help = help::NEW)]
     New(New),
@@ -123,6 +126,27 @@ pub(crate) struct Serve {
     /// Threads that serve; one for each processor unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// The node
+    pub(crate) address: NodeAddress,
+
+    /// The method, behind the name of its service or of its interface
+    #[arg(value_name = "SERVICE.METHOD")]
+    pub(crate) method: String,
+
+    /// The parameters, as a JSON object; those that are left out have their defaults
+    #[arg(value_name = "JSON")]
+    pub(crate) parameters: Option<String>,
+
+    /// The schema that says what the service is; may be given several times. Without it: those of the shipped services
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) imports: Imports,
 }
 
 #[derive(Debug, Args)]
@@ -417,6 +441,19 @@ The key is made when it is first needed, in the file node.key, which only its ow
 be this node.
 
 JSON: {\"node_id\", \"key_file\"}";
+
+    pub(super) const CALL: &str = "\
+Examples:
+  vatmux call vat://vat1…@127.0.0.1:7070/ vatmux.packagefs.stat '{\"path\": \"bash/README\"}'
+  vatmux call vat://vat1…@127.0.0.1:7070/ org.example.hello.greet '{\"name\": \"Ada\"}' --schema schema/hello.capnp
+
+Numbers, texts, lists and structs are what JSON has for them; words of an enum are texts, bytes are \"0x0aff\" or [10, 255], of \
+a union one member is given. A capability in the results is shown as {\"capability\": \"File\"}; it is dropped when \
+the command ends.
+
+A status that says that the service cannot is an error, and so the exit code is 1.
+
+JSON: the results as they are";
 
     pub(super) const NEW: &str = "\
 Example:

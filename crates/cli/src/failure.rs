@@ -168,6 +168,28 @@ pub(crate) enum Failure {
         /// What the system said.
         error: io::Error,
     },
+    /// A call of a method had no answer.
+    #[error("cannot call {method}: {}", Harmless(reason))]
+    Call {
+        /// Of which service.
+        method: String,
+        /// Why.
+        reason: String,
+    },
+    /// A call of a method was answered with a status that says no.
+    #[error(
+        "{method} is refused: {}{}",
+        Harmless(status),
+        if detail.is_empty() { String::new() } else { format!(" ({})", Harmless(detail)) }
+    )]
+    RefusedCall {
+        /// Of which service.
+        method: String,
+        /// The word for it in the schema.
+        status: String,
+        /// More about it, in the server's words.
+        detail: String,
+    },
     /// Standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),

@@ -56,7 +56,7 @@ impl Visit {
             .map_err(|error| self.unconnected(error))
     }
 
-    fn unconnected(&self, error: ConnectError) -> Failure {
+    pub(crate) fn unconnected(&self, error: ConnectError) -> Failure {
         Failure::Connect { endpoint: self.address.endpoint.clone(), error }
     }
 }

@@ -9,12 +9,15 @@ mod value;
 use std::path::PathBuf;
 
 use serde_json::json;
-use vatmux_schema::{Compiled, Diagnostics, Options};
+use vatmux_schema::{Compiled, Diagnostics, Disk, Files, Options};
 
 use crate::arguments::{Arguments, Imports, Schema};
 use crate::failure::Failure;
 use crate::output;
 use crate::text::Harmless;
+
+/// The annotations that make services.
+const VATMUX: &str = include_str!("../../../../schema/vatmux.capnp");
 
 /// Where schemas are looked for that belong to no project, as other schema compilers do it. What is built in comes after.
 const SYSTEM_DIRECTORIES: [&str; 2] = ["/usr/local/include", "/usr/include"];
@@ -28,7 +31,17 @@ pub(crate) fn run(arguments: &Arguments, schema: &Schema) -> Result<(), Failure>
 
 /// Compiles `files`. What is wrong with them is told on standard error, all of it.
 fn compile(json: bool, files: &[PathBuf], options: &Options) -> Result<Compiled, Failure> {
-    vatmux_schema::compile(files, options).map_err(|found| {
+    compile_from(json, &Disk, files, options)
+}
+
+/// As [`compile`], from elsewhere than the disk.
+pub(crate) fn compile_from(
+    json: bool,
+    from: &dyn Files,
+    files: &[PathBuf],
+    options: &Options,
+) -> Result<Compiled, Failure> {
+    vatmux_schema::compile_from(from, files, options).map_err(|found| {
         tell(json, &found);
         Failure::Schema { errors: found.iter().count() as u64 }
     })
@@ -64,8 +77,11 @@ fn tell(json: bool, found: &Diagnostics) {
 }
 
 /// Where to look for imports.
-fn options(imports: &Imports) -> Options {
+pub(crate) fn options(imports: &Imports) -> Options {
     let mut options = Options::default().standard_imports(!imports.no_standard_import);
+    if !imports.no_standard_import {
+        options = options.built_in("/vatmux/vatmux.capnp", VATMUX);
+    }
     for path in &imports.import_path {
         options = options.import_path(path);
     }
