@@ -5,6 +5,9 @@ mod raw;
 mod read;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 use capnp::any_pointer;

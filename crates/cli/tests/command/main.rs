@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod bridging;
+mod calling;
 mod cuts;
 mod destinations;
 mod fetching;
