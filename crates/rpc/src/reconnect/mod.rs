@@ -22,6 +22,7 @@ use vatmux_mux::{CloseCode, Priority};
 
 pub use self::service::{CallError, ServiceOfPeer};
 pub use self::state::{Failure, GivenUp, PeerState, Unreachable};
+use crate::service::Service;
 use crate::{Peer, Remote, deadline};
 
 /// A peer over all the sessions that there will be with it. Clones are the same peer.
@@ -155,6 +156,16 @@ impl<E: 'static> ReconnectingPeer<E> {
         async move {
             let (peer, _) = session.await?;
             Ok(peer.connect(&service, priority)?)
+        }
+    }
+
+    /// A client of a service of the peer, as [`Peer::client`] gives it, on the session that there is or on the next one. The
+    /// wait for that ends as that of [`connect`](Self::connect), and the client dies with the session.
+    pub fn client<S: Service>(&self) -> impl Future<Output = Result<S, Unreachable<E>>> + use<S, E> {
+        let session = self.session();
+        async move {
+            let (peer, _) = session.await?;
+            Ok(peer.client()?)
         }
     }
 

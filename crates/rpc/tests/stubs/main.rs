@@ -7,6 +7,7 @@ mod doubles;
 mod limits;
 mod mismatch;
 mod server;
+mod sessions;
 mod streams;
 
 #[allow(dead_code, reason = "not every test needs every stub")]
