@@ -35,6 +35,12 @@ pub enum VatEnd {
     /// (`duplicate_stream_name`).
     #[error("the peer serves this name to one stream at a time, and another one has it")]
     NameInUse,
+    /// The peer has no bootstrap capability to give, and said why.
+    #[error("the peer offers nothing here: {0}")]
+    NoBootstrap(String),
+    /// The peer did not give its bootstrap capability within [`Options::call_deadline`](crate::Options::call_deadline).
+    #[error("the peer did not give its bootstrap capability within {0:?}")]
+    BootstrapLate(std::time::Duration),
     /// The peer reset the stream for another reason.
     #[error("the peer reset the stream: {0}")]
     Reset(ResetCode),
@@ -98,10 +104,12 @@ impl VatEnd {
             | Self::Stream(_)
             | Self::SendStalled(_)
             | Self::SendQueueFull { .. }
+            | Self::BootstrapLate(_)
             | Self::TooManyExpired { .. }
             | Self::TooManyCanceled { .. } => ErrorKind::Disconnected,
             Self::NoSuchService
             | Self::NameInUse
+            | Self::NoBootstrap(_)
             | Self::Frame(_)
             | Self::Protocol(_)
             | Self::Violation(_)
@@ -137,14 +145,17 @@ impl VatEnd {
 
     /// Why this side lets go, in at most [`MAX_REASON_BYTES`].
     pub(crate) fn closed(reason: &str) -> Self {
-        let cut = reason.floor_char_boundary(MAX_REASON_BYTES);
-        Self::Closed(reason.get(..cut).unwrap_or_default().to_owned())
+        Self::Closed(cut(reason).to_owned())
+    }
+
+    /// The peer's own words for having nothing to offer.
+    pub(crate) fn no_bootstrap(reason: &str) -> Self {
+        Self::NoBootstrap(cut(reason).to_owned())
     }
 
     /// The peer's own words, no longer than [`MAX_REASON_BYTES`].
     pub(crate) fn aborted(reason: &str) -> Self {
-        let cut = reason.floor_char_boundary(MAX_REASON_BYTES);
-        Self::Aborted(reason.get(..cut).unwrap_or_default().to_owned())
+        Self::Aborted(cut(reason).to_owned())
     }
 
     /// True where the peer should hear why, in an Abort, before the stream closes.
@@ -155,10 +166,12 @@ impl VatEnd {
             | Self::Aborted(_)
             | Self::NoSuchService
             | Self::NameInUse
+            | Self::NoBootstrap(_)
             | Self::Reset(_)
             | Self::Session(_)
             | Self::Stream(_) => false,
-            Self::Closed(_)
+            Self::BootstrapLate(_)
+            | Self::Closed(_)
             | Self::Frame(_)
             | Self::Protocol(_)
             | Self::Violation(_)
@@ -169,4 +182,9 @@ impl VatEnd {
             | Self::TooManyCanceled { .. } => true,
         }
     }
+}
+
+/// The beginning of a reason, of at most [`MAX_REASON_BYTES`].
+fn cut(reason: &str) -> &str {
+    reason.get(..reason.floor_char_boundary(MAX_REASON_BYTES)).unwrap_or_default()
 }

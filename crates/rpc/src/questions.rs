@@ -216,6 +216,12 @@ impl Questions {
         }
     }
 
+    /// True where the open question behind this id asks for the bootstrap capability.
+    pub(crate) fn asks_for_bootstrap(&self, wire: WireId) -> bool {
+        let slot = self.behind(wire).map(|id| self.slot(id));
+        matches!(slot, Some(Slot::Asked { asked: Asked::Bootstrap, .. }))
+    }
+
     /// The peer sent an answer.
     pub(crate) fn answer(&mut self, wire: WireId) -> Answer {
         if self.quarantined.remove(&wire) {

@@ -1,18 +1,40 @@
 //! What a capability has become.
+//!
+//! A capability that is the result of a call may be used before the call is answered: it is a promise, and turns into
+//! what the answer has. Whoever goes on using the promise after that goes through capnp-rpc 0.27.3 where it is not
+//! sound, and does better to take what it has become:
+//!
+//! * A request **with capabilities in its parameters** panics in the caller, where the promise has become an error or
+//!   an object of the caller's own process. (Vats see to it that a bootstrap capability never does.)
+//! * `capnp::capability::get_resolved_cap`, and with it `CapabilityServerSet::get_local_server`, waits for ever.
+//! * Every call fails once the vat is over, also where the promise has become an object of the caller's own process.
 
 use capnp::capability::FromClientHook;
+use capnp::private::capability::ClientHook;
 
-/// Waits until a capability that is a promise is kept, and gives what it became: where that is an object of this process,
-/// the object itself, which a [`CapabilityServerSet`](capnp_rpc::CapabilityServerSet) knows by its
-/// `get_local_server_of_resolved`, and which lives on when the vat is over that it came through. A capability that is no
-/// promise is given back at once; a broken promise gives a capability on which every call fails.
+/// What a capability has become by now: itself, where it is no promise or is not kept yet.
 ///
-/// It is here because `capnp::capability::get_resolved_cap`, and with it `CapabilityServerSet::get_local_server`, waits for
-/// ever for the result of a call that has its answer already (capnp-rpc 0.27.3). There is no deadline but that of the call
-/// whose result the capability is.
+/// Ask it for each request with capabilities in it, on a capability that came from a pipeline, and build and send that
+/// request without waiting in between:
 ///
-/// A capability that a **peer** sent as a promise counts as kept: calls on it go to the peer for good, who passes them on
-/// (docs/spec/rpc-limits.md, "Promises of the peer's are not followed").
+/// ```
+/// use capnp::capability::FromClientHook;
+/// use vatmux_rpc::resolved;
+///
+/// fn send_to<C: FromClientHook>(promise: &C, send: impl FnOnce(C)) {
+///     send(resolved(promise));
+/// }
+/// ```
+pub fn resolved<C: FromClientHook>(capability: &C) -> C {
+    FromClientHook::new(innermost(capability.as_client_hook().add_ref()))
+}
+
+/// Waits until a capability that is a promise is kept, and gives what it became. A capability that is no promise is given
+/// back at once; a broken promise gives a capability on which every call fails.
+///
+/// There is no deadline but that of the call whose result the capability is. A capability that a **peer** sent as a promise
+/// counts as kept: calls on it go to the peer for good, who passes them on (docs/spec/rpc-limits.md, "Promises of the
+/// peer's").
 ///
 /// ```
 /// use std::rc::Rc;
@@ -30,16 +52,20 @@ use capnp::capability::FromClientHook;
 /// }
 /// ```
 pub async fn settled<C: FromClientHook>(capability: C) -> C {
-    let mut hook = capability.into_client_hook();
-    loop {
-        while let Some(resolved) = hook.get_resolved() {
-            hook = resolved;
-        }
-        let Some(promise) = hook.when_more_resolved() else { break };
+    let mut hook = innermost(capability.into_client_hook());
+    // In this order: a promise that is kept already tells nobody any more.
+    while let Some(promise) = hook.when_more_resolved() {
         match promise.await {
-            Ok(resolved) => hook = resolved,
-            Err(error) => return FromClientHook::new(capnp_rpc::new_broken_cap(error).hook),
+            Ok(became) => hook = innermost(became),
+            Err(error) => hook = capnp_rpc::new_broken_cap(error).hook,
         }
     }
     FromClientHook::new(hook)
+}
+
+fn innermost(mut hook: Box<dyn ClientHook>) -> Box<dyn ClientHook> {
+    while let Some(became) = hook.get_resolved() {
+        hook = became;
+    }
+    hook
 }

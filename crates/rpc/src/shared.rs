@@ -237,7 +237,7 @@ impl Shared {
                 Served { interface, method, until }
             },
         );
-        let Orders { mut deliver, makes_reply, then, replies, seen, served } = match orders {
+        let Orders { mut deliver, makes_reply, then, replies, seen, served, end } = match orders {
             Ok(orders) => orders,
             Err(end) => {
                 self.end(end);
@@ -264,6 +264,9 @@ impl Shared {
         }
         for message in then {
             self.deliver(message);
+        }
+        if let Some(end) = end {
+            self.end(end);
         }
         Received::Handled { replied }
     }
@@ -318,16 +321,23 @@ impl Shared {
         if embargo.is_some_and(|until| until <= now) {
             self.end(Exceeded::EmbargoStalled(self.options.call_deadline).into());
         }
+        let mut end = None;
         loop {
             let expired = self.questions.borrow_mut().take_expired(now);
-            let Some(Expired { id, asked, patience }) = expired else { return };
+            let Some(Expired { id, asked, patience }) = expired else { break };
             self.sight.answered(id, Outcome::Deadline, now);
             let what = match asked {
-                Asked::Bootstrap => "the request for the bootstrap capability".to_owned(),
+                Asked::Bootstrap => {
+                    end = Some(VatEnd::BootstrapLate(patience));
+                    "the request for the bootstrap capability".to_owned()
+                }
                 Asked::Call { interface, method } => self.sight.method(interface, method).to_string(),
             };
             let reason = deadline::reason(patience, &what, self.sight.service());
             self.deliver(Incoming::failed_return(id, &reason));
+        }
+        if let Some(end) = end {
+            self.end(end);
         }
     }
 

@@ -17,6 +17,7 @@
 //! this costs is a way through the peer for calls on a promise that became an object of this side's.
 
 mod account;
+mod bootstrap;
 mod calls;
 mod embargoes;
 mod envelope;
@@ -73,6 +74,8 @@ pub(crate) struct Orders {
     pub(crate) seen: Option<Seen>,
     /// The call that is delivered, where it is one.
     pub(crate) served: Option<Served>,
+    /// The vat ends once that is delivered.
+    pub(crate) end: Option<VatEnd>,
 }
 
 /// A call of the peer's that is not served any longer.
@@ -198,6 +201,8 @@ impl Guard {
                     self.exports.release(id, 1)?;
                     then.push(Incoming::release(id, 1));
                 }
+                let end =
+                    if questions.asks_for_bootstrap(question) { bootstrap::check(&message)? } else { None };
                 let answer = questions.answer(question);
                 let mut outcome_seen = outcome.seen();
                 let mut orders = match answer {
@@ -241,6 +246,7 @@ impl Guard {
                     },
                 };
                 orders.then = then;
+                orders.end = end;
                 if let Answer::Deliver(question) = answer {
                     orders.seen = Some(Seen::Return { question, outcome: outcome_seen });
                 }

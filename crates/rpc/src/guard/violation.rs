@@ -14,6 +14,9 @@ pub enum Violation {
     /// A Call or a Bootstrap under an id that is not free.
     #[error("a call with id {0}, which another call has")]
     CallIdInUse(u32),
+    /// An answer to the request for its bootstrap capability that gives none of its own.
+    #[error("something that is no capability of its own for its bootstrap capability")]
+    StrangeBootstrap,
     /// A Return for a question that is not open: never asked, or answered before.
     #[error("an answer to question {0}, which is not open")]
     UnaskedAnswer(u32),
