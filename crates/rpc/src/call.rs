@@ -10,6 +10,8 @@ use capnp::traits::Owned;
 use vatmux_driver::Instant;
 use vatmux_noise::NodeId;
 
+use crate::guard::{Account, HeldWork};
+
 thread_local! {
     /// Whether the message of the call is read only to learn which one it is.
     static ASKING: Cell<bool> = const { Cell::new(false) };
@@ -41,6 +43,18 @@ pub struct CallContext {
 pub(crate) struct Caller {
     pub(crate) peer: Option<NodeId>,
     pub(crate) service: String,
+    account: RefCell<Account>,
+}
+
+impl Caller {
+    pub(crate) fn new(peer: Option<NodeId>, service: &str) -> Self {
+        Self { peer, service: service.to_owned(), account: RefCell::default() }
+    }
+
+    /// The vat shares the bounds of its peer.
+    pub(crate) fn join(&self, account: &Account) {
+        *self.account.borrow_mut() = account.clone();
+    }
 }
 
 impl CallContext {
@@ -108,6 +122,11 @@ impl CallContext {
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_since(now)
+    }
+
+    /// Counts work for this call as a call of its peer's, also when the call and its vat are over.
+    pub(crate) fn hold_work(&self) -> HeldWork {
+        self.caller.account.borrow().hold_work()
     }
 
     /// The message of the call is read: says so to whoever asks.

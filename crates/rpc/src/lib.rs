@@ -74,7 +74,7 @@ pub use call::CallContext;
 pub use deadline::Deadlines;
 pub use disconnected::Disconnected;
 pub use end::VatEnd;
-pub use guard::{Exceeded, Limits, Malformed, Violation};
+pub use guard::{Exceeded, Limits, Malformed, PeerAccounts, Violation};
 pub use must_finish::MustFinish;
 pub use options::Options;
 pub use peer::{ConnectError, Peer};

@@ -7,6 +7,8 @@ use capnp::Error;
 use futures::channel::oneshot;
 use vatmux_driver::Handle;
 
+use crate::CallContext;
+
 /// Runs work of a server that must not stop half-way.
 ///
 /// A call that its caller gives up, whose deadline comes, or whose vat ends, is dropped wherever it waits at that moment.
@@ -14,14 +16,19 @@ use vatmux_driver::Handle;
 /// [`run`](Self::run). The caller hears nothing of it any more, and what it came to is dropped.
 ///
 /// Whoever cancels is no longer counted by the limits on calls, so there is a limit here: of all that runs at a time, for
-/// whichever call, canceled or not. Clones share it.
+/// whichever call, canceled or not. Clones share it. So that one peer cannot take all of that, [`run_for`](Self::run_for)
+/// counts the work as a call of the peer's as well.
 ///
 /// ```
-/// use vatmux_rpc::MustFinish;
+/// use vatmux_rpc::{CallContext, MustFinish};
 ///
-/// async fn put(journal: MustFinish, store: impl Future<Output = capnp::Result<u64>> + 'static) -> capnp::Result<u64> {
+/// async fn put(
+///     journal: MustFinish,
+///     call: Option<CallContext>,
+///     store: impl Future<Output = capnp::Result<u64>> + 'static,
+/// ) -> capnp::Result<u64> {
 ///     // Until here the call may be canceled.
-///     let version = journal.run(store).await?;
+///     let version = journal.run_for(call.as_ref(), store).await?;
 ///     Ok(version)
 /// }
 /// ```
@@ -46,16 +53,28 @@ impl MustFinish {
         &self,
         work: impl Future<Output = capnp::Result<T>> + 'static,
     ) -> capnp::Result<T> {
+        self.run_for(None, work).await
+    }
+
+    /// As [`run`](Self::run), for a call of a peer's: until the work is done it counts as one call more of that peer's
+    /// ([`Limits::max_peer_calls`](crate::Limits::max_peer_calls)), over all its sessions, also when the call, its vat and
+    /// its session are over.
+    pub async fn run_for<T: 'static>(
+        &self,
+        call: Option<&CallContext>,
+        work: impl Future<Output = capnp::Result<T>> + 'static,
+    ) -> capnp::Result<T> {
         let Some(place) = Place::take(&self.running, self.most) else {
             let most = self.most;
             return Err(Error::overloaded(format!(
                 "{most} calls that must finish are under way; try again later"
             )));
         };
+        let held = call.map(CallContext::hold_work);
         let (tell, told) = oneshot::channel();
         self.handle.spawn(async move {
             let outcome = work.await;
-            drop(place);
+            drop((place, held));
             // Where the call was canceled nobody listens.
             let _ = tell.send(outcome);
         });

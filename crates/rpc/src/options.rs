@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Deadlines, Limits};
+use crate::{Deadlines, Limits, PeerAccounts};
 
 /// Bounds of one vat, the same for every stream of a session.
 ///
@@ -53,6 +53,9 @@ pub struct Options {
     /// `OVERLOADED`. The worst case of a peer is this many times that of a vat, but for what its calls hold:
     /// that has one bound for all of them ([`Limits::max_peer_held_bytes`]). Default: 32.
     pub max_served_vats: usize,
+    /// Whom the `max_peer_…` of `limits` are counted by. Sessions whose options are clones of one another share them, as
+    /// those of a node do. Default: accounts that nobody else has.
+    pub accounts: PeerAccounts,
     /// What the peer may have under way: calls, capabilities, and what they hold.
     pub limits: Limits,
     /// How long a vat that ended tries to get its last bytes out and to hear the peer's end of the stream.
@@ -87,6 +90,7 @@ impl Default for Options {
             max_expired_calls: 1_024,
             max_canceled_calls: 65_536,
             max_served_vats: 32,
+            accounts: PeerAccounts::default(),
             limits: Limits::default(),
             linger: Duration::from_secs(5),
         }

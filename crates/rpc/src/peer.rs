@@ -22,7 +22,7 @@ pub struct Peer {
     session: Session,
     options: Rc<Options>,
     sight: Rc<PeerSight>,
-    /// What the peer has under way, over all vats of the session.
+    /// What the peer has under way, over all vats of all its sessions.
     account: Account,
 }
 
@@ -57,7 +57,7 @@ impl Peer {
         let mut incoming = session.incoming();
         let sight = Rc::new(PeerSight::new(&session, services.meters().clone()));
         let (accepted_with, watched_by) = (options.clone(), sight.clone());
-        let account = Account::default();
+        let account = options.accounts.of(session.peer());
         let shared_account = account.clone();
         let served = Rc::new(Cell::new(0));
         session.handle().spawn(async move {

@@ -72,8 +72,9 @@ impl Shared {
         })
     }
 
-    /// Shares the bounds of a session with its other vats.
+    /// Shares the bounds of a peer with its other vats.
     pub(crate) fn join(&self, account: &Account) {
+        self.sight.caller().join(account);
         self.guard.borrow_mut().join(account);
     }
 

@@ -195,6 +195,30 @@ fn calls_that_wait_for_each_other_are_refused_beyond_the_depth() {
 
 /// Case 2, side by side.
 #[test]
+fn a_result_that_is_there_counts_as_nothing_that_is_waited_for() {
+    on_a_small_stack(|| {
+        let depth = u32::from(Limits::default().max_pipeline_depth);
+        let Served { mut driver, mut wire, server, .. } = Served::new();
+        driver
+            .drive_until(async {
+                bootstrapped(&mut wire).await;
+                call(&mut wire, 1, COUNTER, |_| {}).await;
+                // Each on the result of the one before, which has come: far more than may wait for each other.
+                for id in 2..=depth * 4 {
+                    let told = wire.told().await;
+                    assert!(
+                        matches!(told, Some(Told::Return { id: last, outcome: Outcome::Results { .. } }) if last == id - 1),
+                        "{id}: {told:?}"
+                    );
+                    call_on_result(&mut wire, id, id - 1, SELF).await;
+                }
+            })
+            .unwrap();
+        assert_eq!(server.ended(), None);
+    });
+}
+
+#[test]
 fn a_thousand_calls_on_one_result_are_served_in_order() {
     on_a_small_stack(|| {
         let Served { mut driver, mut wire, .. } = Served::new();

@@ -13,10 +13,13 @@ use futures::future::{join, join_all};
 use vatmux_driver::{Driver, Handle, Session, SessionEnd, SessionOptions, accept, dial, pipe, virtual_time};
 use vatmux_mux::{CloseCode, HeapStorage, MAX_EXCLUSIVE_NAMES, Priority, ResetCode, StreamName};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
-use vatmux_rpc::{ConnectError, Exceeded, Limits, Options, Peer, Remote, ServeError, Services, VatEnd};
+use vatmux_rpc::{
+    ConnectError, Exceeded, Limits, MustFinish, Options, Peer, Remote, ServeError, Services, VatEnd,
+};
 
 const DIALER: u8 = 1;
 const ACCEPTOR: u8 = 2;
+const STRANGER: u8 = 5;
 
 fn key(number: u8) -> SecretKey {
     SecretKey::generate(Entropy::from_bytes([number; 32]).unwrap())
@@ -28,9 +31,13 @@ fn node(number: u8) -> NodeId {
 
 /// Two sessions over an in-process link.
 fn sessions(driver: &mut Driver) -> (Session, Session) {
+    sessions_of(driver, DIALER)
+}
+
+fn sessions_of(driver: &mut Driver, dialer: u8) -> (Session, Session) {
     let handle = driver.handle();
     let (near, far) = pipe(1 << 20);
-    let (dialer, acceptor, allow) = (key(DIALER), key(ACCEPTOR), AllowList::Anyone);
+    let (dialer, acceptor, allow) = (key(dialer), key(ACCEPTOR), AllowList::Anyone);
     let entropy = |number| Entropy::from_bytes([number; 32]).unwrap();
     let options = SessionOptions::default;
     let dialing = dial(&handle, near, &dialer, node(ACCEPTOR), entropy(3), HeapStorage::default(), options());
@@ -479,4 +486,64 @@ fn the_bytes_that_one_peer_has_held_are_bounded_over_all_its_streams() {
     drop(one);
     settle(&mut nodes);
     assert_eq!(nodes.run(echo(&first, 3)).unwrap(), 3);
+}
+
+/// One node that two others dial, the one twice.
+#[test]
+fn the_calls_of_one_peer_are_bounded_over_all_its_sessions() {
+    let (mut driver, _) = virtual_time::driver();
+    let handle = driver.handle();
+    let seen = Rc::new(Seen::default());
+    let mut services = Services::default();
+    services.serve("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+    let services = Rc::new(services);
+    let limits = Limits { max_peer_calls: 2, ..Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    let accounts = options.accounts.clone();
+    let mut meet = |dialer| {
+        let (dialed, accepted) = sessions_of(&mut driver, dialer);
+        let accepted = Peer::new(accepted, services.clone(), options.clone());
+        (Peer::new(dialed, Rc::default(), Options::default()), accepted)
+    };
+    let (one, another, stranger) = (meet(DIALER), meet(DIALER), meet(STRANGER));
+    assert_eq!(accounts.open(), 2);
+    let [first, second, other] = [&one, &another, &stranger].map(|(peer, _)| connect(peer));
+    let settle = |driver: &mut Driver| driver.drive_until(handle.sleep(Duration::from_millis(1))).unwrap();
+    let waiting = [never(&first), never(&second)];
+    settle(&mut driver);
+    for probe in [&first, &second] {
+        is_overloaded(driver.drive_until(echo(probe, 1)).unwrap(), "as many as 2 calls");
+    }
+    assert_eq!(driver.drive_until(echo(&other, 2)).unwrap().unwrap(), 2, "somebody else is served");
+
+    // A session that ends gives back what it took, and what must finish stays until it has.
+    let must_finish = MustFinish::new(&handle, 100);
+    *seen.must_finish.borrow_mut() = Some(must_finish.clone());
+    drop(waiting);
+    settle(&mut driver);
+    let mut request = first.after_request();
+    request.get().set_millis(60_000);
+    let finishing = request.send();
+    settle(&mut driver);
+    drop((finishing, first));
+    one.0.close(CloseCode::GOING_AWAY);
+    driver.drive_until(join(one.0.closed(), one.1.closed())).unwrap();
+    drop(one);
+    assert_eq!(must_finish.running(), 1);
+    let waiting = never(&second);
+    settle(&mut driver);
+    is_overloaded(driver.drive_until(echo(&second, 3)).unwrap(), "as many as 2 calls");
+    driver.drive_until(handle.sleep(Duration::from_mins(1))).unwrap();
+    assert_eq!(must_finish.running(), 0);
+    assert_eq!(driver.drive_until(echo(&second, 4)).unwrap().unwrap(), 4);
+    drop(waiting);
+
+    // The account goes with the last session.
+    assert_eq!(accounts.open(), 2);
+    drop(second);
+    another.0.close(CloseCode::GOING_AWAY);
+    driver.drive_until(join(another.0.closed(), another.1.closed())).unwrap();
+    drop(another);
+    settle(&mut driver);
+    assert_eq!(accounts.open(), 1);
 }

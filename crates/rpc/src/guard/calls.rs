@@ -81,7 +81,7 @@ pub(crate) struct Calls {
     /// No call's deadline is before this. It may be that of a call that is over: to know better would cost every call
     /// more than looking through all of them costs now and then.
     nothing_due_before: Option<Instant>,
-    /// Has the same sums for all vats of the session.
+    /// Has the same sums for all vats of the peer.
     account: Account,
 }
 

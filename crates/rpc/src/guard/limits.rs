@@ -1,12 +1,13 @@
 //! What the peer of one vat may have under way, and what that costs at worst.
 
-/// Bounds on what a peer can make capnp-rpc hold, for one vat, and where they say so for all vats of one session.
+/// Bounds on what a peer can make capnp-rpc hold, for one vat, and where they say so for all vats of all its sessions
+/// ([`Options::accounts`](crate::Options::accounts)).
 ///
 /// A call beyond a bound is answered with an exception of type `overloaded` and costs nothing; what cannot be
 /// answered ends the vat with an [`Exceeded`](crate::Exceeded). A peer that uses every bound to the full costs about
 /// `max_held_bytes` × 2 + `max_exports` × 0.4 KiB (with a small server behind each; what larger ones keep comes on
 /// top) + `max_imports` × 0.4 KiB: by default 77 MiB. The entries of the calls count among the bytes held.
-/// Of that, all vats of a session together take `max_peer_held_bytes` × 2 at most for calls: by default 128 MiB.
+/// Of that, all vats of a peer together take `max_peer_held_bytes` × 2 at most for calls: by default 128 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Calls of the peer that are not over: those that were not answered, and those whose answer carried
@@ -17,10 +18,11 @@ pub struct Limits {
     /// answer after that. With more than this held, calls are refused; answers that take it past twice as much end the
     /// vat. Default: 32 MiB.
     pub max_held_bytes: usize,
-    /// As `max_calls`, over all vats of one session: the ones that the peer opened and those that we did. It is asked
-    /// after `max_calls`. Default: 8,192, which is 19.2 MiB among `max_peer_held_bytes`.
+    /// As `max_calls`, over all vats of all sessions of the peer: the ones that it opened and those that we did. Work
+    /// that must finish counts as well ([`MustFinish::run_for`](crate::MustFinish::run_for)). It is asked after
+    /// `max_calls`; where sessions are on several threads, each may find room for one call at the same time. Default: 8,192, which is 19.2 MiB among `max_peer_held_bytes`.
     pub max_peer_calls: usize,
-    /// As `max_held_bytes`, over all vats of one session; of several vats the one ends whose answer takes it past
+    /// As `max_held_bytes`, over all vats of all sessions of the peer; of several vats the one ends whose answer takes it past
     /// twice as much. Default: 64 MiB.
     pub max_peer_held_bytes: usize,
     /// Answers to requests for the bootstrap capability that the peer has not finished; each costs about 0.8 KiB.

@@ -14,7 +14,8 @@
 //! by the promise and the peer passes them on, which the protocol allows any vat to do and which keeps their order by
 //! itself. capnp-rpc would go straight to what the promise became; for that it can be talked into cycles and chains of any
 //! length, and it panics when a request with capabilities in it finds that its target has become another. What
-//! this costs is a way through the peer for calls on a promise that became an object of this side's.
+//! this costs is a way through the peer for calls on a promise that became an object of this side's; what following the
+//! harmless ones would cost is told in docs/spec/rpc-limits.md.
 
 mod account;
 mod bootstrap;
@@ -48,7 +49,8 @@ use crate::segments::Segments;
 use crate::sight::{self, Seen};
 use crate::{VatEnd, outgoing};
 
-pub(crate) use self::account::Account;
+pub use self::account::PeerAccounts;
+pub(crate) use self::account::{Account, HeldWork};
 pub(crate) use self::calls::Served;
 pub(crate) use self::envelope::sent;
 pub use self::limits::Limits;
@@ -138,7 +140,7 @@ impl Guard {
         }
     }
 
-    /// Shares the bounds of a session with its other vats.
+    /// Shares the bounds of a peer with its other vats.
     pub(crate) fn join(&mut self, account: &Account) {
         self.calls.join(account);
     }
@@ -552,7 +554,7 @@ impl Guard {
 /// What it means that capnp-rpc gives a connection up for this reason.
 ///
 /// Where a capability leads that is not settled only capnp-rpc knows, and whether that is back to the peer it says
-/// in words alone.
+/// in words alone: those of the one version that the workspace allows, which the tests hold it to.
 pub(crate) fn end_of(error: &capnp::Error) -> VatEnd {
     if error.extra.starts_with("'Disembargo' of type 'senderLoopback' sent to an object") {
         return Violation::DisembargoAstray.into();

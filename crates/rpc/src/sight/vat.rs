@@ -75,7 +75,7 @@ impl Sight {
     ) -> Self {
         meter.vat_opened();
         Self {
-            caller: Rc::new(call::Caller { peer, service: service.to_owned() }),
+            caller: Rc::new(call::Caller::new(peer, service)),
             meter,
             span,
             descriptor,

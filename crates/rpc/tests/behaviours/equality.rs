@@ -1,9 +1,11 @@
 //! A process knows its own objects when they come back.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
+use capnp::capability::FromClientHook;
 use capnp_rpc::CapabilityServerSet;
-use vatmux_rpc::settled;
+use vatmux_rpc::{resolved, settled};
 
 use crate::server::Recorder;
 use crate::world::{World, gated, give_back, open, promise};
@@ -108,4 +110,40 @@ fn an_object_that_comes_back_by_a_promise_of_the_peers_works_and_is_not_known() 
         assert!(!asked.await);
     });
     assert_eq!(*notes.notes.borrow(), [4]);
+}
+
+/// What capnp-rpc does where nobody asks what a promise has become: see docs/spec/rpc-limits.md. When this fails because
+/// it does not panic any more, promises of the peer's can be followed, and `resolved` is of no use.
+#[test]
+fn a_request_with_capabilities_on_a_result_goes_to_what_that_has_become() {
+    let mut world = World::new();
+    let handle = world.local.handle();
+    let (station, recorder) = (world.station.clone(), world.recorder());
+    let own = crate::server::capability(&Rc::default(), &handle);
+    world.run(async {
+        open(&station, "open").await.unwrap();
+        // An object of this process, which the other gives back, and an error.
+        let ours = give_back(&station, "open", FromClientHook::new(own.hook));
+        let mut request = station.give_back_request();
+        request.get().set_gate("open");
+        let nothing = request.send();
+        let promised: [station::Client; 2] =
+            [&ours, &nothing].map(|call| call.pipeline.get_recorder().cast_to());
+        ours.promise.await.unwrap();
+        assert!(nothing.promise.await.is_err(), "there was nothing to give back");
+        for (promise, is_ours) in promised.iter().zip([true, false]) {
+            let request = |station: &station::Client| {
+                let mut request = station.note_request();
+                request.get().set_recorder(recorder.client());
+                request.get().set_to(3);
+                request
+            };
+            let noted = request(&resolved(promise)).send().promise.await;
+            assert_eq!(noted.is_ok(), is_ours);
+            let unasked = request(promise);
+            let sent = std::panic::catch_unwind(AssertUnwindSafe(|| drop(unasked.send())));
+            assert!(sent.is_err(), "capnp-rpc panics");
+        }
+    });
+    assert_eq!(*recorder.notes.borrow(), [0, 1, 2]);
 }

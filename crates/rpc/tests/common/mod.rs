@@ -165,6 +165,7 @@ impl probe::Server for ProbeServer {
         mut results: probe::AfterResults,
     ) -> Result<(), Error> {
         let must_finish = self.seen.must_finish.borrow().clone();
+        let call = CallContext::of(&params);
         let work = async move {
             self.handle.sleep(Duration::from_millis(params.get()?.get_millis())).await;
             results.get().set_counter(self.new_counter());
@@ -172,7 +173,7 @@ impl probe::Server for ProbeServer {
             Ok(())
         };
         match must_finish {
-            Some(must_finish) => must_finish.run(work).await,
+            Some(must_finish) => must_finish.run_for(call.as_ref(), work).await,
             None => work.await,
         }
     }
