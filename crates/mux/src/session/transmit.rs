@@ -33,6 +33,16 @@ impl<O: Output> Batch<'_, O> {
         self.written += bytes.len();
     }
 
+    /// Writes the first `bytes` of two pieces, or all that they are.
+    fn put_both(&mut self, one: &[u8], other: &[u8], bytes: usize) {
+        let straight = one.len().min(bytes);
+        self.put(&one[..straight]);
+        let rest = other.len().min(bytes - straight);
+        if rest > 0 {
+            self.put(&other[..rest]);
+        }
+    }
+
     /// Writes a whole control frame; false when there is no room for it.
     fn frame(&mut self, frame: &Frame<'_>) -> bool {
         let mut bytes = [0; MIN_TRANSMIT_BYTES];
@@ -308,13 +318,10 @@ impl<S: Storage> Session<S> {
         if length > 0 {
             batch.level = Some(stream.level());
             batch.put(&Header { kind: Kind::Data, length: length as u16, stream: Some(id) }.emit());
-            let mut left = length;
-            for piece in [front, back, first, second] {
-                let part = piece.len().min(left);
-                if part > 0 {
-                    batch.put(&piece[..part]);
-                    left -= part;
-                }
+            let (one, other) = if buffered == 0 { (first, second) } else { (front, back) };
+            batch.put_both(one, other, length);
+            if buffered > 0 && length > buffered {
+                batch.put_both(first, second, length - buffered);
             }
         }
 
