@@ -127,18 +127,14 @@ fn a_sink_waits_for_a_peer_that_takes_nothing() {
 
 #[test]
 fn a_sink_ends_with_the_first_failure() {
-    let mut node = InMemory::new();
+    let mut node = InMemory::new().options(Options { stream_window_bytes: 4 << 10, ..Options::default() });
     let counting = Counting::default();
     let (_notes, watcher) = at_the_other_side(&mut node, &counting);
     counting.fails.set(true);
     node.run(async {
-        let items = futures::stream::iter((0..1_000).map(|n| Ok((n.to_string(), n))));
-        let outcome = items.forward(watcher.seen_sink()).await;
-        // What fails may show in a later call of the stream, and in its last one at the latest.
-        let error = match outcome {
-            Err(error) => error,
-            Ok(()) => watcher.end().await.unwrap_err(),
-        };
+        let items = futures::stream::iter((0..1_000).map(|n| Ok(("x".repeat(1_000), n))));
+        let error = items.forward(watcher.seen_sink()).await.unwrap_err();
         assert!(error.to_string().contains("I look away"), "{error}");
+        assert!(counting.waiting.get() < 100, "nobody sends on to somebody who failed");
     });
 }

@@ -11,7 +11,7 @@ use super::dictionary::Dictionary;
 use super::raw::{Place, Pointer};
 use super::{read, write};
 
-const SCHEMA: &str = r#"
+const SCHEMA: &str = r"
 @0xb4d1c7a6e5f40312;
 enum Word { one @0; two @1; }
 struct Inner { depth @0 :Int16 = -3; inner @1 :Inner; }
@@ -46,7 +46,7 @@ struct All {
   structs @29 :List(Inner);
   lists @30 :List(List(UInt8));
 }
-"#;
+";
 
 const ALL: &str = "All";
 
