@@ -545,5 +545,8 @@ fn the_calls_of_one_peer_are_bounded_over_all_its_sessions() {
     driver.drive_until(join(another.0.closed(), another.1.closed())).unwrap();
     drop(another);
     settle(&mut driver);
+    // Whoever keeps the context of a call keeps it, too.
+    assert_eq!(accounts.open(), 2);
+    seen.contexts.take();
     assert_eq!(accounts.open(), 1);
 }

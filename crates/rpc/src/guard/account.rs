@@ -12,9 +12,9 @@ use super::calls::CALL_BYTES;
 /// What each peer of a node has under way, by its key. Clones are the same accounts: all sessions whose options have
 /// clones of one, on whatever thread, share the bounds of their peers.
 ///
-/// There is an account for as long as the peer has a session, or work of its is not finished
-/// ([`MustFinish::run_for`](crate::MustFinish::run_for)), and so as many as the node has sessions and such work at most,
-/// at 200 bytes each.
+/// There is an account for as long as the peer has a session, work of its is not finished
+/// ([`MustFinish::run_for`](crate::MustFinish::run_for)), or a service keeps the [`CallContext`](crate::CallContext) of a
+/// call of its; and so as many at most as the node has of all these, at 200 bytes each.
 #[derive(Clone, Default)]
 pub struct PeerAccounts(Arc<Mutex<Table>>);
 
