@@ -67,6 +67,7 @@ impl Driver {
             spawned: RefCell::new(Some(Vec::new())),
             wakeups: wakeups.clone(),
             buffers: Buffers::default(),
+            pass_began: Cell::new(Instant::ORIGIN),
             rescues: Cell::new(0),
             looks: Cell::new(0),
             contains_panics: Cell::new(false),
@@ -119,7 +120,7 @@ impl Driver {
         // Whatever was flagged between two drives, and everything once: this is a new pair of wakers.
         let mut flags = MAIN | TASKS;
         let mut passes = 0;
-        let mut parked_at = self.handle.now();
+        let mut parked_at = self.handle.begin_pass();
         loop {
             if flags & MAIN != 0
                 && let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&main_waker))
@@ -132,12 +133,12 @@ impl Driver {
             passes += 1;
             if !self.wakeups.any()
                 || passes >= PASSES_BETWEEN_PARKS
-                || self.handle.now() >= parked_at + BUSY_BETWEEN_PARKS
+                || self.handle.begin_pass() >= parked_at + BUSY_BETWEEN_PARKS
             {
                 // A deadline that has come by now does not let it block.
                 self.park()?;
                 passes = 0;
-                parked_at = self.handle.now();
+                parked_at = self.handle.begin_pass();
                 self.fire_timers(parked_at);
             }
             flags = self.wakeups.take();
@@ -198,6 +199,7 @@ struct Shared {
     spawned: RefCell<Option<Vec<LocalBoxFuture<'static, ()>>>>,
     wakeups: Arc<Wakeups>,
     buffers: Buffers,
+    pass_began: Cell<Instant>,
     rescues: Cell<u64>,
     /// How often the loop has looked at its links.
     looks: Cell<u64>,
@@ -214,6 +216,22 @@ impl Handle {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.0.clock.now()
+    }
+
+    /// When the loop began its present pass over the tasks: the present, as far as it was known then.
+    ///
+    /// To read a clock takes as long as much of what is done in a pass. This costs nothing, and is late by what the tasks
+    /// of this pass have taken so far. It is for whoever asks whether a moment has come that a timer wakes them at;
+    /// what is to last for some time begins [`now`](Self::now).
+    #[must_use]
+    pub fn pass_began(&self) -> Instant {
+        self.0.pass_began.get()
+    }
+
+    fn begin_pass(&self) -> Instant {
+        let now = self.now();
+        self.0.pass_began.set(now);
+        now
     }
 
     /// Runs `task` whenever the driver is driven. It ends with itself or with the driver, which drops it.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
-use vatmux_mux::CloseCode;
+use vatmux_mux::{CloseCode, Ticks};
 use vatmux_noise::{MAX_PLAINTEXT, PREFIX_LEN, RecordError, Records};
 
 use crate::buffers::BUFFER_BYTES;
@@ -26,6 +26,8 @@ pub(crate) struct Pump {
     incoming: Option<Window>,
     outgoing: Option<Window>,
     tick: Sleep,
+    /// What `tick` was last set to.
+    next_deadline: Option<Ticks>,
     retiring: Option<Sleep>,
     arrival: Option<Arc<Arrival>>,
     /// The last read found nothing: the link owes a wake-up.
@@ -71,6 +73,16 @@ enum Step {
     Idle,
 }
 
+/// What one read came to.
+enum Read {
+    /// Bytes, as many as there was room for.
+    Full,
+    /// Fewer bytes than there was room for.
+    Part,
+    /// The link parked the waker.
+    Nothing,
+}
+
 impl Pump {
     pub(crate) fn new(inner: Rc<Inner>, link: Box<dyn Link>, records: Records, received: &[u8]) -> Self {
         let mut incoming = None;
@@ -88,6 +100,7 @@ impl Pump {
             incoming,
             outgoing: None,
             tick,
+            next_deadline: None,
             retiring: None,
             arrival: None,
             awaiting: false,
@@ -108,10 +121,16 @@ impl Pump {
         self.retire(cx);
         self.inner.dispatch();
         let sent = self.send(cx);
-        let received = if self.inner.end().is_none() { self.receive(cx) } else { Ok(Step::Idle) };
+        let received = if self.inner.is_over() { Ok(Step::Idle) } else { self.receive(cx) };
         self.inner.dispatch();
-        let moved = match (sent, received) {
-            (Ok(sent), Ok(received)) => sent == Step::Moved || received == Step::Moved,
+        let more = match (sent, received) {
+            // What arrived may have to be answered, and what left or arrived moves the next tick. A link that is full
+            // wakes when it is not.
+            (Ok(_), Ok(received)) => {
+                received == Step::Moved
+                    || (self.outgoing.is_none() && self.inner.wants_to_send())
+                    || self.inner.engine.borrow().next_deadline() != self.next_deadline
+            }
             (Err(end), Ok(_)) => {
                 // A peer that stopped reading may well have said why.
                 self.read_last_words(cx);
@@ -129,10 +148,10 @@ impl Pump {
                 true
             }
         };
-        if self.inner.end().is_some() {
+        if self.inner.is_over() {
             return self.linger(cx);
         }
-        if moved {
+        if more {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -151,8 +170,8 @@ impl Pump {
     /// Keepalive: tells the engine the time when it asked to be told.
     fn keep_time(&mut self, cx: &mut Context<'_>) {
         loop {
-            let deadline = self.inner.engine.borrow().next_deadline();
-            let Some(deadline) = deadline else { return };
+            self.next_deadline = self.inner.engine.borrow().next_deadline();
+            let Some(deadline) = self.next_deadline else { return };
             self.tick.reset(self.inner.instant_of(deadline));
             if Pin::new(&mut self.tick).poll(cx).is_pending() {
                 return;
@@ -188,7 +207,7 @@ impl Pump {
     /// Takes in what arrived before the link broke, up to a bound: a CLOSE with the reason may be in it.
     fn read_last_words(&mut self, cx: &Context<'_>) {
         for _ in 0..LINGER_BYTES / BUFFER_BYTES {
-            let moved = self.inner.end().is_none() && self.read(cx) == Ok(Step::Moved);
+            let moved = !self.inner.is_over() && self.read(cx) == Ok(Step::Moved);
             self.inner.dispatch();
             if !moved {
                 return;
@@ -256,10 +275,26 @@ impl Pump {
 
     /// Reads once, unless the link has yet to say that there is something, and opens every complete record.
     fn receive(&mut self, cx: &Context<'_>) -> Result<Step, SessionEnd> {
-        if self.owes_wake_up() { Ok(Step::Idle) } else { self.read(cx) }
+        if self.owes_wake_up() {
+            return Ok(Step::Idle);
+        }
+        match self.read_some(cx)? {
+            // A link that gave less than it was asked for has most likely nothing left: it is asked once more, so that it
+            // parks the waker, which takes less than to run again.
+            Read::Part => self.read(cx),
+            Read::Full => Ok(Step::Moved),
+            Read::Nothing => Ok(Step::Idle),
+        }
     }
 
     fn read(&mut self, cx: &Context<'_>) -> Result<Step, SessionEnd> {
+        Ok(match self.read_some(cx)? {
+            Read::Full | Read::Part => Step::Moved,
+            Read::Nothing => Step::Idle,
+        })
+    }
+
+    fn read_some(&mut self, cx: &Context<'_>) -> Result<Read, SessionEnd> {
         let arrival = match &self.arrival {
             Some(arrival) if arrival.pump.will_wake(cx.waker()) => arrival,
             _ => self
@@ -276,11 +311,12 @@ impl Pump {
         match read {
             Poll::Pending => {
                 self.release_if_empty();
-                Ok(Step::Idle)
+                Ok(Read::Nothing)
             }
             Poll::Ready(Ok(0)) => Err(SessionEnd::LinkCut { mid_record: window.start != window.end }),
             Poll::Ready(Ok(read)) => {
                 window.end += read;
+                let is_full = window.end == window.buffer.len();
                 self.open_records()?;
                 if self.incoming.is_some() {
                     // A record that takes long to come is no silence.
@@ -288,9 +324,9 @@ impl Pump {
                     self.inner.part_arrived(now);
                     self.inner.engine.borrow_mut().heard(now);
                 }
-                Ok(Step::Moved)
+                Ok(if is_full { Read::Full } else { Read::Part })
             }
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Moved),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Full),
             Poll::Ready(Err(error)) => Err(link_failed(&error)),
         }
     }
@@ -306,7 +342,7 @@ impl Pump {
             // A violation shows as the session's end, like a close.
             let _ = self.inner.engine.borrow_mut().receive(plaintext, now);
             self.inner.check_end();
-            if self.inner.end().is_some() {
+            if self.inner.is_over() {
                 break;
             }
         }

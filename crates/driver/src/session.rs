@@ -442,13 +442,17 @@ impl Inner {
         self.end.borrow().clone()
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
     fn tick(&self) -> Duration {
         self.options.tick.max(Duration::from_millis(1))
     }
 
-    /// The present in keepalive ticks.
+    /// The present in keepalive ticks, as far as the loop knows it: they are counted in its passes.
     pub(crate) fn ticks(&self) -> Ticks {
-        let elapsed = self.handle.now().saturating_since(self.started);
+        let elapsed = self.handle.pass_began().saturating_since(self.started);
         Ticks((elapsed.as_nanos() / self.tick().as_nanos()) as u64)
     }
 
@@ -472,9 +476,14 @@ impl Inner {
         }
     }
 
+    /// True where the pump could send something.
+    pub(crate) fn wants_to_send(&self) -> bool {
+        !self.draft.borrow().is_empty() || self.engine.borrow().wants_transmit()
+    }
+
     /// Has the pump look at the engine, where there is something to send.
     pub(crate) fn poke(&self) {
-        if !self.draft.borrow().is_empty() || self.engine.borrow().wants_transmit() {
+        if self.wants_to_send() {
             self.wake_pump();
         }
     }

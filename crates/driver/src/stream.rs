@@ -120,10 +120,12 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if let Some(end) = self.session_end() {
+        let inner = self.session.inner();
+        if inner.is_over()
+            && let Some(end) = self.session_end()
+        {
             return Poll::Ready(Err(end.into()));
         }
-        let inner = self.session.inner();
         let written = inner.write(self.id, buf);
         // One that was turned away may have moved what was written before it.
         inner.poke();

@@ -80,7 +80,8 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.handle.now() >= self.deadline {
+        // Where it has come since the pass began, the loop finds it before it parks.
+        if self.handle.pass_began() >= self.deadline {
             self.disarm();
             return Poll::Ready(());
         }
