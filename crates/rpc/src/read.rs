@@ -9,6 +9,8 @@
 //!
 //! [framing]: https://capnproto.org/encoding.html#serialization-over-a-stream
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -48,11 +50,83 @@ pub enum FrameError {
     Truncated,
 }
 
-/// Why there is no next message.
+/// Why reading stopped, where the stream has more or is over.
 #[derive(Debug)]
-pub(crate) enum ReadError {
+pub(crate) enum ReadEnd {
+    /// As much has arrived as may wait.
+    Enough,
+    /// No more comes.
+    Over(Over),
+}
+
+/// Why no more comes.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// The stream ended between two messages.
+    Clean,
     Frame(FrameError),
     Stream(io::Error),
+}
+
+/// Bytes of messages that may wait, beside the last of them: what is read ahead of whoever takes them.
+const READ_AHEAD_BYTES: usize = 16 << 10;
+
+/// Places for messages that a vat keeps while none waits.
+const KEPT_PLACES: usize = 16;
+
+/// Messages that were read and that nobody has looked at yet, in order.
+#[derive(Default)]
+pub(crate) struct Arrived {
+    messages: VecDeque<Segments>,
+    bytes: usize,
+}
+
+impl Arrived {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Segments> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.total_bytes();
+        if self.messages.is_empty() && self.messages.capacity() > KEPT_PLACES {
+            self.messages = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    fn push(&mut self, message: Segments) {
+        self.bytes += message.total_bytes();
+        self.messages.push_back(message);
+    }
+
+    fn is_enough(&self) -> bool {
+        self.bytes >= READ_AHEAD_BYTES
+    }
+}
+
+/// Bytes read at a time where messages are small.
+const SCRATCH_BYTES: usize = 4 << 10;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer of the thread's, which has one: whoever reads has it for as long as that takes.
+struct Scratch(Vec<u8>);
+
+impl Scratch {
+    fn take() -> Self {
+        let mut bytes = SCRATCH.take();
+        bytes.resize(SCRATCH_BYTES, 0);
+        Self(bytes)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        SCRATCH.set(std::mem::take(&mut self.0));
+    }
 }
 
 /// Reads one message after the other from a stream.
@@ -84,30 +158,66 @@ impl MessageReader {
         }
     }
 
-    /// The next message; None where the stream ended between two messages. After an error the stream is
-    /// out of step and no more can be read.
-    pub(crate) fn poll_next<T: AsyncRead + Unpin>(
+    /// Reads until the stream has no more, or enough waits in `arrived`.
+    ///
+    /// Small messages come many to a read, through a buffer that is borrowed for that long; the rest of a large one is
+    /// read to where it stays. After an error, or the end, the stream is out of step and no more can be read.
+    pub(crate) fn poll_read<T: AsyncRead + Unpin>(
         &mut self,
         stream: &mut T,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Segments>, ReadError>> {
-        loop {
-            let (buffer, filled) = self.wanted();
-            if !buffer.is_empty() {
-                let at_boundary = matches!(self.state, State::Head { filled: 0, .. });
-                let (buffer, _) = self.wanted();
-                match ready!(Pin::new(&mut *stream).poll_read(cx, buffer)) {
-                    Ok(0) if at_boundary => return Poll::Ready(Ok(None)),
-                    Ok(0) => return Poll::Ready(Err(ReadError::Frame(FrameError::Truncated))),
-                    Ok(read) => self.advance(filled + read),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Poll::Ready(Err(ReadError::Stream(error))),
+        arrived: &mut Arrived,
+    ) -> Poll<ReadEnd> {
+        let mut scratch = Scratch::take();
+        while !arrived.is_enough() {
+            let (wanted, filled) = self.wanted();
+            let direct = wanted.len() >= SCRATCH_BYTES;
+            let buffer = if direct { wanted } else { &mut scratch.0[..] };
+            match ready!(Pin::new(&mut *stream).poll_read(cx, buffer)) {
+                Ok(0) if matches!(self.state, State::Head { filled: 0, .. }) => {
+                    return Poll::Ready(ReadEnd::Over(Over::Clean));
                 }
-            }
-            if let Some(message) = self.step().map_err(ReadError::Frame)? {
-                return Poll::Ready(Ok(Some(message)));
+                Ok(0) => return Poll::Ready(ReadEnd::Over(Over::Frame(FrameError::Truncated))),
+                Ok(read) => {
+                    let taken = if direct {
+                        self.advance(filled + read);
+                        self.steps(arrived)
+                    } else {
+                        self.take(scratch.0.get(..read).unwrap_or_default(), arrived)
+                    };
+                    if let Err(error) = taken {
+                        return Poll::Ready(ReadEnd::Over(Over::Frame(error)));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(ReadEnd::Over(Over::Stream(error))),
             }
         }
+        Poll::Ready(ReadEnd::Enough)
+    }
+
+    /// Takes bytes in, all of them.
+    fn take(&mut self, mut bytes: &[u8], arrived: &mut Arrived) -> Result<(), FrameError> {
+        while !bytes.is_empty() {
+            let (wanted, filled) = self.wanted();
+            let length = wanted.len().min(bytes.len());
+            let (head, tail) = bytes.split_at(length);
+            wanted.get_mut(..length).unwrap_or_default().copy_from_slice(head);
+            bytes = tail;
+            self.advance(filled + length);
+            self.steps(arrived)?;
+        }
+        Ok(())
+    }
+
+    /// Moves on until bytes are wanted.
+    fn steps(&mut self, arrived: &mut Arrived) -> Result<(), FrameError> {
+        while self.wanted().0.is_empty() {
+            if let Some(message) = self.step()? {
+                arrived.push(message);
+            }
+        }
+        Ok(())
     }
 
     /// The part of the present state's buffer that wants bytes, and how much of it has some.
@@ -128,11 +238,8 @@ impl MessageReader {
         }
     }
 
-    /// Moves on where the present buffer is full; gives a message where that was its last byte.
+    /// Moves on from a buffer that is full; gives a message where that was its last byte.
     fn step(&mut self) -> Result<Option<Segments>, FrameError> {
-        if !self.wanted().0.is_empty() {
-            return Ok(None);
-        }
         match std::mem::replace(&mut self.state, State::START) {
             State::Head { bytes, .. } => {
                 let first_word = u64::from_le_bytes(bytes);

@@ -1,6 +1,6 @@
 //! What capnp-rpc's side of a vat and the task that moves its bytes have in common.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use crate::incoming::Incoming;
 use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
 use crate::questions::{Asked, Expired, FinishOrder, QuarantineFull, Questions};
+use crate::read::Arrived;
 use crate::segments::Segments;
 use crate::sight::{Outcome, Sight};
 use crate::{Options, VatEnd, deadline};
@@ -30,7 +31,14 @@ pub(crate) struct Shared {
     answers: RefCell<Answers>,
     guard: RefCell<Guard>,
     outbox: RefCell<Outbox>,
-    /// For capnp-rpc, in order. One message from the stream at most, and answers that we gave.
+    /// From the stream, in order, not judged yet: that is done when capnp-rpc takes them, one after the other, as the
+    /// bounds want to know what became of those before.
+    arrived: RefCell<Arrived>,
+    /// A message that makes us reply, judged while too many replies wait.
+    held_back: RefCell<Option<Incoming>>,
+    /// The last message was answered by ourselves, while too many replies wait: no other is taken.
+    waits_for_room: Cell<bool>,
+    /// For capnp-rpc, before anything that arrived: answers that we gave, and what belongs to the last message.
     inbox: RefCell<VecDeque<Incoming>>,
     /// capnp-rpc, waiting for a message.
     receiver: RefCell<Option<Waker>>,
@@ -42,13 +50,15 @@ pub(crate) struct Shared {
     /// Those who wait for the end.
     waiting: RefCell<Vec<Waker>>,
     shut_down: Cell<bool>,
+    /// When the clock was last looked at on behalf of this vat.
+    looked: Cell<Instant>,
 }
 
 /// What became of a received message.
-pub(crate) enum Received {
+enum Received {
     /// It makes us reply: it is for capnp-rpc as soon as there is room for that.
     Call(Incoming),
-    /// All is done. `replied` where the peer is told something by ourselves.
+    /// All is done, and what capnp-rpc gets of it is in the inbox. `replied` where the peer is told something by ourselves.
     Handled { replied: bool },
 }
 
@@ -59,9 +69,13 @@ impl Shared {
             guard: RefCell::new(Guard::new(options.limits.clone())),
             options,
             sight,
+            looked: Cell::new(handle.now()),
             handle,
             answers: RefCell::default(),
             outbox: RefCell::default(),
+            arrived: RefCell::default(),
+            held_back: RefCell::default(),
+            waits_for_room: Cell::new(false),
             inbox: RefCell::default(),
             receiver: RefCell::default(),
             task: RefCell::default(),
@@ -81,6 +95,7 @@ impl Shared {
     /// The vat is over, and capnp-rpc has let go of everything.
     pub(crate) fn forget_calls(&self) {
         self.guard.borrow_mut().forget_calls();
+        let _unread = (self.arrived.take(), self.held_back.take());
     }
 
     /// capnp-rpc sends a message. It is queued, or answered here where it cannot be sent.
@@ -128,7 +143,7 @@ impl Shared {
                 let caps = sent::caps(message)?;
                 if let Some(reason) = self.too_large(outbox::content_bytes(message)) {
                     self.questions.borrow_mut().refuse(id);
-                    let now = self.handle.now();
+                    let now = self.look();
                     self.sight.asked(id, asked, now);
                     self.sight.answered(id, Outcome::Exception, now);
                     self.answer_locally(Incoming::failed_return(id, &reason));
@@ -144,7 +159,7 @@ impl Shared {
                 });
                 let position = self.outbox.borrow().position();
                 let mut questions = self.questions.borrow_mut();
-                let now = self.handle.now();
+                let now = self.look();
                 questions.ask(id, asked, now, patience, position);
                 self.sight.asked(id, asked, now);
                 guard.asked(questions.wire_id(id), &caps)
@@ -176,7 +191,7 @@ impl Shared {
                     }
                     ReturnOrder::Send(call) => {
                         let outcome = if too_large.is_some() { Outcome::Exception } else { outcome };
-                        self.sight.returned(call, outcome, self.handle.now());
+                        self.sight.returned(call, outcome, self.look());
                         let mut caps = Vec::new();
                         if let Some(reason) = too_large {
                             *message = outgoing::failed_return(call.0, &reason);
@@ -200,7 +215,7 @@ impl Shared {
             }
             Kind::Embargo(id) => {
                 weight = Weight::Reply;
-                guard.embargoed(id, self.handle.now() + self.options.call_deadline)
+                guard.embargoed(id, self.look() + self.options.call_deadline)
             }
             Kind::Reply => {
                 weight = Weight::Reply;
@@ -226,15 +241,85 @@ impl Shared {
             .then(|| format!("a message of {bytes} bytes is over the limit of {limit} and was not sent"))
     }
 
-    /// A message came from the stream.
-    pub(crate) fn received(&self, segments: Segments) -> Received {
+    /// What messages are read into.
+    pub(crate) fn arrived(&self) -> RefMut<'_, Arrived> {
+        self.arrived.borrow_mut()
+    }
+
+    /// capnp-rpc may take what has arrived.
+    pub(crate) fn offer(&self) {
+        if !self.arrived.borrow().is_empty() {
+            self.wake_receiver();
+        }
+    }
+
+    /// True where all that arrived is capnp-rpc's, and more is welcome.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.arrived.borrow().is_empty() && (!self.is_held_up() || self.replies_have_room())
+    }
+
+    /// True where messages wait for replies to leave.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.waits_for_room.get() || self.held_back.borrow().is_some()
+    }
+
+    pub(crate) fn replies_have_room(&self) -> bool {
+        self.outbox.borrow().reply_bytes() <= self.options.send_queue_soft_bytes
+    }
+
+    /// Replies have left.
+    pub(crate) fn go_on(&self) {
+        self.wake_receiver();
+    }
+
+    /// The next message for capnp-rpc, if there is one that it may have now.
+    fn next_message(&self) -> Option<Incoming> {
+        loop {
+            let waiting = self.inbox.borrow_mut().pop_front();
+            if waiting.is_some() || self.has_ended() {
+                return waiting;
+            }
+            if self.is_held_up() {
+                if !self.replies_have_room() {
+                    return None;
+                }
+                self.waits_for_room.set(false);
+                let held_back = self.held_back.take();
+                if held_back.is_some() {
+                    return held_back;
+                }
+            }
+            let segments = self.arrived.borrow_mut().pop()?;
+            match self.received(segments) {
+                Received::Call(message) if self.replies_have_room() => return Some(message),
+                Received::Call(message) => *self.held_back.borrow_mut() = Some(message),
+                Received::Handled { replied } => {
+                    self.waits_for_room.set(replied && !self.replies_have_room());
+                }
+            }
+        }
+    }
+
+    /// The present, as far as it is known without a look at the clock.
+    fn about_now(&self) -> Instant {
+        self.looked.get().max(self.handle.pass_began())
+    }
+
+    /// The present.
+    pub(crate) fn look(&self) -> Instant {
         let now = self.handle.now();
+        self.looked.set(now);
+        now
+    }
+
+    /// Judges a message of the peer's.
+    fn received(&self, segments: Segments) -> Received {
         let orders = self.guard.borrow_mut().received(
             segments,
             &mut self.questions.borrow_mut(),
             &mut self.answers.borrow_mut(),
             |interface, method| {
-                let until = now + self.options.served_patience(interface, method);
+                let until = self.look() + self.options.served_patience(interface, method);
                 Served { interface, method, until }
             },
         );
@@ -246,6 +331,7 @@ impl Shared {
             }
         };
         if let Some(seen) = seen {
+            let now = self.about_now();
             self.sight.saw(seen, now);
             if let Some(Served { interface, method, until }) = served {
                 let caller = self.sight.caller().clone();
@@ -310,11 +396,6 @@ impl Shared {
         self.wake_receiver();
     }
 
-    /// capnp-rpc has taken everything that was delivered.
-    pub(crate) fn inbox_is_empty(&self) -> bool {
-        self.inbox.borrow().is_empty()
-    }
-
     /// Answers every question whose deadline has come, and ends the vat where an embargo's has.
     pub(crate) fn expire(&self) {
         let now = self.handle.now();
@@ -358,7 +439,7 @@ impl Shared {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<capnp::Result<Option<Box<dyn capnp_rpc::IncomingMessage>>>> {
-        if let Some(message) = self.inbox.borrow_mut().pop_front() {
+        if let Some(message) = self.next_message() {
             return Poll::Ready(Ok(Some(Box::new(message))));
         }
         // What has an answer has it by now; what has none was not sent, nor is what follows.
@@ -422,6 +503,10 @@ impl Shared {
         waiting.into_iter().for_each(Waker::wake);
         self.wake_receiver();
         self.wake_task();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
     }
 
     pub(crate) fn ended(&self) -> Option<VatEnd> {

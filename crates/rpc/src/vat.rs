@@ -17,15 +17,14 @@ use futures::task::AtomicWaker;
 use vatmux_driver::{Handle, Instant, Sleep};
 
 use crate::bootstrap::Revocable;
-use crate::incoming::Incoming;
 use crate::network::{Network, Side};
 use crate::outbox::MessageWriter;
-use crate::read::{MessageReader, ReadError};
-use crate::shared::{Received, Shared};
+use crate::read::{MessageReader, Over, ReadEnd};
+use crate::shared::Shared;
 use crate::sight::Sight;
 use crate::{Options, VatEnd};
 
-/// Turns of the task, a message each, before it writes and lets others run.
+/// Turns of the task, one or two messages each, before it writes and lets others run.
 const TURNS_PER_POLL: u32 = 64;
 
 /// How long the task runs before it writes and lets others run, where its turns take long: servers that read files
@@ -162,10 +161,8 @@ struct VatTask<T> {
     /// None once the vat is over and everybody has been told.
     system: Option<System>,
     system_waker: Arc<SystemWaker>,
-    /// A message that makes us reply, read while too many replies wait.
-    held_back: Option<Incoming>,
-    /// The last message was answered by ourselves, while too many replies wait: nothing is read.
-    waits_for_room: bool,
+    /// Why no more comes from the stream: the vat ends with this once capnp-rpc has taken what came before.
+    last_read: Option<Over>,
     timer: Option<Sleep>,
     /// When the last byte left, or the queue was last empty.
     last_progress: Option<Instant>,
@@ -209,8 +206,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             stream,
             system: Some(System { rpc, bootstrap }),
             system_waker: Arc::new(SystemWaker::new()),
-            held_back: None,
-            waits_for_room: false,
+            last_read: None,
             timer: None,
             last_progress: None,
             phase: Phase::Running,
@@ -219,19 +215,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
 
     /// Runs everything that can run, then writes what that came to.
     fn run(&mut self, cx: &mut Context<'_>) -> Run {
-        let until = self.shared.handle().now() + TIME_PER_POLL;
+        let mut until = None;
         for _ in 0..TURNS_PER_POLL {
             if matches!(self.phase, Phase::Running) {
                 self.read(cx);
             }
             if self.poll_system() {
-                if self.shared.handle().now() >= until {
+                let now = self.shared.look();
+                if now >= *until.get_or_insert(now + TIME_PER_POLL) {
                     break;
                 }
                 continue;
             }
             self.write(cx);
-            if self.is_held_up() && self.replies_have_room() {
+            if self.shared.is_held_up() && self.shared.replies_have_room() {
+                self.shared.go_on();
                 continue;
             }
             if !self.shared.is_shut_down() {
@@ -258,40 +256,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         true
     }
 
-    /// Hands capnp-rpc its next message where it has taken the last one.
+    /// Takes in what the stream has, where capnp-rpc has taken all that came before.
     fn read(&mut self, cx: &mut Context<'_>) {
-        while self.shared.ended().is_none() && self.shared.inbox_is_empty() {
-            if self.is_held_up() {
-                if !self.replies_have_room() {
-                    return;
-                }
-                self.waits_for_room = false;
-                if let Some(message) = self.held_back.take() {
-                    return self.shared.deliver(message);
-                }
-            }
-            let segments = match self.reader.poll_next(&mut self.stream, cx) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(Some(segments))) => segments,
-                Poll::Ready(Ok(None)) => return self.shared.end(VatEnd::EndedByPeer),
-                Poll::Ready(Err(ReadError::Frame(error))) => return self.shared.end(VatEnd::Frame(error)),
-                Poll::Ready(Err(ReadError::Stream(error))) => return self.fail(&error),
-            };
-            match self.shared.received(segments) {
-                Received::Call(message) if !self.replies_have_room() => self.held_back = Some(message),
-                Received::Call(message) => self.shared.deliver(message),
-                Received::Handled { replied } => self.waits_for_room = replied && !self.replies_have_room(),
-            }
+        if self.shared.has_ended() || !self.shared.wants_more() {
+            return;
         }
-    }
-
-    /// True where the reading of messages waits for replies to leave.
-    fn is_held_up(&self) -> bool {
-        self.held_back.is_some() || self.waits_for_room
-    }
-
-    fn replies_have_room(&self) -> bool {
-        self.shared.outbox().borrow().reply_bytes() <= self.shared.options.send_queue_soft_bytes
+        let end = match self.last_read.take() {
+            Some(end) => end,
+            None => {
+                let read = self.reader.poll_read(&mut self.stream, cx, &mut self.shared.arrived());
+                match read {
+                    Poll::Pending | Poll::Ready(ReadEnd::Enough) => return self.shared.offer(),
+                    Poll::Ready(ReadEnd::Over(end)) => end,
+                }
+            }
+        };
+        let is_last = self.shared.arrived().is_empty();
+        if !is_last {
+            self.last_read = Some(end);
+            return self.shared.offer();
+        }
+        match end {
+            Over::Clean => self.shared.end(VatEnd::EndedByPeer),
+            Over::Frame(error) => self.shared.end(VatEnd::Frame(error)),
+            Over::Stream(error) => self.fail(&error),
+        }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
@@ -320,13 +309,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
 
     /// Does what is due. It costs a look at the clock; the deadlines themselves are looked at where one has come.
     fn keep_time(&mut self) {
-        let now = self.shared.handle().now();
+        let now = self.shared.handle().pass_began();
         if self.timer.as_ref().is_none_or(|timer| timer.deadline() > now) {
             return;
         }
         self.timer = None;
         self.shared.expire();
-        if !self.is_held_up() && self.shared.ended().is_none() {
+        if !self.shared.is_held_up() && !self.shared.has_ended() {
             self.shared.give_up_overdue();
         }
         if self.stalled_at().is_some_and(|stalled| stalled <= now) {
@@ -349,11 +338,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             Phase::Closing { until, .. } => Some(until),
             Phase::Running | Phase::Closed => None,
         };
-        let calls =
-            self.shared.next_deadline().filter(|_| !self.is_held_up() && self.shared.ended().is_none());
+        let is_waiting = self.shared.is_held_up() || self.shared.has_ended();
+        let calls = self.shared.next_deadline().filter(|_| !is_waiting);
         // One that is held back cannot be canceled: whoever holds it up has a deadline of its own.
-        let served = self.shared.next_overdue();
-        let served = served.filter(|_| !self.is_held_up() && self.shared.ended().is_none());
+        let served = self.shared.next_overdue().filter(|_| !is_waiting);
         let nearest = [calls, served, self.stalled_at(), closing].into_iter().flatten().min();
         let Some(nearest) = nearest else { return true };
         if self.timer.as_ref().is_some_and(|timer| timer.deadline() <= nearest) {

@@ -27,18 +27,18 @@ fn options() -> Options {
     Options { max_message_bytes: 1 << 20, max_segments: 4, ..Options::default() }
 }
 
-/// Everything that a stream of `bytes` gives.
-fn read_all(bytes: &[u8], piece: usize, ends: bool) -> (Vec<Segments>, Poll<Result<(), ReadError>>) {
+/// Everything that a stream of `bytes` gives, and why there is no more; Pending where it waits.
+fn read_all(bytes: &[u8], piece: usize, ends: bool) -> (Vec<Segments>, Poll<ReadEnd>) {
     let mut stream = Pieces { bytes: bytes.iter().copied().collect(), piece, ends };
     let mut reader = MessageReader::new(&options());
     let mut messages = Vec::new();
     let waker = noop_waker();
     loop {
-        match reader.poll_next(&mut stream, &mut Context::from_waker(&waker)) {
-            Poll::Pending => return (messages, Poll::Pending),
-            Poll::Ready(Ok(None)) => return (messages, Poll::Ready(Ok(()))),
-            Poll::Ready(Ok(Some(message))) => messages.push(message),
-            Poll::Ready(Err(error)) => return (messages, Poll::Ready(Err(error))),
+        let mut arrived = Arrived::default();
+        let end = reader.poll_read(&mut stream, &mut Context::from_waker(&waker), &mut arrived);
+        messages.extend(std::iter::from_fn(|| arrived.pop()));
+        if !matches!(end, Poll::Ready(ReadEnd::Enough)) {
+            return (messages, end);
         }
     }
 }
@@ -58,7 +58,7 @@ fn frame(lengths: &[u32]) -> Vec<u8> {
 
 fn error_of(bytes: &[u8]) -> FrameError {
     match read_all(bytes, usize::MAX, true) {
-        (messages, Poll::Ready(Err(ReadError::Frame(error)))) if messages.is_empty() => error,
+        (messages, Poll::Ready(ReadEnd::Over(Over::Frame(error)))) if messages.is_empty() => error,
         _ => panic!("no error"),
     }
 }
@@ -69,7 +69,7 @@ fn messages_of_one_and_of_several_segments_arrive_however_they_are_cut() {
     let bytes: Vec<u8> = tables.iter().flat_map(|lengths| frame(lengths)).collect();
     for piece in [1, 3, 8, 1_000, usize::MAX] {
         let (messages, end) = read_all(&bytes, piece, true);
-        assert!(matches!(end, Poll::Ready(Ok(()))));
+        assert!(matches!(end, Poll::Ready(ReadEnd::Over(Over::Clean))));
         assert_eq!(messages.len(), tables.len());
         for (message, lengths) in messages.iter().zip(tables) {
             assert_eq!(message.len(), lengths.len());
@@ -124,10 +124,10 @@ fn a_stream_that_ends_inside_a_message_is_told_from_one_that_ends_between_two() 
     for cut in 1..bytes.len() {
         let (messages, end) = read_all(&bytes[..cut], usize::MAX, true);
         assert!(messages.is_empty());
-        assert!(matches!(end, Poll::Ready(Err(ReadError::Frame(FrameError::Truncated)))), "{cut}");
+        assert!(matches!(end, Poll::Ready(ReadEnd::Over(Over::Frame(FrameError::Truncated)))), "{cut}");
         assert!(read_all(&bytes[..cut], usize::MAX, false).1.is_pending());
     }
-    assert!(matches!(read_all(&[], 1, true).1, Poll::Ready(Ok(()))));
+    assert!(matches!(read_all(&[], 1, true).1, Poll::Ready(ReadEnd::Over(Over::Clean))));
 }
 
 #[test]
@@ -138,8 +138,45 @@ fn a_buffer_grows_no_faster_than_the_bytes_that_arrive() {
             Pieces { bytes: whole[..arrived].iter().copied().collect(), piece: 999, ends: false };
         let mut reader = MessageReader::new(&options());
         let waker = noop_waker();
-        assert!(reader.poll_next(&mut stream, &mut Context::from_waker(&waker)).is_pending());
+        let mut context = Context::from_waker(&waker);
+        assert!(reader.poll_read(&mut stream, &mut context, &mut Arrived::default()).is_pending());
         let State::Body { words, .. } = &reader.state else { panic!() };
         assert!(words.capacity() * WORD_BYTES <= FIRST_BYTES.max(2 * arrived), "{arrived}");
     }
+}
+
+#[test]
+fn no_more_is_read_ahead_than_the_bound_and_one_buffer() {
+    let small = frame(&[100]);
+    let bytes = small.repeat(1_000);
+    let mut stream = Pieces { bytes: bytes.iter().copied().collect(), piece: usize::MAX, ends: true };
+    let mut reader = MessageReader::new(&options());
+    let waker = noop_waker();
+    let mut context = Context::from_waker(&waker);
+    let mut arrived = Arrived::default();
+    assert!(matches!(
+        reader.poll_read(&mut stream, &mut context, &mut arrived),
+        Poll::Ready(ReadEnd::Enough)
+    ));
+    let read_bytes = bytes.len() - stream.bytes.len();
+    assert!((READ_AHEAD_BYTES..READ_AHEAD_BYTES + 2 * SCRATCH_BYTES).contains(&read_bytes), "{read_bytes}");
+    assert!(matches!(
+        reader.poll_read(&mut stream, &mut context, &mut arrived),
+        Poll::Ready(ReadEnd::Enough)
+    ));
+    assert_eq!(bytes.len() - stream.bytes.len(), read_bytes, "nothing is read while enough waits");
+    while arrived.pop().is_some() {}
+    assert!(arrived.is_empty());
+    assert!(matches!(
+        reader.poll_read(&mut stream, &mut context, &mut arrived),
+        Poll::Ready(ReadEnd::Enough)
+    ));
+}
+
+#[test]
+fn messages_before_a_bad_frame_arrive() {
+    let bytes = [frame(&[1]), frame(&[2]), vec![255; 8]].concat();
+    let (messages, end) = read_all(&bytes, usize::MAX, true);
+    assert_eq!(messages.len(), 2);
+    assert!(matches!(end, Poll::Ready(ReadEnd::Over(Over::Frame(FrameError::TooManySegments { .. })))));
 }

@@ -79,5 +79,5 @@ fn what_the_limits_count_costs_what_they_say() {
             finish.set_release_result_caps(false);
         }
     });
-    is_within("a capability given out, with its server", finished * 2, 410);
+    is_within("a capability given out, with its server", finished * 2, 416);
 }
