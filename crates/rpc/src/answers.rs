@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::by_id::ById;
+
 /// A call's id as the peer knows it: the peer's question, our answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PeerId(pub(crate) u32);
@@ -18,6 +20,18 @@ pub(crate) struct PeerId(pub(crate) u32);
 /// A call's id as capnp-rpc knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct AnswerId(pub(crate) u32);
+
+impl From<PeerId> for u32 {
+    fn from(id: PeerId) -> Self {
+        id.0
+    }
+}
+
+impl From<AnswerId> for u32 {
+    fn from(id: AnswerId) -> Self {
+        id.0
+    }
+}
 
 /// Where the search for an alias begins. The peer chooses its ids and may choose these as well: it is then
 /// given an alias for them.
@@ -72,7 +86,7 @@ pub(crate) enum ReturnOrder {
 /// The table of answers of one vat.
 #[derive(Default)]
 pub(crate) struct Answers {
-    calls: BTreeMap<PeerId, Call>,
+    calls: ById<PeerId, Call>,
     /// The peer's ids of the calls that have an alias.
     aliases: BTreeMap<AnswerId, PeerId>,
     /// Ids that capnp-rpc keeps occupied for calls that are over.
@@ -94,7 +108,7 @@ impl Answers {
 
     /// The peer calls.
     pub(crate) fn call(&mut self, peer: PeerId) -> Result<AnswerId, InUse> {
-        if self.calls.contains_key(&peer) {
+        if self.calls.contains(peer) {
             return Err(InUse);
         }
         let answer = self.vacant(peer);
@@ -107,17 +121,17 @@ impl Answers {
 
     /// True while the peer has a call with this id that is not over.
     pub(crate) fn is_open(&self, peer: PeerId) -> bool {
-        self.calls.contains_key(&peer)
+        self.calls.contains(peer)
     }
 
     /// The id under which capnp-rpc knows what the peer calls by this one.
     pub(crate) fn answer_id(&self, peer: PeerId) -> AnswerId {
-        self.calls.get(&peer).map_or(NO_ANSWER, |call| call.answer)
+        self.calls.get(peer).map_or(NO_ANSWER, |call| call.answer)
     }
 
     /// The peer sent a Finish.
     pub(crate) fn finish(&mut self, peer: PeerId) -> FinishOrder {
-        let Some(Call { answer, state }) = self.calls.remove(&peer) else { return FinishOrder::Discard };
+        let Some(Call { answer, state }) = self.calls.remove(peer) else { return FinishOrder::Discard };
         self.aliases.remove(&answer);
         match state {
             State::Returned => FinishOrder::Deliver(answer),
@@ -133,11 +147,11 @@ impl Answers {
     /// None where it has an answer.
     pub(crate) fn give_up(&mut self, answer: AnswerId) -> Option<PeerId> {
         let peer = self.peer_id(answer);
-        let call = self.calls.get(&peer)?;
+        let call = self.calls.get(peer)?;
         if call.answer != answer || call.state != State::Open {
             return None;
         }
-        self.calls.remove(&peer);
+        self.calls.remove(peer);
         self.aliases.remove(&answer);
         self.spent.insert(answer);
         Some(peer)
@@ -150,11 +164,11 @@ impl Answers {
         }
         let peer = self.peer_id(answer);
         if needs_finish {
-            if let Some(call) = self.calls.get_mut(&peer) {
+            if let Some(call) = self.calls.get_mut(peer) {
                 call.state = if replaced { State::Replaced } else { State::Returned };
             }
         } else {
-            self.calls.remove(&peer);
+            self.calls.remove(peer);
             self.aliases.remove(&answer);
         }
         ReturnOrder::Send(peer)
@@ -176,7 +190,7 @@ impl Answers {
     }
 
     fn is_vacant(&self, answer: AnswerId) -> bool {
-        let has_own_id = self.calls.get(&PeerId(answer.0)).is_some_and(|call| call.answer == answer);
+        let has_own_id = self.calls.get(PeerId(answer.0)).is_some_and(|call| call.answer == answer);
         !has_own_id && !self.aliases.contains_key(&answer) && !self.spent.contains(&answer)
     }
 }

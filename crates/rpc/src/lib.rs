@@ -31,6 +31,7 @@
 
 mod answers;
 mod bootstrap;
+mod by_id;
 mod call;
 pub mod deadline;
 mod disconnected;

@@ -8,11 +8,15 @@
 //!
 //! The table holds only state; it sends nothing and knows no clock.
 
-use std::collections::{BTreeSet, HashSet};
+mod due;
+
+use std::collections::HashSet;
 use std::time::Duration;
 
 use slab::Slab;
 use vatmux_driver::Instant;
+
+use self::due::Due;
 
 /// A question's id as capnp-rpc knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +75,28 @@ enum Slot {
     Refused,
 }
 
+impl Slot {
+    /// The id under which the peer knows the question, which is `id` here.
+    fn wire_id(self, id: QuestionId) -> WireId {
+        match self {
+            Self::Free => id.unaliased(),
+            Self::Refused => NO_QUESTION,
+            Self::Asked { wire, .. }
+            | Self::Canceled { wire }
+            | Self::Expired { wire, .. }
+            | Self::Answered { wire } => wire,
+        }
+    }
+
+    fn is_open(self) -> bool {
+        matches!(self, Self::Asked { .. })
+    }
+
+    fn is_due_at(self, moment: Instant) -> bool {
+        matches!(self, Self::Asked { deadline, .. } if deadline == moment)
+    }
+}
+
 /// A question whose deadline came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expired {
@@ -110,8 +136,9 @@ pub(crate) struct QuarantineFull;
 /// The table of questions of one vat.
 pub(crate) struct Questions {
     slots: Vec<Slot>,
-    /// Deadlines of the questions that are open, nearest first.
-    due: BTreeSet<(Instant, QuestionId)>,
+    due: Due,
+    /// Questions that are open: sent, neither answered nor given up.
+    open: usize,
     /// Ids that the peer still owes an answer to and that capnp-rpc has forgotten.
     quarantined: HashSet<WireId>,
     max_quarantined: usize,
@@ -125,7 +152,8 @@ impl Questions {
     pub(crate) fn new(max_quarantined: usize) -> Self {
         Self {
             slots: Vec::new(),
-            due: BTreeSet::new(),
+            due: Due::default(),
+            open: 0,
             quarantined: HashSet::new(),
             max_quarantined,
             aliases: Slab::new(),
@@ -140,7 +168,7 @@ impl Questions {
 
     /// The nearest deadline of an open question.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.due.first().map(|(deadline, _)| *deadline)
+        self.due.first().map(|(deadline, _)| deadline)
     }
 
     /// A question is about to be sent, behind `position` bytes: gives the id that it is sent under.
@@ -160,8 +188,8 @@ impl Questions {
             id.unaliased()
         };
         let deadline = now + patience;
-        self.due.insert((deadline, id));
         self.set(id, Slot::Asked { wire, asked, deadline, patience, position });
+        self.due.add(deadline, id);
         wire
     }
 
@@ -173,22 +201,14 @@ impl Questions {
 
     /// The id under which the peer knows the question.
     pub(crate) fn wire_id(&self, id: QuestionId) -> WireId {
-        match self.slot(id) {
-            Slot::Free => id.unaliased(),
-            Slot::Refused => NO_QUESTION,
-            Slot::Asked { wire, .. }
-            | Slot::Canceled { wire }
-            | Slot::Expired { wire, .. }
-            | Slot::Answered { wire } => wire,
-        }
+        self.slot(id).wire_id(id)
     }
 
     /// capnp-rpc wants to send a Finish.
     pub(crate) fn finish(&mut self, id: QuestionId) -> Result<FinishOrder, QuarantineFull> {
         match self.slot(id) {
             Slot::Free => Ok(FinishOrder::Send(id.unaliased())),
-            Slot::Asked { wire, deadline, .. } => {
-                self.due.remove(&(deadline, id));
+            Slot::Asked { wire, .. } => {
                 self.set(id, Slot::Canceled { wire });
                 Ok(FinishOrder::Send(wire))
             }
@@ -230,8 +250,7 @@ impl Questions {
         }
         let Some(id) = self.behind(wire) else { return Answer::Unasked };
         match self.slot(id) {
-            Slot::Asked { deadline, .. } => {
-                self.due.remove(&(deadline, id));
+            Slot::Asked { .. } => {
                 self.set(id, Slot::Answered { wire });
                 Answer::Deliver(id)
             }
@@ -251,11 +270,10 @@ impl Questions {
 
     /// Takes one open question whose deadline has come. The caller answers it.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Expired> {
-        let (deadline, id) = *self.due.first()?;
+        let (deadline, id) = self.due.first()?;
         if deadline > now {
             return None;
         }
-        self.due.remove(&(deadline, id));
         let Slot::Asked { wire, asked, patience, .. } = self.slot(id) else { return None };
         self.set(id, Slot::Expired { wire, answered: false });
         Some(Expired { id, asked, patience })
@@ -265,19 +283,19 @@ impl Questions {
     /// answers them.
     pub(crate) fn take_sent(&mut self, left_bytes: u64) -> Vec<QuestionId> {
         let mut taken = Vec::new();
-        for (_, id) in &self.due {
-            if let Slot::Asked { asked: Asked::Call { .. }, position, .. } = self.slot(*id)
+        for (due, id) in self.due.iter() {
+            if let Slot::Asked { asked: Asked::Call { .. }, position, deadline, .. } = self.slot(id)
                 && position < left_bytes
+                && deadline == due
             {
-                taken.push(*id);
+                taken.push(id);
             }
         }
-        for id in &taken {
-            if let Slot::Asked { wire, deadline, .. } = self.slot(*id) {
-                self.due.remove(&(deadline, *id));
-                self.set(*id, Slot::Expired { wire, answered: false });
-            }
-        }
+        taken.retain(|id| {
+            let Slot::Asked { wire, .. } = self.slot(*id) else { return false };
+            self.set(*id, Slot::Expired { wire, answered: false });
+            true
+        });
         taken
     }
 
@@ -298,11 +316,10 @@ impl Questions {
     fn free(&mut self, id: QuestionId) {
         match self.slot(id) {
             Slot::Free => return,
-            Slot::Asked { wire, deadline, .. } => {
-                self.due.remove(&(deadline, id));
-                self.free_alias(wire);
-            }
-            Slot::Canceled { wire } | Slot::Expired { wire, .. } | Slot::Answered { wire } => {
+            Slot::Asked { wire, .. }
+            | Slot::Canceled { wire }
+            | Slot::Expired { wire, .. }
+            | Slot::Answered { wire } => {
                 self.free_alias(wire);
             }
             Slot::Refused => {}
@@ -317,16 +334,22 @@ impl Questions {
     }
 
     fn set(&mut self, id: QuestionId, slot: Slot) {
-        let before = self.wire_id(id) != id.unaliased();
         let index = id.0 as usize;
         if index >= self.slots.len() {
             self.slots.resize(index + 1, Slot::Free);
         }
-        if let Some(place) = self.slots.get_mut(index) {
-            *place = slot;
+        let Some(place) = self.slots.get_mut(index) else { return };
+        let before = std::mem::replace(place, slot);
+        self.translated += usize::from(slot.wire_id(id) != id.unaliased());
+        self.translated -= usize::from(before.wire_id(id) != id.unaliased());
+        self.open += usize::from(slot.is_open());
+        if before.is_open() {
+            self.open -= 1;
+            let slots = &self.slots;
+            self.due.tidy(self.open, |deadline, id| {
+                slots.get(id.0 as usize).is_some_and(|slot| slot.is_due_at(deadline))
+            });
         }
-        let after = self.wire_id(id) != id.unaliased();
-        self.translated = self.translated + usize::from(after) - usize::from(before);
     }
 }
 

@@ -4,12 +4,11 @@
 //! them up: capnp-rpc runs a canceled call for as long as another one waits for its result. Such a call is counted until
 //! the last of those is over.
 
-use std::collections::BTreeMap;
-
 use vatmux_driver::Instant;
 
 use super::account::Account;
 use crate::answers::AnswerId;
+use crate::by_id::ById;
 
 /// What a call costs beside its message, by measure.
 pub(crate) const CALL_BYTES: usize = 2_432;
@@ -74,7 +73,7 @@ struct Held {
 /// The calls that are not over, by the ids that capnp-rpc knows them by.
 #[derive(Default)]
 pub(crate) struct Calls {
-    held: BTreeMap<AnswerId, Held>,
+    held: ById<AnswerId, Held>,
     held_bytes: usize,
     bootstraps: usize,
     serial: u64,
@@ -124,7 +123,7 @@ impl Calls {
 
     /// How deep the call is whose result is spoken of; 0 where there is no such call.
     pub(crate) fn depth(&self, id: AnswerId) -> u8 {
-        self.held.get(&id).map_or(0, |call| call.depth)
+        self.held.get(id).map_or(0, |call| call.depth)
     }
 
     /// The deepest of all.
@@ -134,14 +133,14 @@ impl Calls {
 
     /// True where the results are known to hold nothing but objects of this side's.
     pub(crate) fn is_settled(&self, id: AnswerId) -> bool {
-        self.held.get(&id).is_none_or(|call| call.state == State::Returned && call.settled)
+        self.held.get(id).is_none_or(|call| call.state == State::Returned && call.settled)
     }
 
     /// The peer calls. `on` are the calls whose results it refers to.
     pub(crate) fn begin(&mut self, id: AnswerId, what: What, bytes: usize, depth: u8, on: &[AnswerId]) {
         let mut waits_for = Vec::new();
         for id in on {
-            if let Some(call) = self.held.get_mut(id)
+            if let Some(call) = self.held.get_mut(*id)
                 && call.state == State::Open
             {
                 call.dependents += 1;
@@ -183,13 +182,13 @@ impl Calls {
             return overdue;
         }
         self.nothing_due_before = None;
-        for (id, call) in &self.held {
+        for (id, call) in self.held.iter() {
             let What::Call(served) = call.what else { continue };
             if call.state != State::Open {
                 continue;
             }
             if served.until <= now {
-                overdue.push((*id, served));
+                overdue.push((AnswerId(id), served));
             } else if self.nothing_due_before.is_none_or(|before| served.until < before) {
                 self.nothing_due_before = Some(served.until);
             }
@@ -199,7 +198,7 @@ impl Calls {
 
     /// capnp-rpc answers. What it goes on holding until the Finish is `bytes` of results; None where it holds nothing.
     pub(crate) fn returned(&mut self, id: AnswerId, bytes: Option<usize>, exports: Vec<u32>, settled: bool) {
-        let Some(call) = self.held.get_mut(&id) else { return };
+        let Some(call) = self.held.get_mut(id) else { return };
         let waited_for = std::mem::take(&mut call.waits_for);
         match (bytes, call.state) {
             (Some(bytes), State::Open | State::Returned) => {
@@ -221,7 +220,7 @@ impl Calls {
 
     /// The peer has finished a call. Gives the capabilities that its results gave to the peer.
     pub(crate) fn finished(&mut self, id: AnswerId) -> Vec<u32> {
-        let Some(call) = self.held.get_mut(&id) else { return Vec::new() };
+        let Some(call) = self.held.get_mut(id) else { return Vec::new() };
         if call.state == State::Open && call.dependents > 0 {
             call.state = State::Canceled;
             return Vec::new();
@@ -234,7 +233,7 @@ impl Calls {
     /// Nobody waits on behalf of one call any more for those that it waited for.
     fn let_go(&mut self, mut waited_for: Vec<Reference>) {
         while let Some(Reference { id, serial }) = waited_for.pop() {
-            let Some(call) = self.held.get_mut(&id).filter(|call| call.serial == serial) else { continue };
+            let Some(call) = self.held.get_mut(id).filter(|call| call.serial == serial) else { continue };
             call.dependents = call.dependents.saturating_sub(1);
             if call.dependents == 0
                 && call.state == State::Canceled
@@ -246,7 +245,7 @@ impl Calls {
     }
 
     fn remove(&mut self, id: AnswerId) -> Option<Held> {
-        let call = self.held.remove(&id)?;
+        let call = self.held.remove(id)?;
         self.held_bytes -= call.bytes;
         self.bootstraps -= usize::from(call.what == What::Bootstrap);
         self.account.subtract(call.what.calls(), call.bytes);

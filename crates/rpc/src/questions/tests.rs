@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,7 +1,6 @@
 //! The calls of one vat, while they are open.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -11,6 +10,7 @@ use vatmux_noise::NodeId;
 
 use crate::VatEnd;
 use crate::answers::PeerId;
+use crate::by_id::ById;
 use crate::call;
 use crate::questions::{Asked, QuestionId};
 use crate::service::{Descriptor, Method};
@@ -57,7 +57,7 @@ pub(crate) struct Sight {
     descriptor: Option<&'static Descriptor>,
     /// By question. capnp-rpc's ids are the lowest that are free.
     asked: RefCell<Vec<Option<Open>>>,
-    served: RefCell<BTreeMap<PeerId, Open>>,
+    served: RefCell<ById<PeerId, Open>>,
 }
 
 struct Open {
@@ -146,7 +146,7 @@ impl Sight {
 
     /// A call of the peer's is over, if it was not before.
     pub(crate) fn returned(&self, id: PeerId, outcome: Outcome, now: Instant) {
-        let open = self.served.borrow_mut().remove(&id);
+        let open = self.served.borrow_mut().remove(id);
         self.finish(Caller::Peer, open, outcome, now);
     }
 
@@ -214,7 +214,9 @@ impl Sight {
 
     fn finish(&self, caller: Caller, open: Option<Open>, outcome: Outcome, now: Instant) {
         if let Some(Open { since, span }) = open {
-            span.record("outcome", outcome.name());
+            if !span.is_disabled() {
+                span.record("outcome", outcome.name());
+            }
             self.meter.call_ended(caller, outcome, now.saturating_since(since));
         }
     }
