@@ -13,11 +13,11 @@ use capnp::{Error, MessageSize, any_pointer};
 /// peer. A server that keeps one of those (somebody who watches it, say) would so keep itself alive for ever after
 /// the peer is gone. This stands between the two, and lets go when the vat is over.
 #[derive(Clone)]
-pub(crate) struct Revocable(Rc<RefCell<Box<dyn ClientHook>>>);
+pub(crate) struct Revocable(Rc<RefCell<Rc<dyn ClientHook>>>);
 
 impl Revocable {
     pub(crate) fn new(client: Client) -> Self {
-        Self(Rc::new(RefCell::new(client.hook)))
+        Self(Rc::new(RefCell::new(client.hook.into())))
     }
 
     pub(crate) fn as_client(&self) -> Client {
@@ -27,13 +27,14 @@ impl Revocable {
     /// Whoever still has it finds a capability on which everything fails with `error`.
     pub(crate) fn revoke(&self, error: Error) {
         let broken = capnp_rpc::new_broken_cap(error);
-        let revoked = self.0.replace(broken.hook);
+        let revoked = self.0.replace(broken.hook.into());
         // Its destructor may be anybody's code: nothing is borrowed here.
         drop(revoked);
     }
 
-    fn inner(&self) -> Box<dyn ClientHook> {
-        self.0.borrow().add_ref()
+    /// Nothing is borrowed while it is used: it may be anybody's code.
+    fn inner(&self) -> Rc<dyn ClientHook> {
+        self.0.borrow().clone()
     }
 }
 
@@ -72,11 +73,11 @@ impl ClientHook for Revocable {
     // A resolved promise: what is exported is the capability behind it.
 
     fn get_resolved(&self) -> Option<Box<dyn ClientHook>> {
-        Some(self.inner())
+        Some(self.inner().add_ref())
     }
 
     fn when_more_resolved(&self) -> Option<Promise<Box<dyn ClientHook>, Error>> {
-        Some(Promise::ok(self.inner()))
+        Some(Promise::ok(self.inner().add_ref()))
     }
 
     fn when_resolved(&self) -> Promise<(), Error> {

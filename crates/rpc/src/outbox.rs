@@ -4,6 +4,7 @@
 //! run has run, so that what was sent together leaves together. Small messages are gathered in one buffer;
 //! a large segment is written from where it is.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -109,6 +110,19 @@ fn table_bytes(segments: usize) -> usize {
     (segments / 2 + 1) * crate::segments::WORD_BYTES
 }
 
+thread_local! {
+    /// The buffer of the thread's vats, while none of them has it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+fn give_back(buffer: &mut Vec<u8>) {
+    let buffer = std::mem::take(buffer);
+    // Whoever has just gathered without one has left one behind.
+    if (1..=2 * GATHER_BYTES).contains(&buffer.capacity()) {
+        SPARE.set(buffer);
+    }
+}
+
 /// Writes an [`Outbox`] to a stream.
 #[derive(Default)]
 pub(crate) struct MessageWriter {
@@ -159,14 +173,25 @@ impl MessageWriter {
             }
             if self.is_idle() {
                 // A vat that has nothing to say keeps no buffer.
-                self.gathered = Vec::new();
+                give_back(&mut self.gathered);
                 return Pin::new(stream).poll_flush(cx);
             }
         }
     }
 
     fn gather(&mut self, message: Outgoing) {
+        if self.gathered.capacity() == 0 {
+            self.gathered = SPARE.take();
+        }
         let segments = message.get_segments_for_output();
+        if let [segment] = *segments
+            && segment.len() <= GATHER_BYTES
+        {
+            let words = (segment.len() / crate::segments::WORD_BYTES) as u64;
+            self.gathered.extend_from_slice(&(words << 32).to_le_bytes());
+            self.gathered.extend_from_slice(segment);
+            return;
+        }
         let count = segments.len();
         self.gathered.reserve(table_bytes(count));
         let start = self.gathered.len();

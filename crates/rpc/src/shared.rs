@@ -130,7 +130,15 @@ impl Shared {
     /// Registers what a message means for the table of questions and translates its ids. None where it must
     /// not be sent.
     fn admit(&self, message: &mut Builder<HeapAllocator>) -> capnp::Result<Option<Weight>> {
-        let kind = outgoing::kind_of(message)?;
+        let plain = match *message.get_segments_for_output() {
+            [segment] => guard::read_sent(segment),
+            _ => None,
+        };
+        let is_plain = plain.is_some();
+        let kind = match plain {
+            Some(kind) => kind,
+            None => outgoing::kind_of(message)?,
+        };
         if let Some(end) = &*self.end.borrow()
             && !(kind == Kind::Abort && end.worth_an_abort())
         {
@@ -140,7 +148,7 @@ impl Shared {
         let mut guard = self.guard.borrow_mut();
         let kept = match kind {
             Kind::Question(id, asked) => {
-                let caps = sent::caps(message)?;
+                let caps = if is_plain { Vec::new() } else { sent::caps(message)? };
                 if let Some(reason) = self.too_large(outbox::content_bytes(message)) {
                     self.questions.borrow_mut().refuse(id);
                     let now = self.look();
@@ -197,7 +205,7 @@ impl Shared {
                             *message = outgoing::failed_return(call.0, &reason);
                         } else {
                             // capnp-rpc wants no Finish for results without capabilities.
-                            if needs_finish {
+                            if needs_finish && !is_plain {
                                 caps = sent::caps(message)?;
                             }
                             if call.0 != answer.0 {

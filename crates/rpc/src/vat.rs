@@ -261,14 +261,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         if self.shared.has_ended() || !self.shared.wants_more() {
             return;
         }
-        let end = match self.last_read.take() {
-            Some(end) => end,
-            None => {
-                let read = self.reader.poll_read(&mut self.stream, cx, &mut self.shared.arrived());
-                match read {
-                    Poll::Pending | Poll::Ready(ReadEnd::Enough) => return self.shared.offer(),
-                    Poll::Ready(ReadEnd::Over(end)) => end,
-                }
+        let end = if let Some(end) = self.last_read.take() {
+            end
+        } else {
+            let read = self.reader.poll_read(&mut self.stream, cx, &mut self.shared.arrived());
+            match read {
+                Poll::Pending | Poll::Ready(ReadEnd::Enough) => return self.shared.offer(),
+                Poll::Ready(ReadEnd::Over(end)) => end,
             }
         };
         let is_last = self.shared.arrived().is_empty();

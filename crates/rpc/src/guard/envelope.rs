@@ -308,7 +308,6 @@ pub(crate) mod sent {
     use capnp::message::{Builder, HeapAllocator};
 
     use super::{cap_descriptor, disembargo, message, payload, resolve, return_};
-    use crate::guard::plain;
 
     /// A capability in a message of ours.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,11 +334,6 @@ pub(crate) mod sent {
 
     /// The capabilities of a Call's parameters or a Return's results.
     pub(crate) fn caps(message: &Builder<HeapAllocator>) -> capnp::Result<Vec<Cap>> {
-        if let [segment] = *message.get_segments_for_output()
-            && plain::has_no_caps(segment)
-        {
-            return Ok(Vec::new());
-        }
         let root = message.get_root_as_reader::<message::Reader<'_>>()?;
         let payload: payload::Reader<'_> = match root.which()? {
             message::Call(call) => call?.get_params()?,

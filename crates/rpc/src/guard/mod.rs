@@ -54,6 +54,7 @@ pub(crate) use self::account::{Account, HeldWork};
 pub(crate) use self::calls::Served;
 pub(crate) use self::envelope::sent;
 pub use self::limits::Limits;
+pub(crate) use self::plain::read_sent;
 pub(crate) use self::tree::MAX_DEPTH;
 pub use self::tree::Malformed;
 pub use self::violation::{Exceeded, Violation};

@@ -3,15 +3,17 @@
 //! To read a Call through capnp's readers takes as long as all the rest of what is checked about it. So the plain ones are
 //! recognised here: Calls and Returns without capabilities in them, Finishes and Releases, in one segment and laid out as
 //! every builder does it. Whatever is the least bit different is left to [`envelope`](super::envelope),
-//! which gives the same for these as well; that it does is tested.
+//! which gives the same for these as well; that it does is tested. What this side sends is read in the same two ways.
 //!
 //! The pointers of a received message have been checked. No word outside of it is read in any case: one that is not there
 //! is zero.
 
 use super::Limits;
 use super::envelope::{Caps, Message, Outcome, Target};
-use crate::answers::PeerId;
-use crate::questions::WireId;
+use crate::answers::{AnswerId, PeerId};
+use crate::outgoing::Kind;
+use crate::questions::{Asked, QuestionId, WireId};
+use crate::sight;
 
 // The members of `Message`, and where the fields lie that are read, as rpc.capnp has it. Fields are counted in their own size.
 
@@ -36,6 +38,7 @@ const ANSWER_TRANSFORM: usize = 0;
 const LAST_OP: u16 = 1;
 
 const RETURN_FLAGS: usize = 1;
+const NO_FINISH_NEEDED: u32 = 1 << 1;
 const RETURN_KIND: usize = 3;
 const RETURN_RESULTS: usize = 0;
 const RESULTS: u16 = 0;
@@ -104,14 +107,27 @@ pub(crate) fn read(segment: &[u8], limits: &Limits) -> Option<Message> {
     }
 }
 
-/// True for a Call or a Return that is known to carry no capabilities, by the bytes of its only segment.
-pub(crate) fn has_no_caps(segment: &[u8]) -> bool {
-    let payload = body(segment).and_then(|(kind, body)| match kind {
-        CALL => body.pointed(CALL_PARAMS),
-        RETURN if body.u16(RETURN_KIND) == RESULTS => body.pointed(RETURN_RESULTS),
+/// A message of ours, by the bytes of its only segment. None where it has to be read with more care: a Call or a Return
+/// that is read here carries no capabilities.
+pub(crate) fn read_sent(segment: &[u8]) -> Option<Kind> {
+    let (kind, body) = body(segment)?;
+    match kind {
+        CALL => body.pointed(CALL_PARAMS)?.has_no_caps().then(|| {
+            let asked = Asked::Call { interface: body.data(CALL_INTERFACE), method: body.u16(CALL_METHOD) };
+            Kind::Question(QuestionId(body.u32(0)), asked)
+        }),
+        RETURN => {
+            let plain = body.u16(RETURN_KIND) == RESULTS && body.pointed(RETURN_RESULTS)?.has_no_caps();
+            plain.then(|| Kind::Return {
+                answer: AnswerId(body.u32(0)),
+                needs_finish: body.u32(RETURN_FLAGS) & NO_FINISH_NEEDED == 0,
+                outcome: sight::Outcome::Ok,
+            })
+        }
+        FINISH => Some(Kind::Finish(QuestionId(body.u32(0)))),
+        RELEASE => Some(Kind::Release { id: body.u32(0), count: body.u32(1) }),
         _ => None,
-    });
-    payload.is_some_and(Struct::has_no_caps)
+    }
 }
 
 /// What kind a message is of, and the struct that it is.
