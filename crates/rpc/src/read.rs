@@ -199,6 +199,11 @@ impl MessageReader {
     /// Takes bytes in, all of them.
     fn take(&mut self, mut bytes: &[u8], arrived: &mut Arrived) -> Result<(), FrameError> {
         while !bytes.is_empty() {
+            if let Some((message, rest)) = self.whole(bytes) {
+                arrived.push(message);
+                bytes = rest;
+                continue;
+            }
             let (wanted, filled) = self.wanted();
             let length = wanted.len().min(bytes.len());
             let (head, tail) = bytes.split_at(length);
@@ -208,6 +213,21 @@ impl MessageReader {
             self.steps(arrived)?;
         }
         Ok(())
+    }
+
+    /// The message of one segment that begins here, if no other has begun and all of it is here.
+    fn whole<'a>(&self, bytes: &'a [u8]) -> Option<(Segments, &'a [u8])> {
+        let State::Head { filled: 0, .. } = self.state else { return None };
+        let (head, rest) = bytes.split_first_chunk::<WORD_BYTES>()?;
+        let head = u64::from_le_bytes(*head);
+        let (segments, length) = (head as u32, (head >> 32) as usize * WORD_BYTES);
+        if segments != 0 || length > self.max_message_bytes {
+            return None;
+        }
+        let (body, rest) = rest.split_at_checked(length)?;
+        let words = body.as_chunks::<WORD_BYTES>().0.iter();
+        let words = words.map(|[a, b, c, d, e, f, g, h]| capnp::word(*a, *b, *c, *d, *e, *f, *g, *h));
+        Some((Segments::new(words.collect(), SegmentTable::One), rest))
     }
 
     /// Moves on until bytes are wanted.

@@ -187,3 +187,56 @@ fn one_check_serves_message_after_message() {
         assert_eq!(tree.check(&message(&[&[to_struct(0, 1, 0), 5]])), Ok(()));
     }
 }
+
+/// Numbers that look random and are the same each time.
+fn numbers(mut seed: u64) -> impl FnMut() -> u64 {
+    move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 33
+    }
+}
+
+#[test]
+fn what_the_simple_check_passes_is_sound() {
+    let mut number = numbers(1);
+    let (mut passed, mut sound) = (0, 0);
+    for _ in 0..400_000 {
+        let length = number() % 12 + 1;
+        let words: Vec<u64> = (0..length)
+            .map(|at| match number() % 8 {
+                0..=3 => {
+                    let offset =
+                        (number() % (length - at + 1)) as i32 - i32::from(number().is_multiple_of(16));
+                    to_struct(offset, (number() % 3) as u16, (number() % 3) as u16)
+                }
+                4 => to_list((number() % 4) as i32, number() % 8, number() % 9),
+                5 => number() << 32 | number(),
+                6 if number().is_multiple_of(16) => CAPABILITY,
+                _ => 0,
+            })
+            .collect();
+        let bytes: Vec<_> = words.iter().map(|word| word.to_le_bytes()).collect();
+        let is_simple = simple::is_sound(&bytes);
+        let careful = check(&[&words]);
+        sound += u32::from(careful.is_ok());
+        if is_simple {
+            passed += 1;
+            let mut tree = TreeCheck::default();
+            assert_eq!(tree.check(&message(&[&words])), Ok(()), "{words:x?}");
+            assert!(!tree.found_capabilities(), "{words:x?}");
+        }
+    }
+    assert!(passed > 10_000 && passed > sound / 2, "{passed} of {sound}");
+}
+
+#[test]
+fn the_simple_check_passes_what_most_messages_are() {
+    let mut builder = Builder::new(HeapAllocator::new().first_segment_words(64));
+    let mut call = builder.init_root::<capnp_rpc::rpc_capnp::message::Builder<'_>>().init_call();
+    call.reborrow().init_target().init_promised_answer();
+    let mut params = call.init_params();
+    params.reborrow().init_cap_table(0);
+    params.get_content().set_as("some text").unwrap();
+    let segments = builder.get_segments_for_output();
+    assert!(simple::is_sound(segments[0].as_chunks().0));
+}
