@@ -29,7 +29,7 @@ usage: cargo xtask bench SUITE [--runs N] [--bytes N] [--calls N] [--only NAME[,
 
   --runs N      timed runs of each contestant, after one to warm up (default 5)
   --bytes N     length of the large file (default 1073741824)
-  --calls N     calls of each caller with many in flight (default 200000)
+  --calls N     calls of each caller with many in flight (default 40000)
   --only NAMES  only these contestants
   --json FILE   writes every value of every run to FILE";
 
@@ -42,7 +42,7 @@ impl Arguments {
             suite: String::new(),
             runs: 5,
             bytes: 1 << 30,
-            calls: 200_000,
+            calls: 40_000,
             only: Vec::new(),
             json: None,
         };

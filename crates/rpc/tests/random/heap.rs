@@ -8,6 +8,7 @@ use std::cell::Cell;
 thread_local! {
     static USED: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Heap;
@@ -25,6 +26,7 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size().cast_signed());
+        let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
         // SAFETY: as above.
         unsafe { System.alloc(layout) }
     }
@@ -38,6 +40,11 @@ unsafe impl GlobalAlloc for Heap {
 
 #[global_allocator]
 static HEAP: Heap = Heap;
+
+/// Blocks allocated by this thread so far.
+pub(crate) fn allocations() -> usize {
+    ALLOCATIONS.get()
+}
 
 /// Bytes allocated by this thread and not freed.
 pub(crate) fn used() -> usize {

@@ -13,6 +13,7 @@ mod corrupt;
 mod costs;
 mod heap;
 mod peer;
+mod quiet;
 
 use std::time::Duration;
 
