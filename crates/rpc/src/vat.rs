@@ -161,6 +161,8 @@ struct VatTask<T> {
     /// None once the vat is over and everybody has been told.
     system: Option<System>,
     system_waker: Arc<SystemWaker>,
+    /// The stream had nothing when it was read last, and wakes the task: it is not asked again before.
+    is_dry: bool,
     /// Why no more comes from the stream: the vat ends with this once capnp-rpc has taken what came before.
     last_read: Option<Over>,
     timer: Option<Sleep>,
@@ -206,6 +208,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
             stream,
             system: Some(System { rpc, bootstrap }),
             system_waker: Arc::new(SystemWaker::new()),
+            is_dry: false,
             last_read: None,
             timer: None,
             last_progress: None,
@@ -263,8 +266,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         }
         let end = if let Some(end) = self.last_read.take() {
             end
+        } else if self.is_dry {
+            return;
         } else {
             let read = self.reader.poll_read(&mut self.stream, cx, &mut self.shared.arrived());
+            self.is_dry = read.is_pending();
             match read {
                 Poll::Pending | Poll::Ready(ReadEnd::Enough) => return self.shared.offer(),
                 Poll::Ready(ReadEnd::Over(end)) => end,
@@ -413,6 +419,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for VatTask<T> {
         let shared = this.shared.clone();
         // What servers tell while they run is told of this stream.
         let _entered = shared.sight.span().enter();
+        this.is_dry = false;
         loop {
             this.shared.task_begins(cx);
             this.system_waker.begin(cx.waker());
