@@ -4,7 +4,7 @@
 //! segments less one and the length of each in words, padded to a word, then the segments.
 //!
 //! A message is allocated as its bytes arrive. Its header promises a size; the promise is checked against the
-//! limit and then believed only as far as bytes back it: the buffer starts at no more than [`FIRST_BYTES`] and
+//! limit and then believed only as far as bytes back it: the buffer starts at no more than [`FIRST_WORDS`] and
 //! doubles each time that it is full. Bytes go from the stream straight to where they stay.
 //!
 //! [framing]: https://capnproto.org/encoding.html#serialization-over-a-stream
@@ -19,10 +19,7 @@ use capnp::Word;
 use futures::io::AsyncRead;
 
 use crate::Options;
-use crate::segments::{SegmentTable, Segments, WORD_BYTES};
-
-/// What a header alone makes us allocate, at most: a 64 KiB payload with what an RPC message puts around it.
-pub(crate) const FIRST_BYTES: usize = 72 << 10;
+use crate::segments::{self, FIRST_WORDS, SegmentTable, Segments, WORD_BYTES};
 
 const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
 
@@ -315,7 +312,7 @@ impl MessageReader {
 }
 
 fn body(table: SegmentTable, total_words: usize) -> State {
-    let words = vec![ZERO; total_words.min(FIRST_BYTES / WORD_BYTES)];
+    let words = segments::buffer(total_words.min(FIRST_WORDS));
     State::Body { table, words, total_words, filled: 0 }
 }
 

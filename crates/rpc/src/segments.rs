@@ -1,5 +1,6 @@
 //! A received message: its words in one buffer, and where its segments lie in it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use capnp::Word;
@@ -7,6 +8,9 @@ use capnp::message::ReaderSegments;
 
 /// Bytes in a word, the unit of everything in a message.
 pub(crate) const WORD_BYTES: usize = 8;
+
+/// Words that a message gets a buffer for before they arrive: a 64 KiB payload with what an RPC message puts around it.
+pub(crate) const FIRST_WORDS: usize = (72 << 10) / WORD_BYTES;
 
 /// The segments of one message, end to end in one aligned buffer.
 pub(crate) struct Segments {
@@ -20,6 +24,38 @@ pub(crate) enum SegmentTable {
     One,
     /// Where each segment lies, in words.
     Many(Vec<Range<usize>>),
+}
+
+/// Buffers with fewer words are not worth keeping.
+const LEAST_KEPT_WORDS: usize = 1 << 10;
+
+thread_local! {
+    /// The last large buffer that a message of this thread had, for the next one of about its length.
+    static SPARE: Cell<Vec<Word>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer of `count` words, with anything in it: whoever fills it fills all of it before anybody looks.
+pub(crate) fn buffer(count: usize) -> Vec<Word> {
+    const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
+    if count < LEAST_KEPT_WORDS {
+        return vec![ZERO; count];
+    }
+    let mut words = SPARE.take();
+    // A message counts by its length: it must not hold much more than that.
+    if (count..=count + count / 8).contains(&words.capacity()) {
+        words.resize(count, ZERO);
+        return words;
+    }
+    SPARE.set(words);
+    vec![ZERO; count]
+}
+
+impl Drop for Segments {
+    fn drop(&mut self) {
+        if (LEAST_KEPT_WORDS..=FIRST_WORDS).contains(&self.words.capacity()) {
+            SPARE.set(std::mem::take(&mut self.words));
+        }
+    }
 }
 
 impl Segments {
@@ -99,5 +135,41 @@ impl ReaderSegments for Segments {
             SegmentTable::One => 1,
             SegmentTable::Many(table) => table.len(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(words: Vec<Word>) -> Segments {
+        Segments::new(words, SegmentTable::One)
+    }
+
+    #[test]
+    fn the_buffer_of_a_large_message_serves_the_next_one_of_its_length() {
+        let first = buffer(FIRST_WORDS);
+        let place = first.as_ptr();
+        drop(held(first));
+        let second = buffer(FIRST_WORDS - 1);
+        assert_eq!((second.as_ptr(), second.len()), (place, FIRST_WORDS - 1));
+        let third = buffer(FIRST_WORDS);
+        assert_ne!(third.as_ptr(), place, "it is in use");
+    }
+
+    #[test]
+    fn no_message_holds_a_buffer_that_is_much_larger_than_itself() {
+        for first in [LEAST_KEPT_WORDS, 5_000, FIRST_WORDS] {
+            drop(held(buffer(first)));
+            for count in [0, 1, 100, LEAST_KEPT_WORDS, 2_000, 5_000, FIRST_WORDS] {
+                let words = buffer(count);
+                assert_eq!(words.len(), count);
+                assert!(words.capacity() <= count + count / 8, "{count} after {first}");
+            }
+        }
+        // What is too large to be kept is not.
+        let large = buffer(2 * FIRST_WORDS);
+        drop(held(large));
+        assert!(SPARE.take().capacity() <= FIRST_WORDS);
     }
 }

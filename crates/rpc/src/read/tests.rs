@@ -133,7 +133,7 @@ fn a_stream_that_ends_inside_a_message_is_told_from_one_that_ends_between_two() 
 #[test]
 fn a_buffer_grows_no_faster_than_the_bytes_that_arrive() {
     let whole = frame(&[(1 << 20) / 8]);
-    for arrived in [8, 100, FIRST_BYTES, 2 * FIRST_BYTES + 100, 500_000] {
+    for arrived in [8, 100, (FIRST_WORDS * WORD_BYTES), 2 * (FIRST_WORDS * WORD_BYTES) + 100, 500_000] {
         let mut stream =
             Pieces { bytes: whole[..arrived].iter().copied().collect(), piece: 999, ends: false };
         let mut reader = MessageReader::new(&options());
@@ -141,7 +141,7 @@ fn a_buffer_grows_no_faster_than_the_bytes_that_arrive() {
         let mut context = Context::from_waker(&waker);
         assert!(reader.poll_read(&mut stream, &mut context, &mut Arrived::default()).is_pending());
         let State::Body { words, .. } = &reader.state else { panic!() };
-        assert!(words.capacity() * WORD_BYTES <= FIRST_BYTES.max(2 * arrived), "{arrived}");
+        assert!(words.capacity() * WORD_BYTES <= (FIRST_WORDS * WORD_BYTES).max(2 * arrived), "{arrived}");
     }
 }
 
