@@ -1,6 +1,7 @@
 //! Counts the heap that this thread has.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
