@@ -124,12 +124,13 @@ impl Pump {
         let received = if self.inner.is_over() { Ok(Step::Idle) } else { self.receive(cx) };
         self.inner.dispatch();
         let more = match (sent, received) {
-            // What arrived may have to be answered, and what left or arrived moves the next tick. A link that is full
-            // wakes when it is not.
+            // What arrived may have to be answered, and what left or arrived moves the next tick, and may have been the
+            // last. A link that is full wakes when it is not.
             (Ok(_), Ok(received)) => {
                 received == Step::Moved
                     || (self.outgoing.is_none() && self.inner.wants_to_send())
                     || self.inner.engine.borrow().next_deadline() != self.next_deadline
+                    || (self.inner.retiring.get().is_some() && self.inner.engine.borrow().is_idle())
             }
             (Err(end), Ok(_)) => {
                 // A peer that stopped reading may well have said why.

@@ -454,6 +454,27 @@ fn a_bit_that_flips_on_the_way_ends_the_session_and_nothing_of_the_record_is_use
 }
 
 #[test]
+fn a_session_that_nobody_holds_closes_with_its_last_byte_and_not_later() {
+    let (mut driver, clock) = virtual_time::driver();
+    let (dialed, accepted) = connected(&mut driver, 1 << 16);
+    let began = clock.now();
+    driver
+        .drive_until(async {
+            let mut stream = dialed.open(&name("last"), Priority::FIRST).unwrap();
+            let mut theirs = accepted.incoming().next().await.unwrap().accept();
+            stream.write_all(b"the last").await.unwrap();
+            stream.close().await.unwrap();
+            theirs.close().await.unwrap();
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).await.unwrap();
+            drop((stream, dialed, theirs));
+            assert_eq!(accepted.closed().await, SessionEnd::ClosedByPeer(CloseCode::GOING_AWAY));
+        })
+        .unwrap();
+    assert_eq!(clock.now(), began, "no timer had to fire");
+}
+
+#[test]
 fn a_peer_that_falls_silent_is_dead_after_nine_ticks() {
     let (mut driver, clock) = virtual_time::driver();
     let (dialed, _accepted, meddling) = meddled(&mut driver);

@@ -132,7 +132,10 @@ mod tests {
                 }
                 assert_eq!(table.len(), model.len());
             }
-            assert_eq!(table.iter().collect::<BTreeMap<_, _>>(), model.iter().map(|(id, value)| (*id, value)).collect());
+            assert_eq!(
+                table.iter().collect::<BTreeMap<_, _>>(),
+                model.iter().map(|(id, value)| (*id, value)).collect()
+            );
             let mut values: Vec<_> = table.values().copied().collect();
             let mut expected: Vec<_> = model.into_values().collect();
             values.sort_unstable();
