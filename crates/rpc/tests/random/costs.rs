@@ -58,7 +58,7 @@ fn what_the_limits_count_costs_what_they_say() {
     let bootstraps = cost_of_each(limits.max_bootstraps as u32 - 1, |id, root| {
         root.init_bootstrap().set_question_id(id);
     });
-    is_within("a bootstrap that is not finished", bootstraps, 850);
+    is_within("a bootstrap that is not finished", bootstraps, 920);
     // The call holds the table with it.
     let imports = cost_of_each(64, |id, root| {
         let mut params = call(root, id, 1).init_params();
