@@ -25,7 +25,7 @@ pub struct Limits {
     /// As `max_held_bytes`, over all vats of all sessions of the peer; of several vats the one ends whose answer takes it past
     /// twice as much. Default: 64 MiB.
     pub max_peer_held_bytes: usize,
-    /// Answers to requests for the bootstrap capability that the peer has not finished; each costs about 0.8 KiB.
+    /// Answers to requests for the bootstrap capability that the peer has not finished; each costs about 0.9 KiB.
     /// Default: 64.
     pub max_bootstraps: usize,
     /// How many calls may wait for one another: a call on the result of a call on the result of a call… is this deep,
