@@ -1,4 +1,4 @@
-//! A node's secret key in a file.
+//! A secret key in a file: a node's, and what else is 32 bytes and nobody's business.
 //!
 //! The file is one line of text that says what it is, and one with the key in hexadecimal. It is made with mode
 //! 0600, and one that others can read or write is refused: who could read it can be this node.
@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use vatmux_noise::{Entropy, EntropyError, SecretKey};
+use zeroize::Zeroizing;
 
 const FIRST_LINE: &str = "vatmux secret key 1";
 
@@ -47,6 +48,17 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The file holds something else than what it was taken for.
+    #[error(
+        "{path} is not the key file that was expected, or is damaged: its first line should be `{first_line}`",
+        path = .path.display()
+    )]
+    NotThisKind {
+        /// The file.
+        path: PathBuf,
+        /// What its first line should be.
+        first_line: &'static str,
+    },
     /// There are no random bytes to make a key of.
     #[error("cannot make a key: {0}")]
     Entropy(#[from] EntropyError),
@@ -68,26 +80,37 @@ pub fn load_or_create(path: &Path) -> Result<SecretKey, KeyError> {
 
 /// Reads the key in `path`.
 pub fn load(path: &Path) -> Result<SecretKey, KeyError> {
+    let contents = || KeyError::Contents { path: path.to_owned() };
+    match load_secret(path, FIRST_LINE) {
+        Ok(secret) => SecretKey::from_bytes(*secret).map_err(|_| contents()),
+        Err(KeyError::NotThisKind { .. }) => Err(contents()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the 32 bytes in `path`, whose first line must be `first_line`.
+pub fn load_secret(path: &Path, first_line: &'static str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let failed = |error| KeyError::Io { what: "read", path: path.to_owned(), error };
+    let not_this_kind = || KeyError::NotThisKind { path: path.to_owned(), first_line };
     // Opening a FIFO would wait for a writer.
     if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(KeyError::Contents { path: path.to_owned() });
+        return Err(not_this_kind());
     }
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(KeyError::Contents { path: path.to_owned() });
+        return Err(not_this_kind());
     }
     check_mode(path, &metadata)?;
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES as usize));
     match file.take(MAX_FILE_BYTES).read_to_string(&mut text) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(KeyError::Contents { path: path.to_owned() });
+            return Err(not_this_kind());
         }
         Err(error) => return Err(failed(error)),
     }
-    parse(&text).ok_or_else(|| KeyError::Contents { path: path.to_owned() })
+    parse(&text, first_line).ok_or_else(not_this_kind)
 }
 
 #[cfg(unix)]
@@ -107,8 +130,16 @@ fn check_mode(_: &Path, _: &fs::Metadata) -> Result<(), KeyError> {
 ///
 /// The file has its name only when it is complete and on disk: nobody ever reads half a key.
 pub fn create(path: &Path) -> Result<SecretKey, KeyError> {
-    let failed = |what| move |error| KeyError::Io { what, path: path.to_owned(), error };
     let key = SecretKey::generate(Entropy::from_system()?);
+    create_secret(path, FIRST_LINE, key.expose())?;
+    Ok(key)
+}
+
+/// Writes 32 bytes to `path`, which must not exist, below `first_line`, which says what they are.
+///
+/// As with [`create`], the file has its name only when it is complete and on disk.
+pub fn create_secret(path: &Path, first_line: &str, secret: &[u8; 32]) -> Result<(), KeyError> {
+    let failed = |what| move |error| KeyError::Io { what, path: path.to_owned(), error };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -116,10 +147,11 @@ pub fn create(path: &Path) -> Result<SecretKey, KeyError> {
     create_private_folder(folder).map_err(failed("make the folder of"))?;
     // Temporary files are made with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed("make"))?;
-    let written = file.write_all(render(&key).as_bytes()).and_then(|()| file.as_file().sync_all());
+    let written =
+        file.write_all(render(first_line, secret).as_bytes()).and_then(|()| file.as_file().sync_all());
     written.map_err(failed("write"))?;
     file.persist_noclobber(path).map_err(|error| failed("make")(error.error))?;
-    Ok(key)
+    Ok(())
 }
 
 fn create_private_folder(folder: &Path) -> io::Result<()> {
@@ -130,11 +162,13 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-fn render(key: &SecretKey) -> String {
+fn render(first_line: &str, secret: &[u8; 32]) -> Zeroizing<String> {
     use std::fmt::Write as _;
 
-    let mut text = format!("{FIRST_LINE}\n");
-    for byte in key.expose() {
+    // Room for all of it, so that nothing is left behind where it grew.
+    let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES as usize));
+    let _ = writeln!(text, "{first_line}");
+    for byte in secret {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
@@ -142,16 +176,16 @@ fn render(key: &SecretKey) -> String {
     text
 }
 
-fn parse(text: &str) -> Option<SecretKey> {
-    let hex = text.strip_prefix(FIRST_LINE)?.strip_prefix('\n')?.strip_suffix('\n')?;
+fn parse(text: &str, first_line: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let hex = text.strip_prefix(first_line)?.strip_prefix('\n')?.strip_suffix('\n')?;
     if hex.len() != 64 || !hex.is_ascii() {
         return None;
     }
-    let mut bytes = [0; 32];
+    let mut bytes = Zeroizing::new([0; 32]);
     for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
-    SecretKey::from_bytes(bytes).ok()
+    Some(bytes)
 }
 
 #[cfg(test)]

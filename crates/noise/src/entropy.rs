@@ -28,7 +28,9 @@ impl Entropy {
         Self::from_bytes(*bytes)
     }
 
-    pub(crate) fn into_bytes(self) -> Zeroizing<[u8; 32]> {
+    /// The bytes themselves, for a key of another kind.
+    #[must_use]
+    pub fn into_bytes(self) -> Zeroizing<[u8; 32]> {
         self.0
     }
 }
