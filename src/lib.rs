@@ -19,6 +19,7 @@
 // Generated code says `::vatmux`, here as everywhere.
 extern crate self as vatmux;
 
+pub mod bundle;
 pub mod health;
 pub mod packagefs;
 pub mod schema;

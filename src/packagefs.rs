@@ -8,9 +8,9 @@
 mod attributes;
 mod client;
 mod error;
-mod fetch;
+pub(crate) mod fetch;
 mod fetch_tree;
-mod link;
+pub(crate) mod link;
 mod listing;
 pub mod path;
 mod receive;

@@ -15,7 +15,7 @@ use super::error::{DestinationState, Error, LocalOperation, Refused, Words};
 use super::receive::{Opening, Pace};
 
 /// The names of what is not complete begin with this.
-pub(super) const PARTIAL_PREFIX: &str = ".vatmux-partial-";
+pub(crate) const PARTIAL_PREFIX: &str = ".vatmux-partial-";
 
 /// How far something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ pub(super) fn creation_mode(attributes: &Attributes) -> u32 {
 }
 
 /// The directory in which `destination` gets its name.
-pub(super) fn parent(destination: &Path) -> &Path {
+pub(crate) fn parent(destination: &Path) -> &Path {
     match destination.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -1,8 +1,10 @@
 //! Which symbolic links stay inside the tree that they are part of.
 
+use std::fmt;
+
 /// Why a link's target is not one that stays inside its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Escape {
+pub enum Escape {
     /// It is absolute, or climbs above the root of the tree.
     LeavesTree,
     /// It climbs after it went down: through another link that may lead anywhere.
@@ -11,13 +13,23 @@ pub(super) enum Escape {
     Invalid,
 }
 
+impl fmt::Display for Escape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LeavesTree => "it leads out of the tree",
+            Self::ClimbsLate => "it climbs (`..`) behind a name, and so wherever a link leads",
+            Self::Invalid => "it is empty, or has NUL or a backslash",
+        })
+    }
+}
+
 /// Checks the target of a link that lies `depth` directories below the root of a tree in which every
 /// directory is a real one and every other link has passed this check.
 ///
 /// Climbing is allowed at the beginning, where the directories climbed through are the real ones around the
 /// link. After a name, that may be of another link, `..` is relative to wherever that one leads: `a/..` need
 /// not be here.
-pub(super) fn check_target(target: &str, depth: usize) -> Result<(), Escape> {
+pub(crate) fn check_target(target: &str, depth: usize) -> Result<(), Escape> {
     if target.is_empty() || target.bytes().any(|byte| matches!(byte, 0 | b'\\')) {
         return Err(Escape::Invalid);
     }

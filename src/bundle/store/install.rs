@@ -1,0 +1,284 @@
+//! Installing: a packed bundle comes in, and is there when all of it was verified.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::disk::DiskFile;
+use super::error::StoreError;
+use super::{Installed, Store, disk_bytes, layout, release};
+use crate::bundle::{Blob, BundleName, SignedManifest, Step, UnpackError, Unpacker, Verified, Version};
+
+/// What is to become of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstallOptions {
+    /// How many bytes will come; as many as the bundle says itself where that is not given.
+    pub announced_bytes: Option<u64>,
+    /// Whether the name alone shall mean this version from now on.
+    pub activate: bool,
+    /// Whether it may do so in place of a later one.
+    pub allow_downgrade: bool,
+}
+
+impl Default for InstallOptions {
+    fn default() -> Self {
+        Self { announced_bytes: None, activate: true, allow_downgrade: false }
+    }
+}
+
+/// A bundle that is being installed. Dropping it drops what has come of it.
+#[derive(Debug)]
+pub struct Install {
+    store: Arc<Store>,
+    options: InstallOptions,
+    unpacker: Unpacker,
+    admitted: Option<Admitted>,
+}
+
+/// What was settled when the manifest came.
+#[derive(Debug)]
+struct Admitted {
+    signed: Arc<SignedManifest>,
+    staging: String,
+    reserved_bytes: u64,
+    /// What is written, if it is not there yet.
+    output: Option<(String, Box<dyn DiskFile>)>,
+    staged: Vec<Blob>,
+}
+
+/// What came of an install.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// The version that is there now.
+    pub bundle: Arc<Installed>,
+    /// Whether it was there before, with the same content.
+    pub was_there: bool,
+}
+
+impl Store {
+    /// Begins to install a bundle.
+    pub fn install(self: &Arc<Self>, options: InstallOptions) -> Result<Install, StoreError> {
+        self.check_writable()?;
+        let mut state = self.state();
+        if state.installs >= self.options.installs {
+            return Err(StoreError::TooManyInstalls { limit: self.options.installs });
+        }
+        state.installs += 1;
+        drop(state);
+        let unpacker = Unpacker::new(options.announced_bytes);
+        Ok(Install { store: self.clone(), options, unpacker, admitted: None })
+    }
+}
+
+impl Install {
+    /// Takes the next bytes of the packed bundle, cut anywhere. After an error only dropping it is of use.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
+        while let Some(step) = self.unpacker.step(&mut bytes)? {
+            match step {
+                Step::Manifest(signed) => self.admit(signed)?,
+                Step::Begins(blob) => self.begin(blob)?,
+                Step::Content(content) => {
+                    if let Some((path, file)) = self.output() {
+                        file.append(content).map_err(StoreError::io("write", path))?;
+                    }
+                }
+                Step::Verified(verified) => self.verified(&verified)?,
+                Step::Done => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The bundle, once its manifest has come and was found good.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Arc<SignedManifest>> {
+        self.admitted.as_ref().map(|admitted| &admitted.signed)
+    }
+
+    /// That this was all of it: puts it in its place and, if that was asked for, activates it. It is there, and durable, when this
+    /// returns.
+    pub fn finish(mut self) -> Result<Installation, StoreError> {
+        self.unpacker.finish()?;
+        // A bundle is not complete before its manifest came.
+        let admitted = self.admitted.as_mut().ok_or(UnpackError::Failed)?;
+        let (signed, staging) = (admitted.signed.clone(), admitted.staging.clone());
+        let staged = std::mem::take(&mut admitted.staged);
+        let store = &*self.store;
+        let manifest = signed.manifest();
+        let (name, version) = (manifest.name(), manifest.version());
+
+        let committing = store.committing();
+        if self.options.activate {
+            // Another version may have been activated since the manifest came.
+            store.state().check_activation(name, version, self.options.allow_downgrade)?;
+        }
+        store.place_blobs(&staging, &staged)?;
+        store.place_head(&staging, &signed)?;
+        let installed_ns = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        let installed_ns = installed_ns.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0);
+        let was_there = {
+            let mut state = store.state();
+            let was_there = state.version(name, version).is_some();
+            state.remember(Installed { signed: signed.clone(), installed_ns });
+            let head = layout::head(name, version);
+            state.damaged_heads.retain(|path| *path != head);
+            was_there
+        };
+        if self.options.activate && store.active(name) != Some(version) {
+            store.point_to(name, version)?;
+        }
+        drop(committing);
+        let bundle = store.find(name, Some(version));
+        let bundle = bundle.ok_or_else(|| StoreError::NoSuchVersion { name: name.clone(), version })?;
+        Ok(Installation { bundle, was_there })
+    }
+
+    fn output(&mut self) -> Option<(&str, &mut Box<dyn DiskFile>)> {
+        let (path, file) = self.admitted.as_mut()?.output.as_mut()?;
+        Some((path, file))
+    }
+
+    /// Judges the manifest, and reserves what it takes.
+    fn admit(&mut self, signed: Arc<SignedManifest>) -> Result<(), StoreError> {
+        let store = &*self.store;
+        let manifest = signed.manifest();
+        let (name, version) = (manifest.name(), manifest.version());
+        let publisher = manifest.publisher();
+        if !store.options.trust.includes(&publisher) {
+            return Err(StoreError::UnknownPublisher { publisher });
+        }
+        let reserved_bytes = {
+            let mut state = store.state();
+            if self.options.activate {
+                state.check_activation(name, version, self.options.allow_downgrade)?;
+            }
+            match state.version(name, version) {
+                Some(installed) if installed.manifest().digest() != manifest.digest() => {
+                    return Err(StoreError::AlreadyInstalled { name: name.clone(), version });
+                }
+                Some(_) => {}
+                None => {
+                    let manifest_bytes = state.manifest_bytes + manifest.encoded().len() as u64;
+                    if state.versions >= store.options.bundles
+                        || manifest_bytes > store.options.manifest_bytes
+                    {
+                        return Err(StoreError::TooMany);
+                    }
+                }
+            }
+            let blobs = manifest.blobs();
+            let new = blobs.iter().filter(|blob| !state.blobs.contains_key(&blob.digest));
+            let needed_bytes = new.map(disk_bytes).sum();
+            let taken_bytes = state.stored_bytes.saturating_add(state.reserved_bytes);
+            let free_bytes = store.options.quota_bytes.saturating_sub(taken_bytes);
+            if needed_bytes > free_bytes {
+                return Err(StoreError::Quota { needed_bytes, free_bytes });
+            }
+            if !state.under_way.insert((name.clone(), version)) {
+                return Err(StoreError::InstallUnderWay { name: name.clone(), version });
+            }
+            for blob in blobs {
+                *state.pins.entry(blob.digest).or_insert(0) += 1;
+            }
+            state.reserved_bytes += needed_bytes;
+            needed_bytes
+        };
+        // From here on dropping this gives back what was taken.
+        let admitted = self.admitted.insert(Admitted {
+            signed: signed.clone(),
+            staging: String::new(),
+            reserved_bytes,
+            output: None,
+            staged: Vec::new(),
+        });
+        admitted.staging = store.make_staging()?;
+        Ok(())
+    }
+
+    fn begin(&mut self, blob: Blob) -> Result<(), StoreError> {
+        let Some(admitted) = &mut self.admitted else { return Ok(()) };
+        let there = self.store.state().blobs.contains_key(&blob.digest);
+        // What is there already is read once more: installing again repairs what was damaged.
+        if there && self.store.open_blob(blob).and_then(|file| file.verify()).is_ok() {
+            return Ok(());
+        }
+        let path = format!("{}/{}", admitted.staging, blob.digest);
+        let file = self.store.disk.create(&path).map_err(StoreError::io("make", &path))?;
+        admitted.output = Some((path, file));
+        Ok(())
+    }
+
+    fn verified(&mut self, verified: &Verified) -> Result<(), StoreError> {
+        let Some(admitted) = &mut self.admitted else { return Ok(()) };
+        if let Some((path, mut file)) = admitted.output.take() {
+            file.append(&verified.table().encoded()).map_err(StoreError::io("write", &path))?;
+            file.sync().map_err(StoreError::io("sync", &path))?;
+            admitted.staged.push(verified.blob());
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Gives staged content its names, and has these on disk.
+    fn place_blobs(&self, staging: &str, staged: &[Blob]) -> Result<(), StoreError> {
+        let mut directories = HashSet::new();
+        let mut made = false;
+        for blob in staged {
+            let directory = layout::blob_directory(&blob.digest);
+            if !directories.contains(&directory) {
+                made |= self.disk.create_directory(&directory).map_err(StoreError::io("make", &directory))?;
+                directories.insert(directory);
+            }
+            let (from, path) = (format!("{staging}/{}", blob.digest), layout::blob(&blob.digest));
+            self.disk.rename(&from, &path).map_err(StoreError::io("put in its place", &path))?;
+            self.state().stored(blob.digest, disk_bytes(blob));
+        }
+        if made {
+            self.disk.sync_directory(layout::BLOBS).map_err(StoreError::io("sync", layout::BLOBS))?;
+        }
+        for directory in directories {
+            self.disk.sync_directory(&directory).map_err(StoreError::io("sync", &directory))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the head in its place, and has it on disk.
+    fn place_head(&self, staging: &str, signed: &SignedManifest) -> Result<(), StoreError> {
+        let manifest = signed.manifest();
+        let staged = format!("{staging}/head");
+        self.write_file(&staged, &signed.head())?;
+        let directory = layout::bundle(manifest.name());
+        if self.disk.create_directory(&directory).map_err(StoreError::io("make", &directory))? {
+            self.disk.sync_directory(layout::BUNDLES).map_err(StoreError::io("sync", layout::BUNDLES))?;
+        }
+        let path = layout::head(manifest.name(), manifest.version());
+        self.disk.rename(&staged, &path).map_err(StoreError::io("put in its place", &path))?;
+        self.disk.sync_directory(&directory).map_err(StoreError::io("sync", &directory))
+    }
+}
+
+impl super::State {
+    fn version(&self, name: &BundleName, version: Version) -> Option<&Arc<Installed>> {
+        self.bundles.get(name)?.installed.get(&version)
+    }
+}
+
+impl Drop for Install {
+    fn drop(&mut self) {
+        let mut state = self.store.state();
+        state.installs -= 1;
+        let Some(admitted) = self.admitted.take() else { return };
+        let manifest = admitted.signed.manifest();
+        state.reserved_bytes -= admitted.reserved_bytes;
+        state.under_way.remove(&(manifest.name().clone(), manifest.version()));
+        for blob in manifest.blobs() {
+            release(&mut state.pins, &blob.digest);
+        }
+        drop(state);
+        drop(admitted.output);
+        if !admitted.staging.is_empty() {
+            self.store.discard_staging(&admitted.staging);
+        }
+    }
+}
