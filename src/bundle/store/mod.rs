@@ -520,4 +520,6 @@ fn disk_bytes(blob: &Blob) -> u64 {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
