@@ -1,5 +1,9 @@
 //! Generates `src/schema.rs`'s modules from the schemas in `schema/`: see `vatmux-build`.
 
 fn main() -> Result<(), vatmux_build::Error> {
-    vatmux_build::Build::new().compile(&["schema/bundle.capnp", "schema/health.capnp", "schema/packagefs.capnp"])
+    vatmux_build::Build::new().compile(&[
+        "schema/bundle.capnp",
+        "schema/health.capnp",
+        "schema/packagefs.capnp",
+    ])
 }

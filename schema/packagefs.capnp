@@ -1,9 +1,9 @@
 @0xd99e88e0faa7ac6e;
 # packagefs: read-only content, addressed by path.
 #
-# What a path names is the server's choice: today a tree backed by a directory; with bundles, the first segment is
-# `BUNDLE` or `BUNDLE@VERSION` and the rest is a path inside it. A client that walks, stats and reads needs to know
-# neither.
+# What a path names is the server's choice: a tree backed by a directory, or bundles. Of these the first segment is `BUNDLE`, which means
+# the active version, or `BUNDLE@VERSION`, and the rest is a path inside it; the root lists each version once, the active one by the
+# bare name. A client that walks, stats and reads needs to know neither.
 #
 # Paths are relative to the root: UTF-8, segments separated by `/`, at most 4,096 bytes in all and 255 in a segment. The
 # empty path is the root. No segment is empty, `.` or `..`; none holds NUL or a backslash. A path that breaks this is
@@ -34,6 +34,7 @@ enum Status $Vatmux.status {
   changed @12;          # The file became shorter than it was said to be while it was read.
   sinkFailed @13;       # The caller's own sink refused the bytes.
   ioError @14;          # The storage failed; the detail has its words.
+  integrityViolation @15; # What is stored is not what its publisher signed.
 }
 
 enum Kind {

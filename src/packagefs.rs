@@ -1,11 +1,12 @@
 //! packagefs: read-only content, addressed by path.
 //!
-//! A [`Tree`] is a directory of this machine; a [`Server`] offers it to one vat as the capability that
+//! A [`Tree`] is a directory of this machine, or the bundles of a store; a [`Server`] offers it to one vat as the capability that
 //! `schema/packagefs.capnp` describes; a [`Client`] makes files and directories of such a capability again.
 //! Neither side trusts the other: no path leads a server out of its tree, and no answer leads a client out of
 //! its destination.
 
 mod attributes;
+mod bundles;
 mod client;
 mod error;
 pub(crate) mod fetch;

@@ -242,6 +242,7 @@ impl fmt::Display for Refused<'_> {
             Status::Changed => "it became shorter while it was read; try again",
             Status::SinkFailed => "the bytes could not be delivered",
             Status::IoError => "the server's storage failed",
+            Status::IntegrityViolation => "what the server has stored is damaged",
         })?;
         if self.1.is_empty() { Ok(()) } else { write!(f, " ({})", Words(self.1)) }
     }

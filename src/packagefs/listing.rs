@@ -13,15 +13,16 @@ use cap_std::fs::Dir;
 use vatmux_driver::yield_now;
 
 use super::attributes::Entry;
+use super::bundles;
 use super::path::{self, TreePath};
-use super::tree::{Refusal, Tree, attributes_in};
+use super::tree::{Backing, Refusal, Tree, attributes_in, directory_under};
 use crate::schema::packagefs_capnp::Status;
 
 /// The most entries that a page has.
 pub(super) const MAX_PAGE_ENTRIES: usize = 1000;
 
 /// A page ends with the entry that reaches this size; one entry is less than 5 KiB.
-const PAGE_BYTES: usize = 512 * 1024;
+pub(super) const PAGE_BYTES: usize = 512 * 1024;
 
 /// What an entry takes in a message besides its name and its link's target.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
@@ -62,7 +63,10 @@ pub(super) async fn page(
     limit: usize,
 ) -> Result<Page, Refusal> {
     let cursor = parse_cursor(cursor)?;
-    let directory = tree.directory(path)?;
+    let directory = match tree.backing() {
+        Backing::Directory(root) => directory_under(root, path)?,
+        Backing::Bundles(store) => return bundles::page(store, path, cursor, limit),
+    };
     let mut names = match ahead.take() {
         Some(left) if !cursor.is_empty() && left.path == path.as_str() && left.after == cursor => left,
         _ => read_names(&directory, path, cursor).await?,
@@ -82,9 +86,9 @@ pub(super) async fn page(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error.into()),
         };
-        let target_bytes = attributes.link_target.as_ref().map_or(0, String::len);
-        bytes += name.len() + target_bytes + ENTRY_OVERHEAD_BYTES;
-        entries.push(Entry { name, attributes });
+        let entry = Entry { name, attributes };
+        bytes += page_bytes(&entry);
+        entries.push(entry);
     }
 
     let next = if names.names.is_empty() && !names.more { None } else { Some(names.after.clone()) };
@@ -92,6 +96,12 @@ pub(super) async fn page(
         *ahead = Some(names);
     }
     Ok(Page { entries, next, omitted })
+}
+
+/// What an entry adds to its page.
+pub(super) fn page_bytes(entry: &Entry) -> usize {
+    let target_bytes = entry.attributes.link_target.as_ref().map_or(0, String::len);
+    entry.name.len() + target_bytes + ENTRY_OVERHEAD_BYTES
 }
 
 fn parse_cursor(cursor: &[u8]) -> Result<&str, Refusal> {

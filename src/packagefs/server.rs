@@ -1,23 +1,21 @@
 //! The server of one vat: a [`Tree`] behind the interface of `schema/packagefs.capnp`.
 //!
 //! Files are read where the call arrives, on the vat's thread: what is served is in the page cache or on a
-//! disk of this machine, and a read of one chunk takes some tens of microseconds. Other tasks of the thread
+//! disk of this machine, and a read of one chunk takes some tens of microseconds, verified or not. Other tasks of the thread
 //! have their turn between the chunks of a stream, as soon as its flow control makes it wait, and while a
 //! large directory is read.
 
 use std::cell::Cell;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cap_std::fs::File;
 use futures::lock::Mutex;
 use vatmux_rpc::service::{self, Call, Stub};
 
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
 use super::path::TreePath;
-use super::tree::{MAX_OPEN_FILES, Refusal, Tree};
+use super::tree::{MAX_OPEN_FILES, Refusal, Tree, TreeFile};
 use crate::schema::packagefs::{
     self as wire, BYTE_SINK_INTERFACE, ByteSink, FileServer, PackageFsOpenResults, PackageFsServer, Status,
 };
@@ -71,13 +69,13 @@ impl Server {
         Self { tree, limits, open_files: Rc::default(), ahead: Mutex::new(None) }
     }
 
-    fn serve_file(&self, file: File) -> Result<wire::File, Refusal> {
+    fn serve_file(&self, file: TreeFile) -> Result<wire::File, Refusal> {
         let permit = OpenPermit::take(&self.tree, &self.open_files, self.limits.open_files)?;
         let chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
         Ok(wire::File::serve(OpenFile { file, chunk_bytes, _permit: permit }))
     }
 
-    fn open_file(&self, path: &str) -> Result<(File, Attributes), Refusal> {
+    fn open_file(&self, path: &str) -> Result<(TreeFile, Attributes), Refusal> {
         self.tree.file(TreePath::parse(path.as_bytes())?)
     }
 }
@@ -128,9 +126,9 @@ impl PackageFsServer for Server {
         if limit > MAX_SMALL_BYTES {
             return Err(Status::TooLarge.into());
         }
-        let (mut file, attributes) = self.open_file(path)?;
+        let (file, attributes) = self.open_file(path)?;
         let bytes = attributes.size_bytes.min(limit.into()) as u32;
-        let read = read_at(&mut file, 0, results.reborrow().init_content(bytes));
+        let read = file.read_at(0, results.reborrow().init_content(bytes));
         let rest = match read {
             Ok(()) if u64::from(bytes) < attributes.size_bytes => self.serve_file(file).map(Some),
             Ok(()) => Ok(None),
@@ -152,16 +150,12 @@ impl PackageFsServer for Server {
 
 /// A file that a caller holds.
 struct OpenFile {
-    file: File,
+    file: TreeFile,
     chunk_bytes: u32,
     _permit: OpenPermit,
 }
 
 impl OpenFile {
-    fn size_bytes(&self) -> Result<u64, Refusal> {
-        Ok(self.file.metadata()?.len())
-    }
-
     /// Writes the bytes from `offset` to `end` to the sink, in chunks that are read into the messages themselves, and counts in
     /// `sent_bytes` those that it took.
     async fn send(
@@ -175,7 +169,7 @@ impl OpenFile {
             let at = offset + *sent_bytes;
             let bytes = (end - at).min(self.chunk_bytes.into()) as u32;
             let mut request = sink.capability().client().write_request();
-            read_at(&mut &self.file, at, request.get().init_bytes(bytes))?;
+            self.file.read_at(at, request.get().init_bytes(bytes))?;
             sink.capability().stream(WRITE, request).await.map_err(sink_failed)?;
             *sent_bytes += u64::from(bytes);
         }
@@ -185,8 +179,7 @@ impl OpenFile {
 
 impl FileServer for OpenFile {
     async fn stat(&self, _call: &Call) -> Result<wire::Attributes, service::Refusal<Status>> {
-        let metadata = self.file.metadata().map_err(Refusal::from)?;
-        Ok(Attributes::of(&metadata, None).into())
+        Ok(self.file.attributes()?.into())
     }
 
     async fn read(
@@ -199,8 +192,8 @@ impl FileServer for OpenFile {
         if length > MAX_READ_BYTES {
             return Err(Status::TooLarge.into());
         }
-        let bytes = self.size_bytes()?.saturating_sub(offset).min(length.into()) as u32;
-        if let Err(refusal) = read_at(&mut &self.file, offset, results.reborrow().init_data(bytes)) {
+        let bytes = self.file.size_bytes()?.saturating_sub(offset).min(length.into()) as u32;
+        if let Err(refusal) = self.file.read_at(offset, results.reborrow().init_data(bytes)) {
             results.init_data(0);
             return Err(refusal.into());
         }
@@ -215,25 +208,13 @@ impl FileServer for OpenFile {
         sink: ByteSink,
         mut results: file::stream_results::Builder<'_>,
     ) -> Result<(), service::Refusal<Status>> {
-        let end = offset.saturating_add(length).min(self.size_bytes()?);
+        let end = offset.saturating_add(length).min(self.file.size_bytes()?);
         let mut sent_bytes = 0;
         let sent = self.send(offset, end, &sink, &mut sent_bytes).await;
         // How far it came is told with a refusal as well.
         results.set_sent_bytes(sent_bytes);
         Ok(sent?)
     }
-}
-
-/// Fills `buffer` from `offset` on; a file that ends before that has changed since its size was asked.
-fn read_at(mut file: impl Read + Seek, offset: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
-    if buffer.is_empty() {
-        return Ok(());
-    }
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(buffer).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => Status::Changed.into(),
-        _ => error.into(),
-    })
 }
 
 fn sink_failed(error: service::Error) -> Refusal {

@@ -1,7 +1,9 @@
-//! A directory of this machine, opened as a root that nothing can be reached above.
+//! What is served: a directory of this machine, opened as a root that nothing can be reached above, or bundles.
 
 use std::io;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use cap_fs_ext::OpenOptionsSyncExt;
@@ -9,22 +11,41 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, OpenOptions};
 
 use super::attributes::Attributes;
+use super::bundles;
 use super::path::{PathError, TreePath};
+use crate::bundle::{BlobFile, Store};
 use crate::schema::packagefs_capnp::{Kind, Status};
 use crate::service;
 
-/// A read-only tree backed by a directory.
+/// A read-only tree backed by a directory, or by a store of bundles.
 ///
-/// Every lookup goes through the handle of the directory that was opened at first, so that renaming it, or
+/// In a directory every lookup goes through the handle of the directory that was opened at first, so that renaming it, or
 /// planting symbolic links in it, leads nowhere else: links are followed as long as they stay inside, and are
 /// refused with [`Status::OutsideRoot`] as soon as they leave. FIFOs, sockets and devices are listed and
 /// never opened.
 ///
+/// Of bundles the first segment of a path is `NAME`, which means the active version, or `NAME@VERSION`, and the rest is a path
+/// inside. Every byte of a file is verified when it is read: what is damaged is refused with [`Status::IntegrityViolation`].
+///
 /// One tree serves all threads of a process.
 #[derive(Debug)]
 pub struct Tree {
-    root: Dir,
+    backing: Backing,
     open_files: AtomicU32,
+}
+
+/// What is behind a tree.
+#[derive(Debug)]
+pub(super) enum Backing {
+    Directory(Dir),
+    Bundles(Arc<Store>),
+}
+
+/// An open file of a tree.
+#[derive(Debug)]
+pub(super) enum TreeFile {
+    Plain(File),
+    Bundled { file: BlobFile, attributes: Attributes },
 }
 
 /// Files that all vats together may have open in one tree. A process is often allowed 1,024 descriptors, and must have
@@ -54,7 +75,17 @@ impl Tree {
         let path = path.as_ref();
         let root = Dir::open_ambient_dir(path, ambient_authority())
             .map_err(|source| OpenTreeError { path: path.to_owned(), source })?;
-        Ok(Self { root, open_files: AtomicU32::new(0) })
+        Ok(Self { backing: Backing::Directory(root), open_files: AtomicU32::new(0) })
+    }
+
+    /// The bundles of `store`, each as a directory of its name.
+    #[must_use]
+    pub fn of_bundles(store: Arc<Store>) -> Self {
+        Self { backing: Backing::Bundles(store), open_files: AtomicU32::new(0) }
+    }
+
+    pub(super) fn backing(&self) -> &Backing {
+        &self.backing
     }
 
     /// Counts one more open file; false where there are as many as may be.
@@ -71,28 +102,79 @@ impl Tree {
     }
 
     pub(super) fn attributes(&self, path: TreePath<'_>, follow_links: bool) -> Result<Attributes, Refusal> {
-        if path.is_root() {
-            return Ok(Attributes::of(&self.root.dir_metadata()?, None));
+        match &self.backing {
+            Backing::Directory(root) => attributes_under(root, path, follow_links),
+            Backing::Bundles(store) => bundles::attributes(store, path, follow_links),
         }
-        if follow_links {
-            return Ok(Attributes::of(&self.root.metadata(path.as_str())?, None));
-        }
-        Ok(attributes_in(&self.root, path.as_str())?)
-    }
-
-    pub(super) fn directory(&self, path: TreePath<'_>) -> Result<Dir, Refusal> {
-        Ok(if path.is_root() { self.root.try_clone()? } else { self.root.open_dir(path.as_str())? })
     }
 
     /// Opens a regular file, and nothing else.
-    pub(super) fn file(&self, path: TreePath<'_>) -> Result<(File, Attributes), Refusal> {
-        // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes
-        // the file's place in between is opened without blocking, seen by the second look, and closed.
-        regular_file(self.attributes(path, true)?)?;
-        let file = self.root.open_with(path.as_str(), OpenOptions::new().read(true).nonblock(true))?;
-        let attributes = regular_file(Attributes::of(&file.metadata()?, None))?;
-        Ok((file, attributes))
+    pub(super) fn file(&self, path: TreePath<'_>) -> Result<(TreeFile, Attributes), Refusal> {
+        match &self.backing {
+            Backing::Directory(root) => {
+                // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes
+                // the file's place in between is opened without blocking, seen by the second look, and closed.
+                regular_file(attributes_under(root, path, true)?)?;
+                let file = root.open_with(path.as_str(), OpenOptions::new().read(true).nonblock(true))?;
+                let attributes = regular_file(Attributes::of(&file.metadata()?, None))?;
+                Ok((TreeFile::Plain(file), attributes))
+            }
+            Backing::Bundles(store) => {
+                let (file, attributes) = bundles::open(store, path)?;
+                Ok((TreeFile::Bundled { file, attributes: attributes.clone() }, attributes))
+            }
+        }
     }
+}
+
+impl TreeFile {
+    pub(super) fn attributes(&self) -> Result<Attributes, Refusal> {
+        match self {
+            Self::Plain(file) => Ok(Attributes::of(&file.metadata()?, None)),
+            Self::Bundled { attributes, .. } => Ok(attributes.clone()),
+        }
+    }
+
+    pub(super) fn size_bytes(&self) -> Result<u64, Refusal> {
+        match self {
+            Self::Plain(file) => Ok(file.metadata()?.len()),
+            Self::Bundled { attributes, .. } => Ok(attributes.size_bytes),
+        }
+    }
+
+    /// Fills `buffer` from `offset` on; a file that ends before that has changed since its size was asked.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Plain(file) => {
+                let mut file: &File = file;
+                file.seek(SeekFrom::Start(offset))?;
+                file.read_exact(buffer).map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => Status::Changed.into(),
+                    _ => error.into(),
+                })
+            }
+            Self::Bundled { file, .. } => Ok(file.read_at(offset, buffer)?),
+        }
+    }
+}
+
+/// The attributes of `path` under a root, of what it leads to where it is a link and that is asked for.
+fn attributes_under(root: &Dir, path: TreePath<'_>, follow_links: bool) -> Result<Attributes, Refusal> {
+    if path.is_root() {
+        return Ok(Attributes::of(&root.dir_metadata()?, None));
+    }
+    if follow_links {
+        return Ok(Attributes::of(&root.metadata(path.as_str())?, None));
+    }
+    Ok(attributes_in(root, path.as_str())?)
+}
+
+/// A directory under a root.
+pub(super) fn directory_under(root: &Dir, path: TreePath<'_>) -> Result<Dir, Refusal> {
+    Ok(if path.is_root() { root.try_clone()? } else { root.open_dir(path.as_str())? })
 }
 
 /// The attributes of `path` in `directory`, of the link itself when it is one.
@@ -106,7 +188,7 @@ pub(super) fn attributes_in(directory: &Dir, path: &str) -> io::Result<Attribute
     Ok(Attributes::of(&metadata, link_target))
 }
 
-fn regular_file(attributes: Attributes) -> Result<Attributes, Refusal> {
+pub(super) fn regular_file(attributes: Attributes) -> Result<Attributes, Refusal> {
     match attributes.kind {
         Kind::File => Ok(attributes),
         Kind::Directory => Err(Status::IsADirectory.into()),

@@ -2,6 +2,7 @@
 //! unlucky.
 #![cfg(unix)]
 
+mod bundled;
 mod fetching;
 mod hostile;
 mod paging;

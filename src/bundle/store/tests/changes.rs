@@ -41,7 +41,10 @@ fn installing_again_changes_nothing() {
     let (files, usage) = (disk.files(), store.usage());
     let again = install_small(&store, "1.0.0").unwrap();
     assert!(again.was_there);
-    assert_eq!((disk.files(), store.usage(), listed(&store)), (files, usage, vec!["org.example@1.0.0*".into()]));
+    assert_eq!(
+        (disk.files(), store.usage(), listed(&store)),
+        (files, usage, vec!["org.example@1.0.0*".into()])
+    );
     assert_eq!(store.collect().unwrap(), Collected::default());
 }
 

@@ -33,17 +33,26 @@ fn cut_off_everywhere(change: &Change) {
             let possible = change.outcomes.iter().any(|outcome| found == **outcome);
             assert!(possible, "step {step} of {steps}, {loss:?}: {found:?}");
             if outcome.is_ok() {
-                assert_eq!(found, **change.outcomes.last().unwrap(), "step {step}, {loss:?}: success was told");
+                assert_eq!(
+                    found,
+                    **change.outcomes.last().unwrap(),
+                    "step {step}, {loss:?}: success was told"
+                );
             }
             assert!(store.damaged().is_empty(), "step {step}, {loss:?}: {:?}", store.damaged());
             for listed in store.list(None, usize::MAX) {
-                read_all(&store, &listed.bundle).unwrap_or_else(|error| panic!("step {step}, {loss:?}: {error}"));
+                read_all(&store, &listed.bundle)
+                    .unwrap_or_else(|error| panic!("step {step}, {loss:?}: {error}"));
             }
             assert!(!left.files().keys().any(|path| path.starts_with(layout::STAGING)));
             // And it goes on from there.
             let again = (change.run)(&store);
             assert!(
-                again.is_ok() || matches!(again, Err(StoreError::NoSuchVersion { .. } | StoreError::NoSuchBundle { .. })),
+                again.is_ok()
+                    || matches!(
+                        again,
+                        Err(StoreError::NoSuchVersion { .. } | StoreError::NoSuchBundle { .. })
+                    ),
                 "{again:?}"
             );
             assert_eq!(listed(&store), **change.outcomes.last().unwrap());

@@ -12,7 +12,17 @@ fn store() -> (ModelDisk, Vec<(String, Vec<u8>)>) {
         let files = [("large", &large[..], false), ("text", text.as_bytes(), true), ("empty", b"", false)];
         install(&store, &packed("a", number, &files, &[]).1).unwrap();
     }
-    let bundles = [install(&store, &packed("a", "2.0.0", &[("large", &large, false), ("text", b"version 2.0.0", true), ("empty", b"", false)], &[]).1).unwrap()];
+    let bundles = [install(
+        &store,
+        &packed(
+            "a",
+            "2.0.0",
+            &[("large", &large, false), ("text", b"version 2.0.0", true), ("empty", b"", false)],
+            &[],
+        )
+        .1,
+    )
+    .unwrap()];
     assert!(bundles[0].was_there);
     let heads = ["1.0.0", "2.0.0"].map(|number| {
         let text = format!("version {number}");

@@ -36,7 +36,11 @@ fn version(text: &str) -> Version {
     text.parse().unwrap()
 }
 
-fn install_with(store: &Arc<Store>, bytes: &[u8], options: InstallOptions) -> Result<Installation, StoreError> {
+fn install_with(
+    store: &Arc<Store>,
+    bytes: &[u8],
+    options: InstallOptions,
+) -> Result<Installation, StoreError> {
     let mut install = store.install(options)?;
     for piece in bytes.chunks(4096) {
         install.write(piece)?;
