@@ -3,6 +3,7 @@
 fn main() -> Result<(), vatmux_build::Error> {
     vatmux_build::Build::new().compile(&[
         "schema/bundle.capnp",
+        "schema/bundlemgr.capnp",
         "schema/health.capnp",
         "schema/packagefs.capnp",
     ])
