@@ -67,13 +67,15 @@ interface BundleMgr $Vatmux.service(name = "vatmux.bundles", priority = 6) {
   # The canonical manifest message and its signature, as the publisher made them. No version means the active one. A manifest that is too
   # long for one message, of more than 4 MiB, is `tooLarge`.
 
-  activate @4 (name :Text, version :Version, allowDowngrade :Bool = false) -> (status :Status, detail :Text, before :Version);
+  activate @4 (name :Text, version :Version, allowDowngrade :Bool = false) -> (status :Status, detail :Text, before :Version) $Vatmux.limit(calls = 4);
   # Has the bare name mean this version. `before` is the one that it meant.
 
-  uninstall @5 (name :Text, version :Version, evenIfActive :Bool = false) -> (status :Status, detail :Text);
+  uninstall @5 (name :Text, version :Version, evenIfActive :Bool = false)
+      -> (status :Status, detail :Text) $Vatmux.limit(calls = 4);
   # Files that are open stay readable until they are closed.
 
-  collect @6 () -> (status :Status, detail :Text, blobs :UInt64, freedBytes :UInt64) $Vatmux.deadline(minutes = 10);
+  collect @6 () -> (status :Status, detail :Text, blobs :UInt64, freedBytes :UInt64)
+      $Vatmux.deadline(minutes = 10) $Vatmux.limit(calls = 1);
   # Removes the content that no bundle needs. What is open stays readable until it is closed.
 
   usage @7 () -> (status :Status, detail :Text, bundles :UInt32, storedBytes :UInt64, quotaBytes :UInt64) $Vatmux.idempotent;

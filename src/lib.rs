@@ -9,7 +9,8 @@
 //! * [`Local`] runs on the calling thread: it dials nodes, and what it dials can call it back.
 //! * [`Peer::connect`] asks a peer for a service by name; what it gives is a generated Cap'n Proto client.
 //! * [`bridge`] lets programs that speak plain Cap'n Proto RPC use a node's services, and offer theirs.
-//! * [`packagefs`] serves and fetches read-only trees; [`health`] says whether a node answers, how fast, and what it is doing.
+//! * [`bundle`] packs, signs and keeps trees of files; [`bundlemgr`] installs and removes them on a node.
+//! * [`packagefs`] serves and fetches read-only trees, bundles among them; [`health`] says whether a node answers, how fast, and what it is doing.
 //! * [`Observer`] looks at a node from within its process; whoever subscribes to `tracing` sees each session, stream and call.
 //!
 //! The layers below have crates of their own, of which this one names what most programs need: `vatmux-mux` (the
@@ -20,6 +21,7 @@
 extern crate self as vatmux;
 
 pub mod bundle;
+pub mod bundlemgr;
 pub mod health;
 pub mod packagefs;
 pub mod schema;

@@ -162,8 +162,6 @@ pub struct Listed {
     pub bundle: Arc<Installed>,
     /// Whether the name alone means this version.
     pub active: bool,
-    /// The bytes on disk that no other version and no other bundle needs.
-    pub own_bytes: u64,
 }
 
 /// What a store holds.
@@ -222,7 +220,7 @@ impl Store {
     pub fn versions(&self, name: &BundleName) -> Vec<Listed> {
         let state = self.state();
         let Some(versions) = state.bundles.get(name) else { return Vec::new() };
-        versions.installed.values().rev().map(|bundle| state.listed(versions, bundle)).collect()
+        versions.installed.values().rev().map(|bundle| versions.listed(bundle)).collect()
     }
 
     /// At most `limit` versions of bundles after the one that `after` names: by name, and the latest version first.
@@ -245,8 +243,17 @@ impl Store {
                 after.is_none_or(|(after, latest)| (*name, latest) > (after, *version))
             })
             .take(limit)
-            .map(|(_, _, versions, bundle)| state.listed(versions, bundle))
+            .map(|(_, _, versions, bundle)| versions.listed(bundle))
             .collect()
+    }
+
+    /// The bytes on disk that nothing else that is installed needs.
+    #[must_use]
+    pub fn own_bytes(&self, bundle: &Installed) -> u64 {
+        let blobs = bundle.manifest().blobs();
+        let state = self.state();
+        let own = blobs.iter().filter(|blob| state.users.get(&blob.digest) == Some(&1));
+        own.filter_map(|blob| state.blobs.get(&blob.digest)).sum()
     }
 
     /// How much there is.
@@ -427,16 +434,14 @@ impl Store {
     }
 }
 
-impl State {
-    fn listed(&self, versions: &Versions, bundle: &Arc<Installed>) -> Listed {
-        let manifest = bundle.manifest();
-        let blobs = manifest.blobs();
-        let own = blobs.iter().filter(|blob| self.users.get(&blob.digest) == Some(&1));
-        let own_bytes = own.filter_map(|blob| self.blobs.get(&blob.digest)).sum();
-        let active = versions.active == Some(manifest.version());
-        Listed { bundle: bundle.clone(), active, own_bytes }
+impl Versions {
+    fn listed(&self, bundle: &Arc<Installed>) -> Listed {
+        let active = self.active == Some(bundle.manifest().version());
+        Listed { bundle: bundle.clone(), active }
     }
+}
 
+impl State {
     /// Refuses to go back to an earlier version, unless that is asked for.
     fn check_activation(
         &self,

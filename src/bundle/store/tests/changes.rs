@@ -73,7 +73,10 @@ fn versions_stand_beside_each_other_and_share_what_they_have_in_common() {
     assert_eq!(listed(&store), ["org.example@1.10.0", "org.example@1.9.0*", "org.example@1.0.0"]);
     assert_eq!(store.usage().stored_bytes, 10 + 14 + 15 + 14);
     let versions = store.versions(&name("org.example"));
-    assert_eq!(versions.iter().map(|listed| listed.own_bytes).collect::<Vec<_>>(), [15, 14, 14]);
+    assert_eq!(
+        versions.iter().map(|listed| store.own_bytes(&listed.bundle)).collect::<Vec<_>>(),
+        [15, 14, 14]
+    );
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! Sending a bundle.
+
+use std::io;
+
+use futures::io::{AsyncRead, AsyncReadExt};
+use vatmux_rpc::service;
+
+use super::{BundleMgr, Status};
+use crate::bundle::InstallOptions;
+use crate::schema::bundlemgr::UploadFinishResults;
+
+/// How many bytes one call carries. As many calls are under way as the stream's window lets be.
+const PIECE_BYTES: usize = 128 * 1024;
+
+/// Installs a packed bundle of exactly `size_bytes`, read from `input`, on the node whose `bundles` these are: at the pace at which
+/// the node takes it. `progress` is told of bytes as they are sent.
+///
+/// Of `options` the announced size is not used: it is `size_bytes`.
+pub async fn install(
+    bundles: &BundleMgr,
+    input: &mut (impl AsyncRead + Unpin),
+    size_bytes: u64,
+    options: InstallOptions,
+    progress: &dyn Fn(u64),
+) -> Result<UploadFinishResults, InstallError> {
+    let upload = bundles.install(size_bytes, options.activate, options.allow_downgrade).await?;
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut refused = None;
+    loop {
+        let read = match input.read(&mut piece).await {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(InstallError::Input)?,
+        };
+        let Some(bytes @ [_, ..]) = piece.get(..read) else { break };
+        if let Err(error) = upload.write(bytes).await {
+            refused = Some(error);
+            break;
+        }
+        progress(bytes.len() as u64);
+    }
+    // What ends an upload early is an exception of the stream; why is what its last call says.
+    let finished = upload.finish().await;
+    match (refused, finished) {
+        (None, finished) => Ok(finished?),
+        (Some(_), Err(error)) => Err(error.into()),
+        (Some(error), Ok(_)) => Err(InstallError::Stream(error)),
+    }
+}
+
+/// Why a bundle was not installed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// It could not be read.
+    #[error("the bundle cannot be read: {0}")]
+    Input(io::Error),
+    /// The node refused it, or did not answer.
+    #[error(transparent)]
+    Service(#[from] service::Error<Status>),
+    /// The stream of its bytes ended.
+    #[error(transparent)]
+    Stream(service::Error),
+}
