@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
+use vatmux::bundle::PublisherId;
 use vatmux_host::{AddressError, Endpoint, NodeAddress};
 use vatmux_noise::NodeId;
+
+mod bundle;
+
+pub(crate) use bundle::{Bundle, BundleRef, Install, Pack, Trusted, Unpack, Verify};
 
 /// The longest time that can be asked for, in seconds: a day.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -85,6 +90,9 @@ pub(crate) enum Command {
     /// Make a crate with a service of its own: schema, server, client and tests
     #[command(after_long_help = help::NEW)]
     New(New),
+    /// Pack, sign and verify bundles, and install them on nodes
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Show all of it at work: two nodes, a directory, a ping beside the transfer
     #[command(after_long_help = help::DEMO)]
     Demo(Demo),
@@ -93,8 +101,24 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The directory; symbolic links that lead out of it are not followed
-    #[arg(required_unless_present = "import")]
+    #[arg(required_unless_present_any = ["import", "bundles"], conflicts_with = "bundles")]
     pub(crate) dir: Option<PathBuf>,
+
+    /// Serve the bundles in the store STORE, each as a directory of its name; the store is made if there is none
+    #[arg(long, value_name = "STORE")]
+    pub(crate) bundles: Option<PathBuf>,
+
+    /// A publisher whose bundles may be installed, as `vatmux bundle keygen` prints it; may be given several times
+    #[arg(long, value_name = "PUBLISHER", num_args = 1.., requires = "bundles")]
+    pub(crate) publisher: Vec<PublisherId>,
+
+    /// A node that may install and remove bundles; it must be allowed as well; may be given several times
+    #[arg(long, value_name = "NODE-ID", num_args = 1.., requires = "bundles")]
+    pub(crate) installer: Vec<NodeId>,
+
+    /// Store at most BYTES of bundles; as many as the disk has unless given
+    #[arg(long, value_name = "BYTES", requires = "bundles")]
+    pub(crate) bundle_quota: Option<u64>,
 
     /// Listen on host:port (port 0: any free one) or on unix:PATH; may be given several times
     #[arg(long, value_name = "ADDR", required = true)]
@@ -468,6 +492,7 @@ Example:
   vatmux serve ./docs --listen 127.0.0.1:7070 --allow vat1…
 
   vatmux serve --import org.example.search=unix:/run/search.sock --listen 127.0.0.1:7070 --allow vat1…
+  vatmux serve --bundles ./store --publisher vatpub1… --installer vat1… --listen 127.0.0.1:7070 --allow vat1…
 
 Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error. Ends \
 on SIGINT and SIGTERM.

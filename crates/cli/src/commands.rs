@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod call;
+pub(crate) mod bundle;
 pub(crate) mod cat;
 pub(crate) mod demo;
 pub(crate) mod get;

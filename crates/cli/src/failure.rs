@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use serde_json::json;
+use vatmux::bundle::{ExtractError, OpenStoreError, PackError};
+use vatmux::bundlemgr::InstallError;
 use vatmux::health::{AskError, PingError};
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
 use vatmux_host::bridge::{BridgeError, LeavesThisMachine};
@@ -109,6 +111,34 @@ pub(crate) enum Failure {
     /// A directory to serve.
     #[error(transparent)]
     Tree(#[from] OpenTreeError),
+    /// A directory that was to be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// No key to sign with.
+    #[error("there is no publisher's key at {}; make one: vatmux bundle keygen", path.display())]
+    NoPublisherKey {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A packed bundle.
+    #[error("`{}` is refused: {error}", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: ExtractError,
+    },
+    /// A store of bundles.
+    #[error(transparent)]
+    Store(#[from] OpenStoreError),
+    /// A request to a node's bundles.
+    #[error("cannot {doing}: {error}")]
+    Bundles {
+        /// What was tried, on what.
+        doing: String,
+        /// What came of it.
+        error: Box<InstallError>,
+    },
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),

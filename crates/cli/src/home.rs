@@ -1,4 +1,4 @@
-//! Where this node's key is kept.
+//! Where this node's key is kept, and its publisher's.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,19 @@ use crate::failure::Failure;
 /// The name of the key file in the home.
 const KEY_FILE: &str = "node.key";
 
+/// The name of the publisher's key file in the home.
+const PUBLISHER_KEY_FILE: &str = "publisher.key";
+
 /// This node's key, made when it is first asked for, and the file that it is in.
 pub(crate) fn key(arguments: &Arguments) -> Result<(SecretKey, PathBuf), Failure> {
     let file = directory(arguments.home.as_deref())?.join(KEY_FILE);
     let key = keys::load_or_create(&file)?;
     Ok((key, file))
+}
+
+/// The file of this user's own publisher key, which may or may not be there.
+pub(crate) fn publisher_key_file(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    Ok(directory(arguments.home.as_deref())?.join(PUBLISHER_KEY_FILE))
 }
 
 fn directory(given: Option<&Path>) -> Result<PathBuf, Failure> {

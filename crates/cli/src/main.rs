@@ -68,6 +68,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Schema(schema) => commands::schema::run(arguments, schema),
         Command::Call(call) => commands::call::run(arguments, call),
         Command::New(new) => commands::new::run(arguments, new),
+        Command::Bundle(bundle) => commands::bundle::run(arguments, bundle),
         Command::Demo(demo) => commands::demo::run(arguments, demo),
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use vatmux::bundlemgr::BundleMgr;
 use vatmux::schema::health_capnp::health;
 use vatmux::{health as health_service, packagefs};
 use vatmux_driver::{Handle, SessionEnd, SessionOptions};
@@ -47,6 +48,11 @@ impl Visit {
     /// The node's content.
     pub(crate) fn files(&self) -> Result<packagefs::Client, Failure> {
         packagefs::Client::connect(&self.peer, FILES_PRIORITY).map_err(|error| self.unconnected(error))
+    }
+
+    /// The node's bundles.
+    pub(crate) fn bundles(&self) -> Result<BundleMgr, Failure> {
+        self.peer.client().map_err(|error| self.unconnected(error))
     }
 
     /// The node's health.

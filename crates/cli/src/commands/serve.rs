@@ -1,11 +1,13 @@
 //! `vatmux serve`
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use serde_json::json;
+use vatmux::bundle::{Access, Store, StoreOptions, Trust};
 use vatmux::packagefs::Tree;
-use vatmux::{health, packagefs};
+use vatmux::{bundlemgr, health, packagefs};
 use vatmux_host::bridge::PlainLimits;
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
 use vatmux_noise::{AllowList, SecretKey};
@@ -21,7 +23,12 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
         return Err(Failure::NobodyAllowed);
     }
     let (key, _) = home::key(arguments)?;
-    let tree = serve.dir.as_ref().map(Tree::open).transpose()?.map(Arc::new);
+    let bundles = serve.bundles.as_ref().map(|path| open_bundles(path, serve)).transpose()?;
+    let tree = match (&serve.dir, &bundles) {
+        (Some(directory), _) => Some(Arc::new(Tree::open(directory)?)),
+        (None, Some(store)) => Some(Arc::new(Tree::of_bundles(store.clone()))),
+        (None, None) => None,
+    };
     let allow = if serve.allow_anyone { AllowList::Anyone } else { serve.allow.iter().copied().collect() };
     let (stop, stopped) = mpsc::channel();
     interrupt::on_request(move || {
@@ -34,6 +41,9 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
         Some(tree) => node(key, allow, operators, tree),
         None => bare_node(key, allow, operators),
     };
+    if let Some(store) = bundles {
+        builder = bundlemgr::offer(builder, store, serve.installer.iter().copied().collect());
+    }
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
         builder = builder.import(&import.name, plain::IMPORT_PRIORITY, server, PlainLimits::default());
@@ -59,6 +69,20 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     drop(node);
     reporter.finish();
     Ok(())
+}
+
+/// Opens the store, and tells what is damaged in it.
+fn open_bundles(path: &Path, serve: &Serve) -> Result<Arc<Store>, Failure> {
+    let options = StoreOptions {
+        trust: Trust::Only(serve.publisher.clone()),
+        quota_bytes: serve.bundle_quota.unwrap_or(u64::MAX),
+        ..StoreOptions::default()
+    };
+    let store = Store::open(path, Access::ReadWrite, options)?;
+    for damaged in store.damaged() {
+        output::tell(&format!("vatmux: `{}` is damaged; install its bundle again", Harmless(&damaged)));
+    }
+    Ok(Arc::new(store))
 }
 
 /// A node that offers `tree`, and health: all of it to `operators`.

@@ -6,6 +6,7 @@
 
 mod bridging;
 mod calling;
+mod bundles;
 mod cuts;
 mod destinations;
 mod fetching;
