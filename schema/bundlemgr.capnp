@@ -83,10 +83,14 @@ interface BundleMgr $Vatmux.service(name = "vatmux.bundles", priority = 6) {
 
 interface Upload {
   write @0 (bytes :Data) -> stream $Vatmux.deadline(minutes = 10) $Vatmux.limit(calls = 64, paramsBytes = 1050000);
-  # The next bytes, in order, at most 1 MiB; a call is done when its bytes were verified and written. The header and the manifest are
-  # judged as soon as they are there, so that a hopeless upload ends early: with an exception, and `finish` says why.
+  # The next bytes, in order, at most 1 MiB; a call is done when its bytes were verified and written. What comes after a refusal is
+  # taken and dropped: an exception would be the answer to all later calls, and `finish` could not say why.
 
   finish @1 () -> (status :Status, detail :Text, bundle :Bundle, wasThere :Bool) $Vatmux.deadline(minutes = 10);
   # Stores and, if it was asked for, activates: when it returns, that is durable. `wasThere` says that the same content was installed before.
   # Dropping an upload that was not finished drops what was written.
+
+  refused @2 () -> (status :Status, detail :Text) $Vatmux.deadline(minutes = 1440);
+  # Answers as soon as the upload is refused, with what `finish` would say: the header and the manifest are judged when they are there, so that
+  # nobody need send the content of a hopeless upload. `ok` when it was finished, or dropped. Once for each upload.
 }

@@ -31,4 +31,4 @@ pub use unpack::{Step, UnpackError, Unpacker, Verified};
 #[cfg(test)]
 mod packed_tests;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncReadExt};
 use vatmux_rpc::service;
 
@@ -24,27 +25,30 @@ pub async fn install(
     progress: &dyn Fn(u64),
 ) -> Result<UploadFinishResults, InstallError> {
     let upload = bundles.install(size_bytes, options.activate, options.allow_downgrade).await?;
+    let mut refused = Some(upload.refused());
     let mut piece = vec![0; PIECE_BYTES];
-    let mut refused = None;
     loop {
         let read = match input.read(&mut piece).await {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             read => read.map_err(InstallError::Input)?,
         };
         let Some(bytes @ [_, ..]) = piece.get(..read) else { break };
-        if let Err(error) = upload.write(bytes).await {
-            refused = Some(error);
-            break;
+        let writing = upload.write(bytes);
+        match refused.take() {
+            None => writing.await.map_err(InstallError::Stream)?,
+            Some(asked) => match select(asked, writing).await {
+                Either::Left((Err(error @ service::Error::Refused { .. }), _)) => return Err(error.into()),
+                // Nothing more is to be heard, and `finish` has the last word.
+                Either::Left((_, writing)) => writing.await.map_err(InstallError::Stream)?,
+                Either::Right((written, asked)) => {
+                    written.map_err(InstallError::Stream)?;
+                    refused = Some(asked);
+                }
+            },
         }
         progress(bytes.len() as u64);
     }
-    // What ends an upload early is an exception of the stream; why is what its last call says.
-    let finished = upload.finish().await;
-    match (refused, finished) {
-        (None, finished) => Ok(finished?),
-        (Some(_), Err(error)) => Err(error.into()),
-        (Some(error), Ok(_)) => Err(InstallError::Stream(error)),
-    }
+    Ok(upload.finish().await?)
 }
 
 /// Why a bundle was not installed.

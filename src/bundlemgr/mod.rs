@@ -27,3 +27,6 @@ pub fn offer(builder: NodeBuilder, store: Arc<Store>, installers: AllowList) -> 
         Server::new(store.clone(), rights)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,28 +22,31 @@ pub(super) struct Uploading {
     store: Arc<Store>,
     /// To the thread, until the upload is finished. The thread ends with it.
     jobs: RefCell<Option<mpsc::Sender<Job>>>,
+    /// From the thread, to whoever asks first.
+    refused: RefCell<Option<oneshot::Receiver<Failure>>>,
 }
 
 enum Job {
-    Write(Vec<u8>, oneshot::Sender<Result<(), String>>),
+    Write(Vec<u8>, oneshot::Sender<()>),
     Finish(oneshot::Sender<Result<Installation, Failure>>),
 }
 
 /// Why an upload came to nothing.
-enum Failure {
-    Store(StoreError),
-    /// Nothing came for so long that its place was given up.
-    Silent(Duration),
+#[derive(Clone, Debug)]
+struct Failure {
+    status: Status,
+    detail: String,
 }
 
-impl Failure {
-    fn refusal(&self) -> Refusal<Status> {
-        match self {
-            Self::Store(error) => status::refusal(error),
-            Self::Silent(patience) => {
-                Refusal::new(Status::SizeMismatch, format!("nothing came for {patience:?}"))
-            }
-        }
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { status: status::of(&error), detail: error.to_string() }
+    }
+}
+
+impl From<Failure> for Refusal<Status> {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.status, failure.detail)
     }
 }
 
@@ -55,24 +58,28 @@ impl Uploading {
         patience: Duration,
     ) -> Result<Self, Error> {
         let (jobs, work) = mpsc::channel();
-        spawn(move || run(install, &work, peer, patience))?;
-        Ok(Self { store, jobs: RefCell::new(Some(jobs)) })
+        let (refuse, refused) = oneshot::channel();
+        let worker = Worker {
+            peer,
+            patience,
+            target: String::new(),
+            state: State::Open(install),
+            refuse: Some(refuse),
+        };
+        spawn(move || worker.run(&work))?;
+        Ok(Self { store, jobs: RefCell::new(Some(jobs)), refused: RefCell::new(Some(refused)) })
     }
 }
 
 impl UploadServer for Uploading {
     async fn write(&self, _call: &Call, bytes: &[u8]) -> capnp::Result<()> {
         // Calls arrive in order, and so they are handed on before anything is waited for.
-        let (done, outcome) = oneshot::channel();
-        let sent = match &*self.jobs.borrow() {
-            Some(jobs) => jobs.send(Job::Write(bytes.to_vec(), done)).is_ok(),
+        let (done, taken) = oneshot::channel();
+        match &*self.jobs.borrow() {
+            Some(jobs) => jobs.send(Job::Write(bytes.to_vec(), done)).map_err(|_| thread_ended())?,
             None => return Err(Error::failed("the upload is finished".into())),
-        };
-        match outcome.await {
-            Ok(Ok(())) if sent => Ok(()),
-            Ok(Err(why)) => Err(Error::failed(why)),
-            Ok(Ok(())) | Err(oneshot::Canceled) => Err(thread_ended()),
         }
+        taken.await.map_err(|_| thread_ended())
     }
 
     async fn finish(&self, _call: &Call) -> Result<UploadFinishResults, Refusal<Status>> {
@@ -81,78 +88,105 @@ impl UploadServer for Uploading {
         };
         let (done, outcome) = oneshot::channel();
         jobs.send(Job::Finish(done)).map_err(|_| thread_ended())?;
-        match outcome.await.map_err(|_| thread_ended())? {
-            Ok(installation) => {
-                let manifest = installation.bundle.manifest();
-                let active = self.store.active(manifest.name()) == Some(manifest.version());
-                Ok(UploadFinishResults {
-                    bundle: of_installed(&self.store, &installation.bundle, active),
-                    was_there: installation.was_there,
-                })
-            }
-            Err(failure) => Err(failure.refusal()),
+        let installation = outcome.await.map_err(|_| thread_ended())??;
+        let manifest = installation.bundle.manifest();
+        let active = self.store.active(manifest.name()) == Some(manifest.version());
+        Ok(UploadFinishResults {
+            bundle: of_installed(&self.store, &installation.bundle, active),
+            was_there: installation.was_there,
+        })
+    }
+
+    async fn refused(&self, _call: &Call) -> Result<(), Refusal<Status>> {
+        let Some(refused) = self.refused.borrow_mut().take() else {
+            return Err(Refusal::new(Status::Malformed, "this was asked before"));
+        };
+        match refused.await {
+            Ok(failure) => Err(failure.into()),
+            // The thread is done, and had nothing against it.
+            Err(oneshot::Canceled) => Ok(()),
         }
     }
 }
 
-/// Does what the upload asks for until that is finished or dropped. What was not finished is dropped with it.
-fn run(install: Install, work: &mpsc::Receiver<Job>, peer: Option<NodeId>, patience: Duration) {
-    let mut state = Ok(install);
-    let mut target = String::new();
-    loop {
-        let job = match &state {
-            // A place is held: it must come to something.
-            Ok(_) => match work.recv_timeout(patience) {
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    log(peer, "install", &target, "nothing came");
-                    state = Err(Failure::Silent(patience));
-                    continue;
+/// What happens on the thread.
+struct Worker {
+    peer: Option<NodeId>,
+    patience: Duration,
+    /// The bundle, as soon as it is known which.
+    target: String,
+    state: State,
+    refuse: Option<oneshot::Sender<Failure>>,
+}
+
+enum State {
+    Open(Install),
+    Refused(Failure),
+}
+
+impl Worker {
+    /// Does what the upload asks for until that is finished or dropped. What was not finished is dropped with it.
+    fn run(mut self, work: &mpsc::Receiver<Job>) {
+        loop {
+            let job = match &self.state {
+                // A place is held: it must come to something.
+                State::Open(_) => work.recv_timeout(self.patience),
+                State::Refused(_) => work.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+            };
+            match job {
+                Ok(Job::Write(bytes, done)) => {
+                    self.write(&bytes);
+                    // Nobody waits where the caller is gone.
+                    let _ = done.send(());
                 }
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    log(peer, "install", &target, "dropped");
+                Ok(Job::Finish(done)) => {
+                    let outcome = match self.state {
+                        State::Open(install) => {
+                            let outcome = install.finish().map_err(Failure::from);
+                            match &outcome {
+                                Ok(_) => log(self.peer, "install", &self.target, "ok"),
+                                Err(failure) => log(self.peer, "install", &self.target, &failure.detail),
+                            }
+                            outcome
+                        }
+                        State::Refused(failure) => Err(failure),
+                    };
+                    let _ = done.send(outcome);
                     return;
                 }
-                Ok(job) => job,
-            },
-            Err(_) => match work.recv() {
-                Ok(job) => job,
-                Err(mpsc::RecvError) => return,
-            },
-        };
-        match job {
-            Job::Write(bytes, done) => {
-                let outcome = match &mut state {
-                    Ok(install) => install.write(&bytes).map_err(Failure::Store),
-                    // Whoever goes on after a failure hears of that once more.
-                    Err(_) => Ok(()),
-                };
-                if let Ok(install) = &state
-                    && target.is_empty()
-                    && let Some(signed) = install.manifest()
-                {
-                    let manifest = signed.manifest();
-                    target = format!("{}@{}", manifest.name(), manifest.version());
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let detail = format!("nothing came for {:?}", self.patience);
+                    self.refuse(Failure { status: Status::SizeMismatch, detail });
                 }
-                if let Err(failure) = outcome {
-                    state = Err(failure);
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    if let State::Open(_) = self.state {
+                        log(self.peer, "install", &self.target, "dropped");
+                    }
+                    return;
                 }
-                // Nobody waits where the caller is gone.
-                let _ = done.send(match &state {
-                    Ok(_) => Ok(()),
-                    Err(Failure::Store(error)) => Err(error.to_string()),
-                    Err(Failure::Silent(patience)) => Err(format!("nothing came for {patience:?}")),
-                });
             }
-            Job::Finish(done) => {
-                let outcome = state.and_then(|install| install.finish().map_err(Failure::Store));
-                match &outcome {
-                    Ok(_) => log(peer, "install", &target, "ok"),
-                    Err(Failure::Store(error)) => log(peer, "install", &target, &error.to_string()),
-                    Err(Failure::Silent(_)) => log(peer, "install", &target, "nothing came"),
-                }
-                let _ = done.send(outcome);
-                return;
-            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let State::Open(install) = &mut self.state else { return };
+        let outcome = install.write(bytes);
+        if self.target.is_empty()
+            && let Some(signed) = install.manifest()
+        {
+            self.target = format!("{}@{}", signed.manifest().name(), signed.manifest().version());
+        }
+        if let Err(error) = outcome {
+            self.refuse(error.into());
+        }
+    }
+
+    /// Gives up what came, and its place, and says why to whoever wants to know.
+    fn refuse(&mut self, failure: Failure) {
+        log(self.peer, "install", &self.target, &failure.detail);
+        self.state = State::Refused(failure.clone());
+        if let Some(refuse) = self.refuse.take() {
+            let _ = refuse.send(failure);
         }
     }
 }
@@ -175,5 +209,5 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
 }
 
 fn thread_ended() -> Error {
-    Error::failed("the thread of the upload ended early".into())
+    Error::failed("the thread that works on this ended early".into())
 }

@@ -1,8 +1,8 @@
 //! One module per command.
 
 pub(crate) mod bridge;
-pub(crate) mod call;
 pub(crate) mod bundle;
+pub(crate) mod call;
 pub(crate) mod cat;
 pub(crate) mod demo;
 pub(crate) mod get;

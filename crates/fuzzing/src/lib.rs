@@ -6,6 +6,7 @@
 //!
 //! | target | bytes are | what must hold |
 //! |---|---|---|
+//! | [`BundleUnpack`](Target::BundleUnpack) | a packed bundle, or a manifest, cut anywhere | what is taken for one is written back as it was, and does not depend on how it was cut |
 //! | [`MuxDecoder`](Target::MuxDecoder) | frames, a hello, a name | each is judged as the specification says, and what is accepted is written back as it was |
 //! | [`MuxEngine`](Target::MuxEngine) | what arrives at a session, cut anywhere, and what its application does | bounds, a typed end, nothing after it, and no difference between storages or ways to cut |
 //! | [`MuxOperations`](Target::MuxOperations) | the choices of a run of the simulator | all that its oracle checks |
@@ -14,6 +15,7 @@
 //! | [`RpcGuard`](Target::RpcGuard) | what arrives at a vat that serves | bounded memory, an end with a name, nothing held after it |
 //! | [`SchemaCompile`](Target::SchemaCompile) | schemas that may import each other | a whole request or a reason with its place, each time the same |
 
+mod bundle_unpack;
 // The tests of vats have the server and the peer that the target needs.
 #[path = "../../rpc/tests/common/mod.rs"]
 mod common;
@@ -32,6 +34,8 @@ use vatmux_sim::Case;
 /// A fuzz target: the name of a file in `fuzz/fuzz_targets` and of a directory in `fuzz/corpus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// The readers of packed bundles and manifests.
+    BundleUnpack,
     /// The parsers of frames, hellos and names.
     MuxDecoder,
     /// One session and a peer that sends any bytes.
@@ -50,7 +54,8 @@ pub enum Target {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::BundleUnpack,
         Self::MuxDecoder,
         Self::MuxEngine,
         Self::MuxOperations,
@@ -64,6 +69,7 @@ impl Target {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::BundleUnpack => "bundle_unpack",
             Self::MuxDecoder => "mux_decoder",
             Self::MuxEngine => "mux_engine",
             Self::MuxOperations => "mux_operations",
@@ -80,6 +86,7 @@ impl Target {
     /// When a promise is broken.
     pub fn run(self, bytes: &[u8]) {
         match self {
+            Self::BundleUnpack => bundle_unpack::run(bytes),
             Self::MuxDecoder => decoder::run(bytes),
             Self::MuxEngine => engine::run(bytes),
             Self::MuxOperations => {

@@ -176,8 +176,7 @@ fn test_reject_strangers_unknown_publishers_and_a_second_process() {
     let other = bundle(&world, &["keygen", "other.key"]).succeeded().trim_end().to_owned();
     let serving = serve(&world, &other);
     let root = serving.at("");
-    bundle(&world, &["install", &root, packed])
-        .failed(1, &["install", packed, "not one that the node trusts"]);
+    bundle(&world, &["install", &root, packed]).failed(1, &["install", packed, "not trusted here"]);
     let words = ["bundle", "install", &root, packed];
     finish(world.vatmux_of("somebody", words)).failed(1, &["may not change"]);
     for words in

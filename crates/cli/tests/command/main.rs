@@ -5,8 +5,8 @@
 #![cfg(unix)]
 
 mod bridging;
-mod calling;
 mod bundles;
+mod calling;
 mod cuts;
 mod destinations;
 mod fetching;
