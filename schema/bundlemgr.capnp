@@ -23,11 +23,11 @@ enum Status $Vatmux.status {
   digestMismatch @7;    # An entry's content, or the whole tree, is not what the manifest says.
   sizeMismatch @8;      # Fewer or more bytes than were announced.
   quotaExceeded @9;     # More than the node, or the caller, may store.
-  diskFull @10;
+  diskFull @10;         # The disk of the node has no room left.
   busy @11;             # As many installs as may be are under way, or one of the same bundle.
   malformed @12;        # Not a bundle, or a request that makes no sense: the detail says what of it.
   invalidName @13;      # The name or the version breaks the rules above.
-  invalidCursor @14;
+  invalidCursor @14;    # The cursor is not one that this method gave.
   alreadyInstalled @15; # This version is there, with another content. With the same content it is `ok`.
   inUse @16;            # The version is active: activate another one, or say that it may be removed all the same.
   ioError @17;          # The storage failed; the detail has its words.

@@ -133,13 +133,11 @@ fn root(values: &[ChainingValue]) -> Digest {
 
 /// As deep as the number of values has bits.
 fn fold(values: &[ChainingValue]) -> ChainingValue {
-    match values {
-        [value] => *value,
-        _ => {
-            let (left, right) = split(values);
-            merge_subtrees_non_root(&fold(left), &fold(right), Mode::Hash)
-        }
+    if let [value] = values {
+        return *value;
     }
+    let (left, right) = split(values);
+    merge_subtrees_non_root(&fold(left), &fold(right), Mode::Hash)
 }
 
 /// The left subtree has as many as a power of two can, and leaves some to the right.

@@ -56,7 +56,7 @@ impl PublisherKey {
     /// The public half.
     #[must_use]
     pub fn id(&self) -> PublisherId {
-        PublisherId(self.0.verifying_key())
+        PublisherId(self.0.verifying_key().to_bytes())
     }
 
     /// Signs the manifest with this digest.
@@ -78,8 +78,8 @@ impl fmt::Debug for PublisherKey {
 ///
 /// One publisher has one id: a value of this type is in canonical form, and is not of small order, where one signature fits
 /// many messages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublisherId(VerifyingKey);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublisherId([u8; 32]);
 
 impl PublisherId {
     /// The publisher with this public key.
@@ -88,13 +88,13 @@ impl PublisherId {
         if key.is_weak() || key.to_edwards().compress().to_bytes() != bytes {
             return Err(PublisherIdError::NotAKey);
         }
-        Ok(Self(key))
+        Ok(Self(bytes))
     }
 
     /// The public key.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// Whether `signature` is this publisher's, over the manifest with this digest.
@@ -103,7 +103,8 @@ impl PublisherId {
     #[must_use]
     pub fn has_signed(&self, manifest: &Digest, signature: &SignatureBytes) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
-        self.0.verify_strict(&signed_bytes(manifest), &signature).is_ok()
+        VerifyingKey::from_bytes(&self.0)
+            .is_ok_and(|key| key.verify_strict(&signed_bytes(manifest), &signature).is_ok())
     }
 }
 

@@ -31,7 +31,8 @@ enum State {
     Content {
         manifest: Arc<SignedManifest>,
         blobs: vec::IntoIter<Blob>,
-        current: Option<Current>,
+        /// In a box: a hasher has two kilobytes.
+        current: Option<Box<Current>>,
     },
     Done,
     Failed,
@@ -143,7 +144,7 @@ impl Unpacker {
                 self.take_manifest(header, input)
             }
             State::Content { manifest, blobs, current } => {
-                if let Some(Current { blob, left_bytes, hasher }) = current {
+                if let Some(Current { blob, left_bytes, hasher }) = current.as_deref_mut() {
                     if *left_bytes == 0 {
                         let table = std::mem::replace(hasher, GroupHasher::new()).finish();
                         if table.digest() != blob.digest {
@@ -163,8 +164,8 @@ impl Unpacker {
                     return Ok(Some(Step::Content(taken)));
                 }
                 if let Some(blob) = blobs.next() {
-                    *current =
-                        Some(Current { blob, left_bytes: blob.size_bytes, hasher: GroupHasher::new() });
+                    let hasher = GroupHasher::new();
+                    *current = Some(Box::new(Current { blob, left_bytes: blob.size_bytes, hasher }));
                     return Ok(Some(Step::Begins(blob)));
                 }
                 self.state = State::Done;

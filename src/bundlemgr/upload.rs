@@ -63,7 +63,7 @@ impl Uploading {
             peer,
             patience,
             target: String::new(),
-            state: State::Open(install),
+            state: State::Open(Box::new(install)),
             refuse: Some(refuse),
         };
         spawn(move || worker.run(&work))?;
@@ -120,7 +120,7 @@ struct Worker {
 }
 
 enum State {
-    Open(Install),
+    Open(Box<Install>),
     Refused(Failure),
 }
 

@@ -98,9 +98,10 @@ fn roots(store: &Store) -> Vec<Entry> {
         .iter()
         .map(|listed| {
             let manifest = listed.bundle.manifest();
-            let name = match listed.active {
-                true => manifest.name().to_string(),
-                false => format!("{}@{}", manifest.name(), manifest.version()),
+            let name = if listed.active {
+                manifest.name().to_string()
+            } else {
+                format!("{}@{}", manifest.name(), manifest.version())
             };
             Entry { name, attributes: directory(listed.bundle.installed_ns()) }
         })

@@ -45,7 +45,7 @@ pub(super) enum Backing {
 #[derive(Debug)]
 pub(super) enum TreeFile {
     Plain(File),
-    Bundled { file: BlobFile, attributes: Attributes },
+    Bundled { file: Box<BlobFile>, attributes: Attributes },
 }
 
 /// Files that all vats together may have open in one tree. A process is often allowed 1,024 descriptors, and must have
@@ -121,7 +121,7 @@ impl Tree {
             }
             Backing::Bundles(store) => {
                 let (file, attributes) = bundles::open(store, path)?;
-                Ok((TreeFile::Bundled { file, attributes: attributes.clone() }, attributes))
+                Ok((TreeFile::Bundled { file: Box::new(file), attributes: attributes.clone() }, attributes))
             }
         }
     }

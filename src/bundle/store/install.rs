@@ -75,7 +75,7 @@ impl Install {
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
         while let Some(step) = self.unpacker.step(&mut bytes)? {
             match step {
-                Step::Manifest(signed) => self.admit(signed)?,
+                Step::Manifest(signed) => self.admit(&signed)?,
                 Step::Begins(blob) => self.begin(blob)?,
                 Step::Content(content) => {
                     if let Some((path, file)) = self.output() {
@@ -139,7 +139,7 @@ impl Install {
     }
 
     /// Judges the manifest, and reserves what it takes.
-    fn admit(&mut self, signed: Arc<SignedManifest>) -> Result<(), StoreError> {
+    fn admit(&mut self, signed: &Arc<SignedManifest>) -> Result<(), StoreError> {
         let store = &*self.store;
         let manifest = signed.manifest();
         let (name, version) = (manifest.name(), manifest.version());
