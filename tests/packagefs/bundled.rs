@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use vatmux::Entropy;
 use vatmux::bundle::{Access, InstallOptions, PublisherKey, Source, Store, StoreOptions, Trust, Version};
 use vatmux::packagefs::{Client, Error, FetchOptions, Kind, Limits, Links, Server, Status, Tree};
+use vatmux::schema::packagefs::PackageFs;
 use vatmux::schema::packagefs_capnp::package_fs;
+use vatmux::service::ServedBy;
 
 use crate::served::{KeepingSink, Kept, block_on, quietly};
 
@@ -45,7 +47,7 @@ impl Bundles {
 
     fn capability(&self) -> package_fs::Client {
         let tree = Arc::new(Tree::of_bundles(self.store.clone()));
-        capnp_rpc::new_client(Server::new(tree, Limits::default()))
+        PackageFs::client_of(Server::new(tree, Limits::default()))
     }
 
     fn client(&self) -> Client {
