@@ -11,6 +11,7 @@
 //! * [`bridge`] lets programs that speak plain Cap'n Proto RPC use a node's services, and offer theirs.
 //! * [`bundle`] packs, signs and keeps trees of files; [`bundlemgr`] installs and removes them on a node.
 //! * [`packagefs`] serves and fetches read-only trees, bundles among them; [`health`] says whether a node answers, how fast, and what it is doing.
+//! * [`statefs`] keeps keys and values: an acknowledged change survives the loss of the process and of power.
 //! * [`Observer`] looks at a node from within its process; whoever subscribes to `tracing` sees each session, stream and call.
 //!
 //! The layers below have crates of their own, of which this one names what most programs need: `vatmux-mux` (the
@@ -25,6 +26,7 @@ pub mod bundlemgr;
 pub mod health;
 pub mod packagefs;
 pub mod schema;
+pub mod statefs;
 
 pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, TrafficSnapshot};
 pub use vatmux_host::bridge;

@@ -1,0 +1,124 @@
+//! What was stored is not what is read: an error says so, and nothing else happens.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// Whether a flipped byte was seen, or did not matter; anything else fails the test.
+fn check(bytes: Vec<u8>, expected: &std::collections::BTreeMap<String, (Version, Vec<u8>)>) -> bool {
+    let read = Store::open(Arc::new(SimulatedDevice::of(bytes)), OpenOptions::default())
+        .and_then(|store| contents(&store));
+    match read {
+        Ok(found) => {
+            assert_eq!(&found, expected);
+            false
+        }
+        Err(Error::Integrity(what)) => {
+            assert!(!what.contains("the engine could make nothing"), "a panic: {what}");
+            true
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn small_store() -> (Vec<u8>, std::collections::BTreeMap<String, (Version, Vec<u8>)>) {
+    let (device, store) = fresh();
+    for name in ["a", "b/c", "b/d"] {
+        put(&store, name, name.repeat(20)).unwrap();
+    }
+    put(&store, "large", vec![7; 3000]).unwrap();
+    delete(&store, "b/d").unwrap();
+    let expected = contents(&store).unwrap();
+    // As a power cut leaves it: what opening it has to find out is read too.
+    (device.bytes(), expected)
+}
+
+#[test]
+fn test_reject_integrity_violation_each_byte_of_a_small_store_flipped() {
+    let (bytes, expected) = small_store();
+    let block = |at: usize| &bytes[at / 4096 * 4096..][..4096];
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| block(*at).iter().any(|byte| *byte != 0)).collect();
+    println!("{} bytes, of which {} are in blocks that were written", bytes.len(), places.len());
+    let (seen, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(at) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut bytes = bytes.clone();
+                    bytes[*at] ^= 1 << (at % 8);
+                    seen.fetch_add(usize::from(check(bytes, &expected)), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner();
+    println!("{seen} were seen, the others did not matter");
+    assert!(seen > 4 * 4096, "the pages of the tree are each checked");
+}
+
+#[test]
+fn test_reject_integrity_violation_blocks_swapped_or_zeroed_or_missing() {
+    let (bytes, expected) = small_store();
+    let written: Vec<usize> = (0..bytes.len() / 4096)
+        .filter(|block| bytes[block * 4096..][..4096].iter().any(|byte| *byte != 0))
+        .collect();
+    let mut seen = 0;
+    for (one, other) in written.iter().zip(&written[1..]) {
+        let mut swapped = bytes.clone();
+        let (low, high) = swapped.split_at_mut(other * 4096);
+        low[one * 4096..][..4096].swap_with_slice(&mut high[..4096]);
+        seen += u32::from(check(swapped, &expected));
+        let mut zeroed = bytes.clone();
+        zeroed[one * 4096..][..4096].fill(0);
+        seen += u32::from(check(zeroed, &expected));
+    }
+    for blocks in 1..bytes.len() / 4096 {
+        assert!(check(bytes[..blocks * 4096].to_vec(), &expected), "{blocks} blocks are left");
+    }
+    println!("{seen} of {} were seen", 2 * (written.len() - 1));
+    assert!(seen >= 8);
+}
+
+#[test]
+fn test_reject_integrity_violation_what_is_no_store_and_leave_it_alone() {
+    for bytes in [b"some text of somebody".to_vec(), vec![b'x'; 4096], vec![0; 8192], vec![0xff; 100_000]] {
+        let device = Arc::new(SimulatedDevice::of(bytes.clone()));
+        let opened = Store::open(device.clone(), OpenOptions::default());
+        assert!(matches!(opened, Err(Error::Integrity(_))), "{opened:?}");
+        assert_eq!(device.bytes(), bytes);
+    }
+}
+
+#[test]
+fn damage_of_one_value_harms_no_other_while_the_store_is_open() {
+    let (device, store) = fresh();
+    for name in ["a", "b"] {
+        put(&store, name, vec![name.as_bytes()[0]; 60_000]).unwrap();
+    }
+    drop(store);
+    let mut bytes = device.bytes();
+    let at = bytes.windows(64).position(|window| window == [b'a'; 64]).unwrap();
+    bytes[at] = b'b';
+    let store = Store::open(Arc::new(SimulatedDevice::of(bytes)), OpenOptions::default()).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(get(&store, "a"), Err(Error::Integrity(_))));
+        assert_eq!(get(&store, "b").unwrap().unwrap(), vec![b'b'; 60_000]);
+        put(&store, "c", "still written").unwrap();
+    }
+    put(&store, "a", "replaced").unwrap();
+    assert_eq!(get(&store, "a").unwrap().unwrap(), b"replaced");
+}
+
+#[test]
+fn test_reject_rollback_detected_by_the_version_that_the_owner_has_seen() {
+    let (device, store) = fresh();
+    put(&store, "a", "1").unwrap();
+    let old = device.bytes();
+    put(&store, "a", "2").unwrap();
+    let seen_version = store.last_version().unwrap();
+    drop(store);
+    let options = OpenOptions { seen_version, ..OpenOptions::default() };
+    let restored = Store::open(Arc::new(SimulatedDevice::of(old)), options);
+    assert!(matches!(restored, Err(Error::Rollback { seen: 2, found: 1 })), "{restored:?}");
+    Store::open(device, options).unwrap();
+}
