@@ -7,7 +7,8 @@
 //! # On the device
 //!
 //! Blocks have 4,096 bytes. Block 0 is the **superblock**; then follow groups of 257: a block of 256
-//! checksums of 16 bytes, and the 256 pages that they are of. A checksum of zeros is that of a page that was never written.
+//! checksums of 16 bytes, and the 256 pages that they are of. A page that was
+//! never written matches no checksum: the engine reads none.
 //!
 //! The superblock holds the engine's own header, which the engine overwrites in place (its other pages it writes
 //! afresh before it forgets the old), and how many pages there are. It is there twice, in two sectors, each with a number and a
@@ -93,7 +94,7 @@ impl Blocks {
         let len_bytes = device.len_bytes()?;
         let mut first = [0; BLOCK_BYTES];
         device.read_at(0, &mut first[..len_bytes.min(BLOCK) as usize])?;
-        let superblock = match Superblock::read(&first) {
+        let mut superblock = match Superblock::read(&first) {
             Some(superblock) => superblock,
             // Nothing follows it, nor is there anything in it: a store that nobody was told of yet.
             None if len_bytes <= BLOCK && first == [0; BLOCK_BYTES] => {
@@ -105,6 +106,10 @@ impl Blocks {
             }
             None => return Err(Damage::Superblock.into()),
         };
+        if superblock.header[0] == 0 {
+            // The engine writes the first byte of its header last: a store that nobody was told of yet.
+            superblock.pages = 0;
+        }
         if device.len_bytes()? < device_bytes(superblock.pages) {
             return Err(Damage::Truncated.into());
         }
@@ -123,10 +128,15 @@ impl Blocks {
         self.fenced.store(true, Ordering::SeqCst);
     }
 
-    fn check(&self, offset: u64, bytes: usize) -> io::Result<()> {
+    fn check_fence(&self) -> io::Result<()> {
         if self.fenced.load(Ordering::SeqCst) {
             return Err(io::Error::other("the store was opened anew after it had failed"));
         }
+        Ok(())
+    }
+
+    fn check(&self, offset: u64, bytes: usize) -> io::Result<()> {
+        self.check_fence()?;
         let whole_pages = offset.is_multiple_of(BLOCK) && bytes.is_multiple_of(BLOCK_BYTES);
         let end = offset.checked_add(bytes as u64);
         if offset < BLOCK || !whole_pages || end.is_none_or(|end| end / BLOCK > self.superblock().pages) {
@@ -150,9 +160,7 @@ impl Blocks {
             self.load(page, &mut sums)?;
             self.device.read_at(device_offset(page), run)?;
             for ((page, bytes), sum) in (page..).zip(run.chunks_exact_mut(BLOCK_BYTES)).zip(&sums) {
-                if *sum == [0; SUM_BYTES] {
-                    bytes.fill(0);
-                } else if *sum != sum_of(page, bytes) {
+                if *sum != sum_of(page, bytes) {
                     return Err(Damage::Page(page).into());
                 }
             }
@@ -213,12 +221,22 @@ impl Blocks {
         slot.as_deref_mut().ok_or_else(|| Damage::Truncated.into())
     }
 
+    /// Changes how many pages there are. The superblock never names more than the device is known to have.
     fn resize(&self, pages: u64) -> io::Result<()> {
+        self.check_fence()?;
         let mut superblock = self.superblock();
-        if pages == superblock.pages {
+        if pages <= superblock.pages {
+            if pages < superblock.pages {
+                self.forget(pages);
+                superblock.pages = pages;
+                superblock.write(&*self.device)?;
+                self.device.sync()?;
+                self.device.set_len(device_bytes(pages))?;
+            }
             return Ok(());
         }
         self.device.set_len(device_bytes(pages))?;
+        self.device.sync()?;
         {
             let mut known = self.sums.write().unwrap_or_else(PoisonError::into_inner);
             // What is made room for was never written, whatever there was before.
@@ -230,18 +248,20 @@ impl Blocks {
                 self.group(&mut known, group)?[at] = [0; SUM_BYTES];
                 known.dirty.insert(group);
             }
-            let groups = groups(pages);
-            known.groups.truncate(groups);
-            known.dirty.retain(|group| *group < groups);
         }
         superblock.pages = pages;
         superblock.write(&*self.device)
     }
 
+    fn forget(&self, pages: u64) {
+        let groups = groups(pages);
+        let mut known = self.sums.write().unwrap_or_else(PoisonError::into_inner);
+        known.groups.truncate(groups);
+        known.dirty.retain(|group| *group < groups);
+    }
+
     fn sync(&self) -> io::Result<()> {
-        if self.fenced.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the store was opened anew after it had failed"));
-        }
+        self.check_fence()?;
         {
             let mut known = self.sums.write().unwrap_or_else(PoisonError::into_inner);
             let Sums { groups, dirty } = &mut *known;
@@ -393,9 +413,7 @@ impl redb::StorageBackend for Backend {
         if offset >= BLOCK {
             return self.0.write_pages(offset, data);
         }
-        if self.0.fenced.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the store was opened anew after it had failed"));
-        }
+        self.0.check_fence()?;
         let mut superblock = self.0.superblock();
         let header =
             usize::try_from(offset).ok().and_then(|at| superblock.header.get_mut(at..at + data.len()));

@@ -158,20 +158,21 @@ impl Store {
 
     /// A key's value, as it is now; `None` where there is no such key.
     pub fn get(&self, key: &Key) -> Result<Option<Reading>, Error> {
-        self.shared().reading(|snapshot| {
+        self.shared().reading(|snapshot, generation| {
             let entries = snapshot.open_table(ENTRIES).map_err(engine)?;
             let Some(record) = entries.get(key.as_bytes()).map_err(engine)? else { return Ok(None) };
             let entry = EntryRecord::decode(key.as_bytes(), record.value())?;
             let rest = match entry.content {
                 Content::Inline(value) => Rest::Inline(value.to_vec()),
-                Content::Blob(blob) => Rest::Blob {
+                Content::Blob(blob) => Rest::Blob(BlobReading {
                     chunks: snapshot.open_table(CHUNKS).map_err(engine)?,
+                    generation,
                     blob,
                     next: 0,
                     end: entry.chunks(),
-                    _permit: Permit::take(&self.inner.shared, |shared| &shared.readings, MAX_READINGS)
+                    permit: Permit::take(&self.inner.shared, |shared| &shared.readings, MAX_READINGS)
                         .ok_or(Error::Busy("reads of large values"))?,
-                },
+                }),
             };
             Ok(Some(Reading { version: entry.version, size_bytes: entry.size_bytes, rest }))
         })
@@ -189,7 +190,7 @@ impl Store {
             Some(after) => Bound::Excluded(after.as_bytes()),
             None => Bound::Included(prefix.as_bytes()),
         };
-        self.shared().reading(|snapshot| {
+        self.shared().reading(|snapshot, _| {
             let table = snapshot.open_table(ENTRIES).map_err(engine)?;
             let mut page = Page { entries: Vec::new(), next: None };
             for found in table.range::<&[u8]>((first, Bound::Unbounded)).map_err(engine)? {
@@ -348,7 +349,61 @@ pub struct Reading {
 
 enum Rest {
     Inline(Vec<u8>),
-    Blob { chunks: ReadOnlyTable<(u64, u32), &'static [u8]>, blob: u64, next: u32, end: u32, _permit: Permit },
+    Blob(BlobReading),
+}
+
+struct BlobReading {
+    chunks: Chunks,
+    /// The opening of the engine that the table is of.
+    generation: u64,
+    blob: u64,
+    next: u32,
+    end: u32,
+    permit: Permit,
+}
+
+type Chunks = ReadOnlyTable<(u64, u32), &'static [u8]>;
+
+impl BlobReading {
+    fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        if self.next == self.end {
+            return Ok(None);
+        }
+        let place = (self.blob, self.next);
+        let chunk = match caught(|| read_chunk(&self.chunks, place)) {
+            Err(error) if error.is_of_storage() => {
+                // The engine has failed, maybe over something else. No other blob ever gets this one's number, so
+                // that it can be read on if it is still there.
+                let shared = &self.permit.shared;
+                shared.reopen(self.generation)?;
+                let (generation, database) = shared.database();
+                let database = database?;
+                let found = caught(|| {
+                    let snapshot = database.begin_read().map_err(engine)?;
+                    let chunks = snapshot.open_table(CHUNKS).map_err(engine)?;
+                    Ok((read_chunk(&chunks, place)?, chunks))
+                });
+                match found {
+                    Ok((chunk, chunks)) => {
+                        (self.chunks, self.generation) = (chunks, generation);
+                        chunk.ok_or(error)?
+                    }
+                    Err(error) => {
+                        shared.reopen(generation)?;
+                        return Err(error);
+                    }
+                }
+            }
+            read => read?.ok_or_else(|| missing_chunk(self.blob, self.next))?,
+        };
+        self.next += 1;
+        Ok(Some(chunk))
+    }
+}
+
+fn read_chunk(chunks: &Chunks, (blob, index): (u64, u32)) -> Result<Option<Vec<u8>>, Error> {
+    let Some(record) = chunks.get((blob, index)).map_err(engine)? else { return Ok(None) };
+    Ok(Some(decode_chunk(blob, index, record.value())?.to_vec()))
 }
 
 impl Reading {
@@ -368,14 +423,7 @@ impl Reading {
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
         match &mut self.rest {
             Rest::Inline(value) => Ok(Some(std::mem::take(value)).filter(|value| !value.is_empty())),
-            Rest::Blob { next, end, .. } if next == end => Ok(None),
-            Rest::Blob { chunks, blob, next, .. } => caught(|| {
-                let record = chunks.get((*blob, *next)).map_err(engine)?;
-                let record = record.ok_or_else(|| missing_chunk(*blob, *next))?;
-                let chunk = decode_chunk(*blob, *next, record.value())?.to_vec();
-                *next += 1;
-                Ok(Some(chunk))
-            }),
+            Rest::Blob(blob) => blob.next_chunk(),
         }
     }
 
@@ -500,10 +548,10 @@ impl Shared {
 
     /// Reads from the last state that is durable. An engine that has failed before, for whatever was read or written then, is
     /// opened anew first.
-    fn reading<T>(&self, work: impl Fn(&redb::ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
+    fn reading<T>(&self, work: impl Fn(&redb::ReadTransaction, u64) -> Result<T, Error>) -> Result<T, Error> {
         let attempt = || {
             let (generation, database) = self.database();
-            let read = caught(|| work(&database?.begin_read().map_err(engine)?));
+            let read = caught(|| work(&database?.begin_read().map_err(engine)?, generation));
             (generation, read)
         };
         match attempt() {
@@ -516,7 +564,7 @@ impl Shared {
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Error> {
-        self.reading(|snapshot| {
+        self.reading(|snapshot, _| {
             let table = snapshot.open_table(COUNTERS).map_err(engine)?;
             let record = table.get(()).map_err(engine)?;
             let record = record.ok_or_else(|| Error::integrity("its counters are missing"))?;

@@ -198,7 +198,7 @@ type Answer = Result<Reply, TransactError>;
 
 impl Writer<'_> {
     fn serve(&mut self, batch: Vec<Pending>) {
-        let answers = match self.attempt(&batch) {
+        let answers = match self.attempt(&batch, OldBlobs::Remove) {
             Ok(answers) => answers,
             Err(failure) => self.again(&batch, failure),
         };
@@ -214,24 +214,29 @@ impl Writer<'_> {
         if let Err(error) = self.reopen(failure.generation) {
             return all(&error);
         }
-        // The engine had failed before this batch, or the batch failed before it was committed: the device may
-        // know nothing of it. Where the commit itself failed, it may know all of it.
+        // The device may know all of it.
         if failure.committing {
             return all(&failure.error);
         }
-        if batch.len() == 1 && !failure.beginning {
-            return all(&failure.error);
-        }
-        batch
-            .iter()
-            .map(|pending| match self.attempt(std::slice::from_ref(pending)) {
-                Ok(mut answers) => answers.pop().unwrap_or_else(|| Err(Error::Closed.into())),
+        batch.iter().map(|pending| self.alone(pending)).collect()
+    }
+
+    /// A request whose batch had failed, once more; and if what it replaces is damaged, without touching that.
+    fn alone(&mut self, pending: &Pending) -> Answer {
+        let batch = std::slice::from_ref(pending);
+        for old_blobs in [OldBlobs::Remove, OldBlobs::Leave] {
+            match self.attempt(batch, old_blobs) {
+                Ok(mut answers) => return answers.pop().unwrap_or_else(|| Err(Error::Closed.into())),
                 Err(failure) => {
                     self.reopen(failure.generation)?;
-                    Err(failure.error.into())
+                    let damaged = matches!(failure.error, Error::Integrity(_));
+                    if !damaged || failure.committing || old_blobs == OldBlobs::Leave {
+                        return Err(failure.error.into());
+                    }
                 }
-            })
-            .collect()
+            }
+        }
+        Err(Error::Closed.into())
     }
 
     fn reopen(&mut self, failed: u64) -> Result<(), Error> {
@@ -241,14 +246,13 @@ impl Writer<'_> {
     }
 
     /// Applies and commits all requests, or fails as a whole.
-    fn attempt(&mut self, batch: &[Pending]) -> Result<Vec<Answer>, Failure> {
+    fn attempt(&mut self, batch: &[Pending], old_blobs: OldBlobs) -> Result<Vec<Answer>, Failure> {
         let (generation, database) = self.shared.database();
-        let mut failure = Failure { error: Error::Closed, generation, beginning: true, committing: false };
+        let mut failure = Failure { error: Error::Closed, generation, committing: false };
         let attempt = caught(|| {
             let transaction = begin(&*database?)?;
-            failure.beginning = false;
             let (answers, changed) = {
-                let mut batch_of = Batch::open(&transaction, self.shared, &mut self.staged_bytes)?;
+                let mut batch_of = Batch::open(&transaction, self.shared, &mut self.staged_bytes, old_blobs)?;
                 let answers =
                     batch.iter().map(|pending| batch_of.apply(pending)).collect::<Result<_, _>>()?;
                 batch_of.discard()?;
@@ -266,11 +270,17 @@ impl Writer<'_> {
     }
 }
 
+/// What becomes of a large value that is replaced or deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OldBlobs {
+    Remove,
+    /// Its blocks are damaged, so that the engine cannot give them back: they stay, and nothing names them.
+    Leave,
+}
+
 struct Failure {
     error: Error,
     generation: u64,
-    /// It failed before anything of the batch was looked at.
-    beginning: bool,
     /// It failed when the device may know of it.
     committing: bool,
 }
@@ -279,6 +289,7 @@ struct Failure {
 struct Batch<'txn, 'a> {
     shared: &'a Shared,
     staged_bytes: &'a mut BTreeMap<u64, u64>,
+    old_blobs: OldBlobs,
     entries: Table<'txn, &'static [u8], &'static [u8]>,
     chunks: Table<'txn, (u64, u32), &'static [u8]>,
     staged: Table<'txn, u64, ()>,
@@ -292,6 +303,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         transaction: &'txn WriteTransaction,
         shared: &'a Shared,
         staged_bytes: &'a mut BTreeMap<u64, u64>,
+        old_blobs: OldBlobs,
     ) -> Result<Self, Error> {
         let table = transaction.open_table(COUNTERS).map_err(engine)?;
         let counters = {
@@ -302,6 +314,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         Ok(Self {
             shared,
             staged_bytes,
+            old_blobs,
             entries: transaction.open_table(ENTRIES).map_err(engine)?,
             chunks: transaction.open_table(CHUNKS).map_err(engine)?,
             staged: transaction.open_table(STAGED).map_err(engine)?,
@@ -485,7 +498,10 @@ impl<'txn, 'a> Batch<'txn, 'a> {
     }
 
     fn remove_blob(&mut self, of: Current) -> Result<(), Error> {
-        of.blob.map_or(Ok(()), |blob| remove_chunks(&mut self.chunks, blob))
+        match (of.blob, self.old_blobs) {
+            (Some(blob), OldBlobs::Remove) => remove_chunks(&mut self.chunks, blob),
+            (Some(_), OldBlobs::Leave) | (None, _) => Ok(()),
+        }
     }
 
     /// Removes what dropped uploads have left.

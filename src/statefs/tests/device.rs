@@ -164,8 +164,16 @@ impl BlockDevice for SimulatedDevice {
         }
         let mut state = self.state();
         state.begin()?;
-        let State { durable, bytes, .. } = &mut *state;
-        durable.clone_from(bytes);
+        let State { durable, bytes, unsynced, .. } = &mut *state;
+        durable.resize(bytes.len(), 0);
+        for at in unsynced.keys().map(|sector| sector * SECTOR_BYTES) {
+            // What was cut off meanwhile is gone.
+            if let (Some(kept), Some(written)) =
+                (durable.get_mut(at..at + SECTOR_BYTES), bytes.get(at..at + SECTOR_BYTES))
+            {
+                kept.copy_from_slice(written);
+            }
+        }
         state.unsynced.clear();
         state.lengths.clear();
         Ok(())
