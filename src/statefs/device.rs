@@ -10,6 +10,9 @@ use std::path::Path;
 /// store relies on it for nothing but its first block.
 pub const SECTOR_BYTES: usize = 512;
 
+/// How much is written when a file grows, rather than reserved, in bytes.
+const MAX_FILLED_BYTES: u64 = 64 * 1024 * 1024;
+
 /// A block device, or what does for one.
 ///
 /// Reads and writes may come from several threads at once, but never two of them to the same bytes unless both are
@@ -60,6 +63,33 @@ impl FileDevice {
             sync_directory(directory)?;
         }
         Ok(Self { file })
+    }
+}
+
+impl FileDevice {
+    /// Blocks that are merely reserved cost a second flush when they are first written, because the file system then notes
+    /// that they were: what is added is written once, as far as that takes no time to speak of.
+    fn reserve(&self, old_bytes: u64, len_bytes: u64) -> io::Result<()> {
+        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+        #[cfg(target_os = "linux")]
+        match rustix::fs::fallocate(
+            &self.file,
+            rustix::fs::FallocateFlags::empty(),
+            old_bytes,
+            len_bytes - old_bytes,
+        ) {
+            Ok(()) if len_bytes - old_bytes > MAX_FILLED_BYTES => return Ok(()),
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut at = old_bytes;
+        while at < len_bytes {
+            let bytes = (len_bytes - at).min(ZEROS.len() as u64);
+            self.write_at(at, &ZEROS[..bytes as usize])?;
+            at += bytes;
+        }
+        Ok(())
     }
 }
 
@@ -117,22 +147,13 @@ impl BlockDevice for FileDevice {
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
         let old_bytes = self.len_bytes()?;
-        #[cfg(target_os = "linux")]
-        if len_bytes > old_bytes {
-            use rustix::fs::{FallocateFlags, fallocate};
-            use rustix::io::Errno;
-
-            match fallocate(&self.file, FallocateFlags::empty(), old_bytes, len_bytes - old_bytes) {
-                Ok(()) => return Ok(()),
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                Err(error) => {
-                    // What it did get is given back; that it failed is what counts.
-                    let _ = self.file.set_len(old_bytes);
-                    return Err(error.into());
-                }
-            }
+        if len_bytes <= old_bytes {
+            return if len_bytes == old_bytes { Ok(()) } else { self.file.set_len(len_bytes) };
         }
-        if len_bytes == old_bytes { Ok(()) } else { self.file.set_len(len_bytes) }
+        self.reserve(old_bytes, len_bytes).inspect_err(|_| {
+            // What there is of it is given back; that it was not enough is what counts.
+            let _ = self.file.set_len(old_bytes);
+        })
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -15,7 +15,7 @@ fn work(store: &Store, states: &mut Vec<Model>, seed: u64) -> usize {
     states.push(model.clone());
     let mut acknowledged = 0;
     let mut failed = false;
-    for round in 0..24 {
+    for round in 0..16 {
         let name = ["a", "b", "c/d", "c/e"][dice.below(4)];
         let answer = match dice.below(8) {
             0 if model.contains_key(name) => {
