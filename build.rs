@@ -6,5 +6,6 @@ fn main() -> Result<(), vatmux_build::Error> {
         "schema/bundlemgr.capnp",
         "schema/health.capnp",
         "schema/packagefs.capnp",
+        "schema/statefs.capnp",
     ])
 }

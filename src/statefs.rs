@@ -13,12 +13,15 @@
 //! All changes go through one thread, which takes all that wait at once, makes one transaction of them, flushes
 //! once, and then acknowledges each: the more clients write, the less a flush costs each of them.
 
+mod access;
 mod blocks;
+mod client;
 pub mod device;
 mod error;
 pub mod key;
 mod record;
 mod request;
+mod server;
 mod store;
 mod upload;
 mod writer;
@@ -26,13 +29,39 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use vatmux_host::NodeBuilder;
+use vatmux_mux::Priority;
+use vatmux_noise::NodeId;
+
+use crate::schema::statefs::{STATE_FS_DESCRIPTOR, StateFs};
+
+pub use access::{Access, Right};
+pub use client::{Client, RequestError};
 pub use device::{BlockDevice, FileDevice};
 pub use error::Error;
 pub use key::{Key, KeyError, Prefix};
 pub use request::{Condition, Operation, Step, TransactError};
+pub use server::{MAX_READ_CHUNK_BYTES, MAX_WRITE_BYTES, Server};
 pub use store::{
     Entry, Limits, MAX_PAGE_ENTRIES, MAX_READINGS, MAX_VALUE_BYTES, OpenOptions, Page, Reading, Store, Usage,
     Value, Version,
 };
 pub use upload::{MAX_UPLOADS, Upload};
 pub use writer::{MAX_OPERATIONS, MAX_PUT_BYTES, MAX_TRANSACTION_BYTES, MAX_WAITING};
+
+pub use crate::schema::statefs_capnp::Status;
+
+/// The name under which a node offers statefs.
+pub const SERVICE_NAME: &str = STATE_FS_DESCRIPTOR.name;
+
+/// The most urgent priority of its streams.
+pub const PRIORITY: Priority = STATE_FS_DESCRIPTOR.priority;
+
+/// Has a node offer `store`: to each peer, what `access` lets it see and change.
+pub fn offer(
+    builder: NodeBuilder,
+    store: Store,
+    access: impl Fn(NodeId) -> Access + Clone + Send + Sync + 'static,
+) -> NodeBuilder {
+    builder.offer::<StateFs, _>(move |peer| Server::new(store.clone(), access(peer.node_id())))
+}

@@ -98,6 +98,13 @@ impl Prefix {
         self.0.is_empty()
     }
 
+    /// The prefix of all keys that begin with both; `None` where there can be none.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Option<Self> {
+        let (short, long) = if self.0.len() <= other.0.len() { (self, other) } else { (other, self) };
+        long.0.starts_with(&*short.0).then(|| long.clone())
+    }
+
     /// Whether `key` begins with it.
     #[must_use]
     pub fn begins(&self, key: &Key) -> bool {
