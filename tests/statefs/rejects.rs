@@ -1,0 +1,153 @@
+//! What the service refuses, by the schema's words, of clients that do not keep to our client's manners.
+
+use vatmux::service;
+use vatmux::statefs::{Limits, Operation, Step};
+
+use super::*;
+
+fn refusal<T>(answer: Result<T, service::Error<Status>>) -> Option<Status> {
+    answer.err().and_then(|error| error.status().copied())
+}
+
+#[test]
+fn test_reject_invalid_key_and_key_too_long_in_every_method() {
+    let kept = Kept::new();
+    let stub = kept.stub(Access::full());
+    let long = "k".repeat(256);
+    for (name, expected) in [
+        ("", Status::InvalidKey),
+        ("/a", Status::InvalidKey),
+        ("a/../b", Status::InvalidKey),
+        ("a\0b", Status::InvalidKey),
+        ("a\\b", Status::InvalidKey),
+        (&long, Status::KeyTooLong),
+    ] {
+        assert_eq!(refusal(block_on(stub.get(name, 10))), Some(expected), "{name:?}");
+        let put = stub.put(|mut params| params.set_key(name));
+        assert_eq!(refusal(block_on(put)), Some(expected), "{name:?}");
+        let delete = stub.delete(|mut params| params.set_key(name));
+        assert_eq!(refusal(block_on(delete)), Some(expected), "{name:?}");
+        let begun = stub.write(|mut params| params.set_key(name));
+        assert_eq!(refusal(block_on(async { begun.await })), Some(expected), "{name:?}");
+        let transact = stub.transact(|params| params.init_operations(1).get(0).set_key(name));
+        assert_eq!(refusal(block_on(transact)), Some(expected), "{name:?}");
+        if !name.is_empty() {
+            assert_eq!(refusal(block_on(stub.list(name, b"", 1))), Some(expected), "{name:?}");
+            assert_eq!(refusal(block_on(stub.usage(name))), Some(expected), "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn test_reject_value_too_large_in_one_call() {
+    let kept = Kept::new();
+    let stub = kept.stub(Access::full());
+    let put = |bytes: usize| {
+        refusal(block_on(stub.put(|mut params| {
+            params.set_key("a");
+            params.set_value(&vec![1; bytes]);
+        })))
+    };
+    assert_eq!(put(65_536), None);
+    assert_eq!(put(65_537), Some(Status::ValueTooLarge));
+    assert_eq!(refusal(block_on(stub.get("a", 65_537))), Some(Status::ValueTooLarge));
+    assert_eq!(refusal(block_on(stub.get("a", 65_535))), Some(Status::ValueTooLarge));
+    let begun = stub.write(|mut params| {
+        params.set_key("a");
+        params.set_size_bytes(64 * 1024 * 1024 + 1);
+    });
+    assert_eq!(refusal(block_on(async { begun.await })), Some(Status::ValueTooLarge));
+}
+
+#[test]
+fn test_reject_version_mismatch_with_the_version_that_there_is() {
+    let kept = Kept::new();
+    let client = kept.client(Access::full());
+    let absent = block_on(client.put(&key("a"), b"", Condition::Present));
+    assert!(matches!(absent, Err(RequestError::VersionMismatch { found: None })), "{absent:?}");
+    let version = put(&client, "a", b"").unwrap();
+    for value in [&b"small"[..], &[0; 100_000]] {
+        let present = block_on(client.put(&key("a"), value, Condition::Absent));
+        assert_eq!(status(present), Some(Status::VersionMismatch));
+    }
+    let deleted = block_on(client.delete(&key("a"), Condition::Absent));
+    assert!(
+        matches!(deleted, Err(RequestError::VersionMismatch { found: Some(found) }) if found.get() == version)
+    );
+}
+
+#[test]
+fn test_reject_transaction_limit_and_malformed_and_blame_the_operation() {
+    let kept = Kept::new();
+    let client = kept.client(Access::full());
+    let operation = |name: String, step| Operation { key: key(&name), condition: Condition::Any, step };
+    let many: Vec<_> = (0..65).map(|at| operation(format!("{at}"), Step::Check)).collect();
+    assert_eq!(status(block_on(client.transact(&many))), Some(Status::TransactionLimit));
+    let twice = [operation("a".into(), Step::Delete), operation("a".into(), Step::Delete)];
+    let refused = block_on(client.transact(&twice));
+    assert!(
+        matches!(refused, Err(RequestError::Operation { operation: 1, status: Status::Malformed, .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn test_reject_malformed_uploads_that_are_longer_or_shorter_than_announced() {
+    let kept = Kept::new();
+    let stub = kept.stub(Access::full());
+    for bytes in [9, 11, 3_000_000] {
+        let begun = stub.write(|mut params| {
+            params.set_key("a");
+            params.set_size_bytes(10);
+        });
+        block_on(async {
+            let upload = begun.await.unwrap();
+            for piece in vec![0; bytes].chunks(100_000) {
+                upload.write(piece).await.unwrap();
+            }
+            assert_eq!(refusal(upload.commit().await), Some(Status::Malformed), "{bytes}");
+            assert_eq!(refusal(upload.commit().await), Some(Status::Malformed), "{bytes}");
+        });
+    }
+    assert_eq!(get(&kept.client(Access::full()), "a"), None);
+}
+
+#[test]
+fn test_reject_quota_exceeded_by_puts_and_uploads() {
+    let limits = Limits { value_bytes: 100_000, keys: 10 };
+    let kept = Kept::with(OpenOptions { limits, ..OpenOptions::default() });
+    let client = kept.client(Access::full());
+    put(&client, "a", &[0; 60_000]).unwrap();
+    assert_eq!(status(put(&client, "b", &[0; 60_000])), Some(Status::QuotaExceeded));
+    assert_eq!(status(put(&client, "b", &[0; 3_000_000])), Some(Status::QuotaExceeded));
+    assert_eq!(get(&client, "b"), None);
+}
+
+#[test]
+fn test_reject_invalid_cursor_that_is_no_key() {
+    let kept = Kept::new();
+    let stub = kept.stub(Access::full());
+    for cursor in [&b"/"[..], b"\xff", &[b'k'; 300]] {
+        assert_eq!(refusal(block_on(stub.list("", cursor, 10))), Some(Status::InvalidCursor));
+    }
+}
+
+#[test]
+fn test_reject_busy_uploads_beyond_the_limit() {
+    let kept = Kept::new();
+    let stub = kept.stub(Access::full());
+    block_on(async {
+        let mut uploads = Vec::new();
+        let refused = loop {
+            let begun = stub.write(|mut params| {
+                params.set_key("a");
+                params.set_size_bytes(10);
+            });
+            match begun.await {
+                Ok(upload) => uploads.push(upload),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((uploads.len(), refused.status()), (vatmux::statefs::MAX_UPLOADS, Some(&Status::Busy)));
+    });
+}
