@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use vatmux::bundle::PublisherId;
+use vatmux::statefs::{Key, Prefix, Version};
 use vatmux_host::{AddressError, Endpoint, NodeAddress};
 use vatmux_noise::NodeId;
 
@@ -60,7 +61,7 @@ pub(crate) enum Command {
     /// Print this node's id
     #[command(after_long_help = help::ID)]
     Id,
-    /// Serve a directory, read-only, to the nodes that are allowed
+    /// Serve a directory, read-only, and keys and values to the nodes that are allowed
     #[command(after_long_help = help::SERVE)]
     Serve(Serve),
     /// List a directory
@@ -81,6 +82,9 @@ pub(crate) enum Command {
     /// Measure how long a node takes to answer
     #[command(after_long_help = help::PING)]
     Ping(Ping),
+    /// Read and change the keys and values that a node keeps
+    #[command(subcommand)]
+    State(State),
     /// Compile Cap'n Proto schemas, or show what they offer
     #[command(subcommand)]
     Schema(Schema),
@@ -101,7 +105,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The directory; symbolic links that lead out of it are not followed
-    #[arg(required_unless_present_any = ["import", "bundles"], conflicts_with = "bundles")]
+    #[arg(required_unless_present_any = ["import", "bundles", "state"], conflicts_with = "bundles")]
     pub(crate) dir: Option<PathBuf>,
 
     /// Serve the bundles in the store STORE, each as a directory of its name; the store is made if there is none
@@ -119,6 +123,11 @@ pub(crate) struct Serve {
     /// Store at most BYTES of bundles; as many as the disk has unless given
     #[arg(long, value_name = "BYTES", requires = "bundles")]
     pub(crate) bundle_quota: Option<u64>,
+
+    /// Keep keys and values in DIR, which is made if it is not there: every node that may connect may read and change all
+    /// of them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
 
     /// Listen on host:port (port 0: any free one) or on unix:PATH; may be given several times
     #[arg(long, value_name = "ADDR", required = true)]
@@ -296,6 +305,106 @@ pub(crate) struct Ping {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum State {
+    /// Write a key's value to standard output
+    #[command(after_long_help = help::STATE_GET)]
+    Get(StateKey),
+    /// Give a key a value, and print its version when it is durable
+    #[command(after_long_help = help::STATE_PUT)]
+    Put(StatePut),
+    /// Remove a key, and print the version that its value had when that is durable
+    #[command(after_long_help = help::STATE_DELETE)]
+    Delete(StateDelete),
+    /// List keys
+    #[command(after_long_help = help::STATE_LIST)]
+    List(StateList),
+    /// Wait until all that was changed before is durable
+    #[command(after_long_help = help::STATE_SYNC)]
+    Sync(StateSync),
+    /// Say how many keys and bytes there are
+    #[command(after_long_help = help::STATE_USAGE)]
+    Usage(StateUsage),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateKey {
+    /// The node
+    #[arg(value_parser = node)]
+    pub(crate) address: NodeAddress,
+
+    /// The key: 1 to 255 bytes, in segments separated by `/`
+    pub(crate) key: Key,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatePut {
+    #[command(flatten)]
+    pub(crate) of: StateKey,
+
+    /// The file that has the value, of up to 64 MiB; standard input unless given
+    pub(crate) file: Option<PathBuf>,
+
+    /// The value itself
+    #[arg(long, value_name = "TEXT", conflicts_with = "file")]
+    pub(crate) value: Option<String>,
+
+    /// Only if there is no such key
+    #[arg(long)]
+    pub(crate) if_absent: bool,
+
+    /// Only if there is such a key, of any version
+    #[arg(long, conflicts_with = "if_absent")]
+    pub(crate) if_present: bool,
+
+    /// Only if the key has this version
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["if_absent", "if_present"], value_parser = version)]
+    pub(crate) if_version: Option<Version>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateDelete {
+    #[command(flatten)]
+    pub(crate) of: StateKey,
+
+    /// Only if the key has this version
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub(crate) if_version: Option<Version>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateList {
+    /// The node
+    #[arg(value_parser = node)]
+    pub(crate) address: NodeAddress,
+
+    /// What the keys begin with; all keys unless given
+    #[arg(default_value = "")]
+    pub(crate) prefix: Prefix,
+
+    /// Show versions and sizes
+    #[arg(short, long)]
+    pub(crate) long: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateSync {
+    /// The node
+    #[arg(value_parser = node)]
+    pub(crate) address: NodeAddress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateUsage {
+    /// The node
+    #[arg(value_parser = node)]
+    pub(crate) address: NodeAddress,
+
+    /// What the keys begin with; all keys unless given
+    #[arg(default_value = "")]
+    pub(crate) prefix: Prefix,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
     /// Compile schemas and hand them to code generators, as `capnp compile` does
     #[command(after_long_help = help::COMPILE)]
@@ -419,6 +528,22 @@ fn output(text: &str) -> Result<Output, String> {
 }
 
 /// `NAME=unix:PATH` or `NAME=tcp:HOST:PORT`.
+/// An address that names a node, and nothing on it.
+fn node(text: &str) -> Result<NodeAddress, String> {
+    let address: NodeAddress = text.parse().map_err(|error: AddressError| error.to_string())?;
+    if address.path.is_empty() {
+        return Ok(address);
+    }
+    Err(format!(
+        "the address names a path on the node: write the key `{}` behind it, after a space",
+        address.path
+    ))
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    text.parse().ok().and_then(Version::new).ok_or_else(|| "a version is a number from 1 on".to_owned())
+}
+
 fn import(text: &str) -> Result<Import, String> {
     let (name, server) = text.split_once('=').ok_or("it looks like NAME=unix:PATH or NAME=tcp:HOST:PORT")?;
     let server = match server.strip_prefix("tcp:") {
@@ -541,6 +666,49 @@ the exit code 1.
 
 JSON: {\"path\", \"destination\", \"files\", \"bytes\", \"directories\", \"links\", \"seconds\", \
 \"skipped\": [{\"path\", \"reason\"}, …]}";
+
+    pub(super) const STATE_GET: &str = "\
+Example:
+  vatmux state get vat://vat1…@127.0.0.1:7070 app/settings
+
+With --json the value is written as it is, and errors are JSON.";
+
+    pub(super) const STATE_PUT: &str = "\
+Example:
+  vatmux state put vat://vat1…@127.0.0.1:7070 app/settings settings.json
+  vatmux state put vat://vat1…@127.0.0.1:7070 app/leader --value node-7 --if-absent
+
+What it prints is durable: it survives the loss of the node's process and of its power. Where it fails, the value is the \
+one before; where the link is lost meanwhile, it is the one before or the new one, whole.
+
+JSON: {\"key\", \"version\", \"size_bytes\"}";
+
+    pub(super) const STATE_DELETE: &str = "\
+Example:
+  vatmux state delete vat://vat1…@127.0.0.1:7070 app/leader --if-version 17
+
+JSON: {\"key\", \"version\"}";
+
+    pub(super) const STATE_LIST: &str = "\
+Example:
+  vatmux state list -l vat://vat1…@127.0.0.1:7070 app/
+
+JSON: one object per key: {\"key\", \"version\", \"size_bytes\"}";
+
+    pub(super) const STATE_SYNC: &str = "\
+Example:
+  vatmux state sync vat://vat1…@127.0.0.1:7070
+
+Prints the last version that the node gave out.
+
+JSON: {\"version\"}";
+
+    pub(super) const STATE_USAGE: &str = "\
+Example:
+  vatmux state usage vat://vat1…@127.0.0.1:7070 app/
+
+JSON: {\"prefix\", \"keys\", \"value_bytes\", \"quota_bytes\"}; quota_bytes is what the store may hold in all, null \
+where nothing bounds it";
 
     pub(super) const BRIDGE: &str = "\
 Examples:

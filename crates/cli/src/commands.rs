@@ -13,3 +13,4 @@ pub(crate) mod ping;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod stat;
+pub(crate) mod state;

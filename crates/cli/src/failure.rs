@@ -11,6 +11,7 @@ use vatmux::bundle::{ExtractError, OpenStoreError, PackError};
 use vatmux::bundlemgr::InstallError;
 use vatmux::health::{AskError, PingError};
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
+use vatmux::statefs::{self, Key, RequestError};
 use vatmux_host::bridge::{BridgeError, LeavesThisMachine};
 use vatmux_host::keys::KeyError;
 use vatmux_host::{DialError, Endpoint, ListenError, StartError};
@@ -82,6 +83,25 @@ pub(crate) enum Failure {
     /// A packagefs request.
     #[error("{0}{hint}", hint = hint(.0))]
     Files(#[from] packagefs::Error),
+    /// A statefs request.
+    #[error("cannot {doing}: {error}")]
+    State {
+        /// What was tried, on what.
+        doing: String,
+        /// What came of it.
+        error: RequestError,
+    },
+    /// There is no such key.
+    #[error("there is no key `{0}`, or this node may not see it")]
+    NoKey(Key),
+    /// A store that is not served.
+    #[error("cannot serve the state in `{}`: {error}", directory.display())]
+    OpenState {
+        /// Where it is.
+        directory: PathBuf,
+        /// Why not.
+        error: statefs::Error,
+    },
     /// There is something by the name of what would be written.
     #[error("cannot fetch to `{}`: there is a file of this name; add --force to replace it", path.display())]
     Exists {

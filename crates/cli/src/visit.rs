@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use vatmux::bundlemgr::BundleMgr;
 use vatmux::schema::health_capnp::health;
-use vatmux::{health as health_service, packagefs};
+use vatmux::{health as health_service, packagefs, statefs};
 use vatmux_driver::{Handle, SessionEnd, SessionOptions};
 use vatmux_host::{Dialer, Local, NodeAddress};
 use vatmux_mux::{CloseCode, Priority};
@@ -53,6 +53,11 @@ impl Visit {
     /// The node's bundles.
     pub(crate) fn bundles(&self) -> Result<BundleMgr, Failure> {
         self.peer.client().map_err(|error| self.unconnected(error))
+    }
+
+    /// The node's keys and values.
+    pub(crate) fn state(&self) -> Result<statefs::Client, Failure> {
+        statefs::Client::connect(&self.peer).map_err(|error| self.unconnected(error))
     }
 
     /// The node's health.

@@ -1,5 +1,6 @@
 //! `vatmux serve`
 
+use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -7,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use serde_json::json;
 use vatmux::bundle::{Access, Store, StoreOptions, Trust};
 use vatmux::packagefs::Tree;
-use vatmux::{bundlemgr, health, packagefs};
+use vatmux::{bundlemgr, health, packagefs, statefs};
 use vatmux_host::bridge::PlainLimits;
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
 use vatmux_noise::{AllowList, SecretKey};
@@ -43,6 +44,9 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     };
     if let Some(store) = bundles {
         builder = bundlemgr::offer(builder, store, serve.installer.iter().copied().collect());
+    }
+    if let Some(directory) = &serve.state {
+        builder = statefs::offer(builder, open_state(directory)?, |_| statefs::Access::full());
     }
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
@@ -83,6 +87,16 @@ fn open_bundles(path: &Path, serve: &Serve) -> Result<Arc<Store>, Failure> {
         output::tell(&format!("vatmux: `{}` is damaged; install its bundle again", Harmless(&damaged)));
     }
     Ok(Arc::new(store))
+}
+
+/// The store in this directory, which is nobody else's business.
+fn open_state(directory: &Path) -> Result<statefs::Store, Failure> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory).map_err(Failure::local("make the directory", directory))?;
+    statefs::Store::open_file(&directory.join("statefs"), statefs::OpenOptions::default())
+        .map_err(|error| Failure::OpenState { directory: directory.to_owned(), error })
 }
 
 /// A node that offers `tree`, and health: all of it to `operators`.

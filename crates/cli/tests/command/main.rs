@@ -21,6 +21,7 @@ mod relay;
 mod schemas;
 mod serving;
 mod showing;
+mod state;
 mod strangers;
 mod tree;
 mod usage;

@@ -31,6 +31,14 @@ fn each_mistake_is_named_in_one_line() {
         (&["schema", "compile", "-o-:out", "a.capnp"], "standard output is in no directory"),
         (&["schema", "compile", "-oc++:", "a.capnp"], "directory"),
         (&["schema", "describe"], "<FILE>"),
+        (&["state"], "a command is missing"),
+        (&["state", "get", &address], "<KEY>"),
+        (&["state", "get", &address, "a//b"], "empty segment"),
+        (&["state", "get", &format!("{address}a"), "b"], "path on the node"),
+        (&["state", "put", &address, "a", "--if-version", "0"], "from 1 on"),
+        (&["state", "put", &address, "a", "--if-absent", "--if-present"], "--if-present"),
+        (&["state", "put", &address, "a", "file", "--value", "text"], "--value"),
+        (&["state", "list", &address, "/"], "empty segment"),
         (&["serve", "."], "--listen"),
         (&["serve", ".", "--listen", "127.0.0.1:0"], "--allow"),
         (&["serve", ".", "--listen", "nonsense", "--allow-anyone"], "port"),
@@ -53,6 +61,11 @@ fn help_and_version_are_no_mistakes() {
         let long = finish(world.vatmux([command, "--help"]));
         assert!(long.succeeded().contains("Example:\n  vatmux "), "{command}");
         assert!(long.succeeded().contains("JSON"), "{command}");
+    }
+    for command in ["get", "put", "delete", "list", "sync", "usage"] {
+        let long = finish(world.vatmux(["state", command, "--help"]));
+        assert!(long.succeeded().contains("Example:\n  vatmux state "), "{command}");
+        assert!(long.succeeded().contains("JSON") || long.succeeded().contains("--json"), "{command}");
     }
     for command in ["compile", "describe"] {
         let long = finish(world.vatmux(["schema", command, "--help"]));
