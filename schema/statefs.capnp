@@ -74,7 +74,7 @@ interface StateFs $Vatmux.service(name = "vatmux.state", priority = 2) {
 
   read @1 (key :Text, sink :PackageFs.ByteSink)
       -> (status :Status, detail :Text, version :UInt64, sizeBytes :UInt64)
-      $Vatmux.deadline(minutes = 43200);
+      $Vatmux.deadline(minutes = 60) $Vatmux.limit(calls = 16);
   # Writes a value of any size to the sink, as it was when the call began, at the pace at which the sink takes it. When all of
   # it was taken it calls `end`, and returns after `end` did; a read that does not end with `ok` has no `end`.
 

@@ -41,7 +41,7 @@ pub use device::{BlockDevice, FileDevice};
 pub use error::Error;
 pub use key::{Key, KeyError, Prefix};
 pub use request::{Condition, Operation, Step, TransactError};
-pub use server::{MAX_READ_CHUNK_BYTES, MAX_WRITE_BYTES, Server};
+pub use server::{MAX_WRITE_BYTES, Server};
 pub use store::{
     Entry, Limits, MAX_PAGE_ENTRIES, MAX_READINGS, MAX_VALUE_BYTES, OpenOptions, Page, Reading, Store, Usage,
     Value, Version,

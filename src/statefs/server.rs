@@ -22,9 +22,6 @@ use crate::schema::statefs::{
 };
 use crate::schema::statefs_capnp::{condition, operation, state_fs};
 
-/// The most bytes that a read of a large value writes to its sink at once.
-pub const MAX_READ_CHUNK_BYTES: usize = 64 * 1024;
-
 /// The most bytes that one write of an upload carries.
 pub const MAX_WRITE_BYTES: usize = 1024 * 1024;
 

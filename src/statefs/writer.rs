@@ -363,7 +363,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             Change::Delete { .. } => found.is_some(),
         });
         if changes_any {
-            after.last_version += 1;
+            after.last_version = after.last_version.checked_add(1).ok_or_else(no_more_versions)?;
             self.changed = true;
         }
         self.counters = after;
@@ -422,8 +422,8 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             Change::Delete { or: true } if current.is_none() => return Ok(Err(Error::NotFound)),
             Change::Delete { .. } => (0, 0),
         };
-        counters.keys = (counters.keys + new_keys).saturating_sub(old_keys);
-        counters.value_bytes = (counters.value_bytes + new_bytes).saturating_sub(old_bytes);
+        counters.keys = counters.keys.saturating_add(new_keys).saturating_sub(old_keys);
+        counters.value_bytes = counters.value_bytes.saturating_add(new_bytes).saturating_sub(old_bytes);
         Ok(Ok(()))
     }
 
@@ -443,8 +443,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
     }
 
     fn put(&mut self, key: &Key, source: &Source, found: Option<Current>) -> Result<Version, Error> {
-        let version = Version::new(self.counters.last_version)
-            .ok_or_else(|| Error::integrity("its versions have come to their end"))?;
+        let version = Version::new(self.counters.last_version).ok_or_else(no_more_versions)?;
         let content = if source.size_bytes <= MAX_INLINE_BYTES as u64 {
             Content::Inline(&source.tail)
         } else {
@@ -487,7 +486,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             self.chunks.insert((at.blob, at.chunks), &*record).map_err(engine)?;
             at.chunks += 1;
         }
-        self.counters.next_blob = self.counters.next_blob.max(at.blob + 1);
+        self.counters.next_blob = self.counters.next_blob.max(at.blob.saturating_add(1));
         Ok(at)
     }
 
@@ -531,6 +530,10 @@ struct Current {
     version: Version,
     size_bytes: u64,
     blob: Option<u64>,
+}
+
+fn no_more_versions() -> Error {
+    Error::integrity("its versions have come to their end")
 }
 
 fn lost_upload() -> Error {
