@@ -70,7 +70,7 @@ impl FileDevice {
     /// Blocks that are merely reserved cost a second flush when they are first written, because the file system then notes
     /// that they were: what is added is written once, as far as that takes no time to speak of.
     fn reserve(&self, old_bytes: u64, len_bytes: u64) -> io::Result<()> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
         #[cfg(target_os = "linux")]
         match rustix::fs::fallocate(

@@ -318,6 +318,8 @@ fn refused_key(error: KeyError) -> Refusal<Status> {
     refused(error.into())
 }
 
+/// For [`Result::map_err`].
+#[allow(clippy::needless_pass_by_value)]
 fn refused(error: Error) -> Refusal<Status> {
     let status = match &error {
         Error::NotFound => Status::NotFound,

@@ -200,7 +200,7 @@ impl Writer<'_> {
     fn serve(&mut self, batch: Vec<Pending>) {
         let answers = match self.attempt(&batch, OldBlobs::Remove) {
             Ok(answers) => answers,
-            Err(failure) => self.again(&batch, failure),
+            Err(failure) => self.again(&batch, &failure),
         };
         for (pending, answer) in batch.into_iter().zip(answers) {
             // Who does not wait for it any more does not miss it.
@@ -209,7 +209,7 @@ impl Writer<'_> {
     }
 
     /// What became of a batch whose storage failed: after that the engine is opened anew.
-    fn again(&mut self, batch: &[Pending], failure: Failure) -> Vec<Answer> {
+    fn again(&mut self, batch: &[Pending], failure: &Failure) -> Vec<Answer> {
         let all = |error: &Error| batch.iter().map(|_| Err(error.clone().into())).collect();
         if let Err(error) = self.reopen(failure.generation) {
             return all(&error);
