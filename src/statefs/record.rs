@@ -194,12 +194,14 @@ mod tests {
 
     #[test]
     fn test_reject_records_with_any_bit_flipped_or_bytes_missing() {
+        type Reads = fn(&[u8]) -> bool;
+
         let entry = EntryRecord {
             version: Version::new(7).unwrap(),
             size_bytes: 5,
             content: Content::Inline(b"value"),
         };
-        let records: [(Vec<u8>, fn(&[u8]) -> bool); 3] = [
+        let records: [(Vec<u8>, Reads); 3] = [
             (entry.encode(&key("a")), |record| EntryRecord::decode(b"a", record).is_ok()),
             (encode_chunk(3, 9, b"abc"), |record| decode_chunk(3, 9, record).is_ok()),
             (Counters::default().encode(), |record| Counters::decode(record).is_ok()),

@@ -22,7 +22,7 @@ fn test_reject_access_denied_write_outside_the_allowed_prefix() {
     let (_kept, owner, guest) = prepared();
     for name in ["shared/a", "shared/new", "secret", "new", "guest", "guestbook"] {
         assert_eq!(status(put(&guest, name, b"x")), Some(Status::AccessDenied), "{name}");
-        assert_eq!(status(put(&guest, name, &[0; 100_000])), Some(Status::AccessDenied), "{name}");
+        assert_eq!(status(put(&guest, name, &vec![0; 100_000])), Some(Status::AccessDenied), "{name}");
         let transaction =
             [Operation { key: key(name), condition: Condition::Any, step: Step::Put(b"x".to_vec()) }];
         assert_eq!(status(block_on(guest.transact(&transaction))), Some(Status::AccessDenied), "{name}");

@@ -137,14 +137,12 @@ fn write_until_the_end(
             // Small ones, ones of a chunk, and now and then an upload.
             let bytes = [100, 1000, 5000, 100, 1000, 60_000, 100, 1_300_000][at % 8];
             let (name, value) = (format!("{name}/{}", at % 50), vec![at as u8; bytes]);
-            match client.put(&key(&name), &value, Condition::Any).await {
-                Ok(_) => acknowledged.lock().unwrap().insert(name, value),
-                // This one may have been made, or not: the older value is no longer owed.
-                Err(_) => {
-                    acknowledged.lock().unwrap().remove(&name);
-                    return;
-                }
-            };
+            if client.put(&key(&name), &value, Condition::Any).await.is_err() {
+                // It may have been made, or not: the older value is no longer owed.
+                acknowledged.lock().unwrap().remove(&name);
+                return;
+            }
+            acknowledged.lock().unwrap().insert(name, value);
             count();
         }
     };

@@ -66,7 +66,7 @@ fn test_reject_version_mismatch_with_the_version_that_there_is() {
     let absent = block_on(client.put(&key("a"), b"", Condition::Present));
     assert!(matches!(absent, Err(RequestError::VersionMismatch { found: None })), "{absent:?}");
     let version = put(&client, "a", b"").unwrap();
-    for value in [&b"small"[..], &[0; 100_000]] {
+    for value in [&b"small"[..], &vec![0; 100_000]] {
         let present = block_on(client.put(&key("a"), value, Condition::Absent));
         assert_eq!(status(present), Some(Status::VersionMismatch));
     }
@@ -117,9 +117,9 @@ fn test_reject_quota_exceeded_by_puts_and_uploads() {
     let limits = Limits { value_bytes: 100_000, keys: 10 };
     let kept = Kept::with(OpenOptions { limits, ..OpenOptions::default() });
     let client = kept.client(Access::full());
-    put(&client, "a", &[0; 60_000]).unwrap();
-    assert_eq!(status(put(&client, "b", &[0; 60_000])), Some(Status::QuotaExceeded));
-    assert_eq!(status(put(&client, "b", &[0; 3_000_000])), Some(Status::QuotaExceeded));
+    put(&client, "a", &vec![0; 60_000]).unwrap();
+    assert_eq!(status(put(&client, "b", &vec![0; 60_000])), Some(Status::QuotaExceeded));
+    assert_eq!(status(put(&client, "b", &vec![0; 3_000_000])), Some(Status::QuotaExceeded));
     assert_eq!(get(&client, "b"), None);
 }
 

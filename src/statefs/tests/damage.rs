@@ -48,12 +48,11 @@ impl BlockDevice for Overlay {
     fn read_at(&self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
         let written = self.written.lock().unwrap();
         for (block, buffer) in (offset_bytes as usize / BLOCK_BYTES..).zip(buffer.chunks_mut(BLOCK_BYTES)) {
-            match written.get(&block) {
-                Some(bytes) => buffer.copy_from_slice(bytes),
-                None => {
-                    self.read.lock().unwrap().insert(block);
-                    buffer.copy_from_slice(&self.below[block * BLOCK_BYTES..][..BLOCK_BYTES]);
-                }
+            if let Some(bytes) = written.get(&block) {
+                buffer.copy_from_slice(bytes);
+            } else {
+                self.read.lock().unwrap().insert(block);
+                buffer.copy_from_slice(&self.below[block * BLOCK_BYTES..][..BLOCK_BYTES]);
             }
         }
         Ok(())
