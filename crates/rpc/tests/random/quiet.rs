@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use crate::common::{Pair, echo};
 use crate::heap;
@@ -68,6 +68,8 @@ fn a_call_allocates_nothing_to_be_told_of_where_nobody_listens() {
     let deaf = tracing::subscriber::with_default(Listener(LevelFilter::OFF), allocations);
     assert_eq!(deaf, alone);
     assert_eq!(TOLD.get(), 0);
+    // While there is a single listener, what other threads meet first is asked of theirs, who have none, and never told again.
+    let _second = Dispatch::new(Listener(LevelFilter::OFF));
     let told = tracing::subscriber::with_default(Listener(LevelFilter::TRACE), allocations);
     assert!(TOLD.get() >= 2 * CALLS, "{} spans", TOLD.get());
     assert!(told > alone, "what is told can be seen here");

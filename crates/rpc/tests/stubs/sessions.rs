@@ -135,6 +135,8 @@ impl<S: Subscriber> Layer<S> for Seen {
 fn the_span_of_a_call_has_its_method_s_name_at_both_ends() {
     let seen = Arc::default();
     let subscriber = Registry::default().with(Seen(Arc::clone(&seen)));
+    // While there is a single one, what other threads meet first is asked of theirs, who have none, and never told again.
+    let _second = tracing::Dispatch::new(Registry::default());
     tracing::subscriber::with_default(subscriber, || {
         let (mut driver, _) = virtual_time::driver();
         let (peer, _callee) = sessions(&mut driver, notes());
