@@ -59,7 +59,11 @@ fn what_cannot_be_asked_is_said_before_anybody_is_dialed() {
     let nobody = format!("vat://{}@127.0.0.1:1/", world.id_of("server"));
     for (method, parameters, words) in [
         ("stat", "{}", "names no method: say SERVICE.METHOD"),
-        ("no.such.stat", "{}", "its services are: vatmux.bundles, vatmux.health, vatmux.packagefs, vatmux.state; "),
+        (
+            "no.such.stat",
+            "{}",
+            "its services are: vatmux.bundles, vatmux.health, vatmux.packagefs, vatmux.state; ",
+        ),
         ("vatmux.packagefs.fly", "{}", "has no method \"fly\"; its methods are: stat, list, open, readSmall"),
         ("vatmux.packagefs.stat", "{path}", "the parameters are no JSON"),
         ("vatmux.packagefs.stat", "[]", "expected an object"),
