@@ -130,6 +130,7 @@ impl Build {
 
     /// Compiles `schemas`, whose names must differ, and tells cargo to do so again when one of them, or what they import,
     /// has changed.
+    #[allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
     pub fn compile<P: AsRef<Path>>(&self, schemas: &[P]) -> Result<(), Error> {
         let paths: Vec<&Path> = schemas.iter().map(AsRef::as_ref).collect();
         let compiled = frontend::compile(&paths, &self.import_paths)?;

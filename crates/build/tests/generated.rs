@@ -42,7 +42,7 @@ fn complaint(text: &str) -> String {
 fn digest(text: &str) -> String {
     let generated = generated(text);
     let digest = generated.split("digest: ").nth(1).unwrap();
-    digest.split_inclusive("]").next().unwrap().to_owned()
+    digest.split_inclusive(']').next().unwrap().to_owned()
 }
 
 const SERVICE: &str = "interface S @0xd0e1f2a3b4c5d6e7 $V.service(name = \"s\") {\n  f @0 (a :Arg) -> (b :UInt8 = 1);\n}\n\
