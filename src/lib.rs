@@ -7,7 +7,7 @@
 //!
 //! * [`Node`] accepts peers and serves them from worker threads.
 //! * [`Local`] runs on the calling thread: it dials nodes, and what it dials can call it back.
-//! * [`Peer::connect`] asks a peer for a service by name; what it gives is a generated Cap'n Proto client.
+//! * [`Peer::connect`] asks a peer for a service by its type; what it gives is the client that was generated from its schema.
 //! * [`bridge`] lets programs that speak plain Cap'n Proto RPC use a node's services, and offer theirs.
 //! * [`bundle`] packs, signs and keeps trees of files; [`bundlemgr`] installs and removes them on a node.
 //! * [`packagefs`] serves and fetches read-only trees, bundles among them; [`health`] says whether a node answers, how fast, and what it is doing.

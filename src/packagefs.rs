@@ -42,5 +42,5 @@ pub const PRIORITY: Priority = PACKAGE_FS_DESCRIPTOR.priority;
 
 /// Has a node offer `tree`: each stream has `limits` of its own.
 pub fn offer(builder: NodeBuilder, tree: Arc<Tree>, limits: Limits) -> NodeBuilder {
-    builder.offer::<PackageFs, _>(move |_| Server::new(tree.clone(), limits))
+    builder.serve::<PackageFs, _>(move |_| Server::new(tree.clone(), limits))
 }

@@ -63,5 +63,5 @@ pub fn offer(
     store: Store,
     access: impl Fn(NodeId) -> Access + Clone + Send + Sync + 'static,
 ) -> NodeBuilder {
-    builder.offer::<StateFs, _>(move |peer| Server::new(store.clone(), access(peer.node_id())))
+    builder.serve::<StateFs, _>(move |peer| Server::new(store.clone(), access(peer.node_id())))
 }

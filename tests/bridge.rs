@@ -40,7 +40,7 @@ fn node(folder: &TempDir, and: impl FnOnce(NodeBuilder) -> NodeBuilder) -> (Node
     let builder = Node::builder(key())
         .allow(AllowList::Anyone)
         .workers(1)
-        .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
+        .serve_named(health::SERVICE_NAME, health::PRIORITY, health::capability)
         .listen(&Endpoint::Unix(folder.path().join("node")))
         .unwrap();
     let node = and(builder).start().unwrap();
@@ -268,7 +268,7 @@ fn test_reject_a_service_that_is_not_there_before_anybody_connects() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let (_node, address) = node(&folder, |builder| {
-        builder.import("dead", Priority::LAST, plain(&missing), limits()).serve(
+        builder.import("dead", Priority::LAST, plain(&missing), limits()).serve_named(
             "late",
             Priority::LAST,
             health::capability,
@@ -307,7 +307,7 @@ fn pings(address: &NodeAddress, count: usize) -> Vec<(ErrorKind, String)> {
         .drive_until(async {
             let peer = dialer.dial(address).await.unwrap();
             let remotes: Vec<_> = (0..count)
-                .map(|_| peer.connect::<health_schema::Client>("probe", Priority::LAST).unwrap())
+                .map(|_| peer.connect_named::<health_schema::Client>("probe", Priority::LAST).unwrap())
                 .collect();
             let calls = remotes.iter().map(|remote| async {
                 let error = remote.ping_request().send().promise.await.err().unwrap();
@@ -387,7 +387,8 @@ fn a_plain_server_that_sends_what_is_no_message_fails_its_own_calls_only() {
     let dialer = local.dialer();
     let ping = async {
         let peer = dialer.dial(&address).await.unwrap();
-        let remote = peer.connect::<health_schema::Client>(health::SERVICE_NAME, health::PRIORITY).unwrap();
+        let remote =
+            peer.connect_named::<health_schema::Client>(health::SERVICE_NAME, health::PRIORITY).unwrap();
         health::ping(&remote, 7).await
     };
     local.drive_until(ping).unwrap().unwrap();
@@ -397,7 +398,7 @@ fn a_plain_server_that_sends_what_is_no_message_fails_its_own_calls_only() {
 fn test_reject_an_import_under_a_name_that_is_taken_or_none() {
     for name in [health::SERVICE_NAME, "", "a name\nof two lines"] {
         let builder = Node::builder(key())
-            .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
+            .serve_named(health::SERVICE_NAME, health::PRIORITY, health::capability)
             .import(name, Priority::LAST, plain(Path::new("server")), limits());
         assert!(matches!(builder.start().err(), Some(StartError::Serve(_))), "{name:?}");
     }

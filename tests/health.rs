@@ -50,7 +50,7 @@ impl Caller {
         let mut local = Local::new(key).unwrap();
         let dialer = local.dialer();
         let peer = local.drive_until(dialer.dial(&address)).unwrap().unwrap();
-        let health = peer.connect(health::SERVICE_NAME, health::PRIORITY).unwrap();
+        let health = peer.connect_named(health::SERVICE_NAME, health::PRIORITY).unwrap();
         Self { local, peer, health }
     }
 
@@ -168,12 +168,12 @@ impl schema::Server for Defective {
 fn a_task_that_panics_is_told_and_counted() {
     let key = key();
     let (node, events) = node(key.node_id(), |builder| {
-        builder.serve("defect", Priority::FIRST, |_| {
+        builder.serve_named("defect", Priority::FIRST, |_| {
             capnp_rpc::new_client::<schema::Client, _>(Defective).client
         })
     });
     let mut caller = Caller::new(&node, key);
-    let defect: Remote<schema::Client> = caller.peer.connect("defect", Priority::FIRST).unwrap();
+    let defect: Remote<schema::Client> = caller.peer.connect_named("defect", Priority::FIRST).unwrap();
     caller.local.drive_until(health::ping(&defect, 6)).unwrap().unwrap_err();
     let message = loop {
         if let NodeEvent::TaskPanicked(message) = events.recv_timeout(PATIENCE).expect("the node tells") {
@@ -202,8 +202,9 @@ fn an_observer_outlives_its_node() {
 fn a_node_that_dials_can_be_asked_as_well() {
     let (tell, told) = mpsc::channel();
     let (node, _events) = node(key().node_id(), |builder| {
-        builder.serve("ask-back", Priority::default(), move |peer| {
-            let back: Remote<schema::Client> = peer.connect(health::SERVICE_NAME, health::PRIORITY).unwrap();
+        builder.serve_named("ask-back", Priority::default(), move |peer| {
+            let back: Remote<schema::Client> =
+                peer.connect_named(health::SERVICE_NAME, health::PRIORITY).unwrap();
             let tell = tell.clone();
             peer.session().handle().spawn(async move {
                 let report = health::node(&back).await.map(|report| report.scope);
@@ -221,7 +222,7 @@ fn a_node_that_dials_can_be_asked_as_well() {
     let scope = local
         .drive_until(async {
             let peer = dialer.dial(&address).await.unwrap();
-            let _asked: Remote<schema::Client> = peer.connect("ask-back", Priority::default()).unwrap();
+            let _asked: Remote<schema::Client> = peer.connect_named("ask-back", Priority::default()).unwrap();
             loop {
                 // What the other thread has sent wakes nobody here.
                 match told.try_recv() {

@@ -34,7 +34,7 @@ fn health_node(
     let (tell, events) = mpsc::channel();
     let builder = Node::builder(key())
         .allow(allow)
-        .serve(health::SERVICE_NAME, health::PRIORITY, health::capability)
+        .serve_named(health::SERVICE_NAME, health::PRIORITY, health::capability)
         .on_event(move |event| drop(tell.send(event)));
     (configure(builder).start().unwrap(), events)
 }
@@ -53,7 +53,7 @@ fn tcp_stream(node: &Node) -> TcpStream {
 }
 
 fn connect_health(peer: &Peer) -> Remote<health_capnp::health::Client> {
-    peer.connect(health::SERVICE_NAME, health::PRIORITY).unwrap()
+    peer.connect_named(health::SERVICE_NAME, health::PRIORITY).unwrap()
 }
 
 fn ping_once(local: &mut Local, peer: &Peer) -> Result<(), health::PingError> {
@@ -185,7 +185,7 @@ fn nobody_is_allowed_unless_named() {
     assert_eq!(end, SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
     let who = stranger.dialer().node_id();
     assert!(matches!(next(&events), NodeEvent::Refused(HandshakeFailure::NotAllowed(peer)) if peer == who));
-    let refused = peer.connect::<health_capnp::health::Client>(health::SERVICE_NAME, health::PRIORITY);
+    let refused = peer.connect_named::<health_capnp::health::Client>(health::SERVICE_NAME, health::PRIORITY);
     assert!(refused.err().unwrap().to_string().contains("not allowed"));
 
     let mut friend = Local::new(friend).unwrap();
@@ -288,7 +288,7 @@ fn a_service_that_is_not_offered_is_named_in_the_error() {
     let mut local = Local::new(key()).unwrap();
     let peer = dial(&mut local, &address(&node)).unwrap();
     let remote: Remote<health_capnp::health::Client> =
-        peer.connect("no.such.service", Priority::FIRST).unwrap();
+        peer.connect_named("no.such.service", Priority::FIRST).unwrap();
     let error = local.drive_until(health::ping(&remote, 1)).unwrap().unwrap_err();
     assert!(error.to_string().contains("no service named \"no.such.service\""), "{error}");
     ping_once(&mut local, &peer).unwrap();
@@ -297,9 +297,9 @@ fn a_service_that_is_not_offered_is_named_in_the_error() {
 #[test]
 fn an_exclusive_service_is_had_once_per_session_of_a_node_over_tcp() {
     let (node, _events) = health_node(AllowList::Anyone, |builder| {
-        let exclusive = builder
-            .workers(2)
-            .services(|services| services.serve_exclusive("exclusive", Priority::FIRST, health::capability));
+        let exclusive = builder.workers(2).services(|services| {
+            services.serve_named_exclusive("exclusive", Priority::FIRST, health::capability)
+        });
         exclusive.listen(&anywhere()).unwrap()
     });
     let mut local = Local::new(key()).unwrap();
@@ -307,7 +307,7 @@ fn an_exclusive_service_is_had_once_per_session_of_a_node_over_tcp() {
         .map(|number| {
             let peer = dial(&mut local, &address(&node)).unwrap();
             let connect = || -> Remote<health_capnp::health::Client> {
-                peer.connect("exclusive", Priority::FIRST).unwrap()
+                peer.connect_named("exclusive", Priority::FIRST).unwrap()
             };
             let (first, second) = (connect(), connect());
             local.drive_until(health::ping(&first, number)).unwrap().unwrap();
@@ -343,11 +343,12 @@ fn a_stranger_that_says_nothing_is_dropped_at_the_handshake_deadline() {
 fn a_panic_in_a_service_costs_its_caller_and_nobody_else() {
     let (node, _events) = health_node(AllowList::Anyone, |builder| {
         let builder = builder.workers(2).listen(&anywhere()).unwrap();
-        builder.serve("defect", Priority::FIRST, |_| panic!("a defect in a service, on purpose"))
+        builder.serve_named("defect", Priority::FIRST, |_| panic!("a defect in a service, on purpose"))
     });
     let mut local = Local::new(key()).unwrap();
     let unlucky = dial(&mut local, &address(&node)).unwrap();
-    let remote: Remote<health_capnp::health::Client> = unlucky.connect("defect", Priority::FIRST).unwrap();
+    let remote: Remote<health_capnp::health::Client> =
+        unlucky.connect_named("defect", Priority::FIRST).unwrap();
     local.drive_until(health::ping(&remote, 1)).unwrap().unwrap_err();
     for _ in 0..6 {
         let peer = dial(&mut local, &address(&node)).unwrap();
@@ -493,7 +494,7 @@ fn all_vats_together_open_a_bounded_number_of_files() {
             let (mut vats, mut files, mut refused) = (Vec::new(), Vec::new(), 0);
             for _ in 0..4 {
                 let vat: Remote<package_fs::Client> =
-                    peer.connect(packagefs::SERVICE_NAME, packagefs::PRIORITY).unwrap();
+                    peer.connect_named(packagefs::SERVICE_NAME, packagefs::PRIORITY).unwrap();
                 for _ in 0..200 {
                     let mut request = vat.open_request();
                     request.get().set_path("file");

@@ -22,7 +22,7 @@ pub use server::{MAX_MANIFEST_BYTES, MAX_PAGE_BUNDLES, MAX_VERSIONS, Rights, Ser
 
 /// Has a node offer the bundles of `store`. The `installers` among its peers may change them.
 pub fn offer(builder: NodeBuilder, store: Arc<Store>, installers: AllowList) -> NodeBuilder {
-    builder.offer::<BundleMgr, _>(move |peer| {
+    builder.serve::<BundleMgr, _>(move |peer| {
         let rights = if installers.permits(&peer.node_id()) { Rights::Change } else { Rights::Look };
         Server::new(store.clone(), rights)
     })

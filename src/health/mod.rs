@@ -32,7 +32,7 @@ pub const PRIORITY: Priority = HEALTH_DESCRIPTOR.priority;
 /// Has a node offer health. The `operators` among its peers see all of it, all others see their own session.
 pub fn offer(builder: NodeBuilder, operators: AllowList) -> NodeBuilder {
     let observer = builder.observer();
-    builder.offer::<Health, _>(move |peer| {
+    builder.serve::<Health, _>(move |peer| {
         let view = if operators.permits(&peer.node_id()) {
             View::WholeNode(observer.clone())
         } else {
@@ -44,10 +44,10 @@ pub fn offer(builder: NodeBuilder, operators: AllowList) -> NodeBuilder {
 
 /// Has `services` offer health to those who are offered the others: of a node that dials, say. Each sees its own session.
 pub fn offer_among(services: &mut Services) -> Result<(), ServeError> {
-    services.offer::<Health, _>(|peer| Server::new(peer.clone(), View::OwnSession))
+    services.serve::<Health, _>(|peer| Server::new(peer.clone(), View::OwnSession))
 }
 
-/// The health service as `peer` may see it that is no operator, as [`NodeBuilder::serve`] wants it.
+/// The health service as `peer` may see it that is no operator, as [`NodeBuilder::serve_named`] wants it.
 #[must_use]
 pub fn capability(peer: &Peer) -> capnp::capability::Client {
     Health::client_of(Server::new(peer.clone(), View::OwnSession)).client

@@ -56,7 +56,7 @@ impl Client {
     /// [`PRIORITY`](super::PRIORITY), or behind. No round trip: where the peer has no such service, the first
     /// call says so.
     pub fn connect(peer: &Peer, priority: Priority) -> Result<Self, ConnectError> {
-        Ok(Self { remote: peer.client_at(priority)? })
+        Ok(Self { remote: peer.connect_at(priority)? })
     }
 
     /// What `path` names. One round trip.

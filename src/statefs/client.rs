@@ -70,7 +70,7 @@ pub struct Client {
 impl Client {
     /// The statefs of a peer. It costs no round trip: that there is none, the first call says.
     pub fn connect(peer: &Peer) -> Result<Self, ConnectError> {
-        Ok(Self { remote: peer.client()? })
+        Ok(Self { remote: peer.connect()? })
     }
 
     /// A client of a capability.

@@ -52,7 +52,7 @@ impl Visit {
 
     /// The node's bundles.
     pub(crate) fn bundles(&self) -> Result<BundleMgr, Failure> {
-        self.peer.client().map_err(|error| self.unconnected(error))
+        self.peer.connect().map_err(|error| self.unconnected(error))
     }
 
     /// The node's keys and values.
@@ -63,7 +63,7 @@ impl Visit {
     /// The node's health.
     pub(crate) fn health(&self) -> Result<Remote<health::Client>, Failure> {
         self.peer
-            .connect(health_service::SERVICE_NAME, health_service::PRIORITY)
+            .connect_named(health_service::SERVICE_NAME, health_service::PRIORITY)
             .map_err(|error| self.unconnected(error))
     }
 

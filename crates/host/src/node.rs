@@ -244,20 +244,20 @@ impl NodeBuilder {
 
     /// Offers a service: peers that open a stream called `name` get what `factory` makes for them, on one of
     /// the worker threads. `factory` sees who the peer is.
-    pub fn serve<F>(self, name: &'static str, priority: Priority, factory: F) -> Self
+    pub fn serve_named<F>(self, name: &'static str, priority: Priority, factory: F) -> Self
     where
         F: Fn(&Peer) -> capnp::capability::Client + Clone + Send + Sync + 'static,
     {
-        self.services(move |services| services.serve(name, priority, factory.clone()))
+        self.services(move |services| services.serve_named(name, priority, factory.clone()))
     }
 
     /// Offers a service as its schema has it: each stream that a peer opens is served by what `factory` makes for it, on one
     /// of the worker threads. `factory` sees who the peer is.
-    pub fn offer<S, T>(self, factory: impl Fn(&Peer) -> T + Clone + Send + Sync + 'static) -> Self
+    pub fn serve<S, T>(self, factory: impl Fn(&Peer) -> T + Clone + Send + Sync + 'static) -> Self
     where
         S: Service + ServedBy<T>,
     {
-        self.services(move |services| services.offer::<S, T>(factory.clone()))
+        self.services(move |services| services.serve::<S, T>(factory.clone()))
     }
 
     /// Offers services that have state on each worker thread: `setup` runs once on each.

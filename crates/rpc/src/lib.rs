@@ -2,7 +2,7 @@
 //! deadlines around them.
 //!
 //! A [`Peer`] is a node that we have a session with. It is offered our [`Services`] and offers its own:
-//! [`Peer::connect`] opens a stream under a service's name and gives the service's capability at once, as a
+//! [`Peer::connect_named`] opens a stream under a service's name and gives its capability at once, as a
 //! [`Remote`]. Each stream is a [`Vat`] of its own, at both ends; what ends one vat touches no other. A vat also runs
 //! on any other stream of bytes.
 //!

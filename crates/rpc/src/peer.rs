@@ -80,12 +80,12 @@ impl Peer {
     ///
     /// What it is called and how urgent it is, the service's schema says. It costs no round trip: where the peer offers no
     /// such service, or one of another schema, the first call says so.
-    pub fn client<S: Service>(&self) -> Result<S, ConnectError> {
-        self.client_at(S::DESCRIPTOR.priority)
+    pub fn connect<S: Service>(&self) -> Result<S, ConnectError> {
+        self.connect_at(S::DESCRIPTOR.priority)
     }
 
-    /// As [`client`](Self::client), at another priority: one that is more urgent than the schema's, the peer refuses.
-    pub fn client_at<S: Service>(&self, priority: Priority) -> Result<S, ConnectError> {
+    /// As [`connect`](Self::connect), at another priority: one that is more urgent than the schema's, the peer refuses.
+    pub fn connect_at<S: Service>(&self, priority: Priority) -> Result<S, ConnectError> {
         let descriptor = S::DESCRIPTOR;
         let remote = self.open(descriptor.name, priority, Some(descriptor))?;
         Ok(S::of(Capability::bootstrap(Connection::new(remote, descriptor))))
@@ -95,7 +95,7 @@ impl Peer {
     ///
     /// It costs no round trip: the stream, the request for the service's capability and the first calls leave
     /// together. Where the peer offers no such service, those calls fail and say so.
-    pub fn connect<C: FromClientHook>(
+    pub fn connect_named<C: FromClientHook>(
         &self,
         service: &str,
         priority: Priority,

@@ -57,7 +57,7 @@ pub enum ServeError {
 impl Services {
     /// Offers a service as its schema has it: under its name, at its priority. Each stream that a peer opens is a vat of its
     /// own, served by what `factory` makes for it; `factory` sees who the peer is, by the key that its handshake proved.
-    pub fn offer<S, T>(&mut self, factory: impl Fn(&Peer) -> T + 'static) -> Result<(), ServeError>
+    pub fn serve<S, T>(&mut self, factory: impl Fn(&Peer) -> T + 'static) -> Result<(), ServeError>
     where
         S: Service + ServedBy<T>,
     {
@@ -75,7 +75,7 @@ impl Services {
     ///
     /// `priority` is the most urgent that a peer may ask for: a stream that wants to be served before that is
     /// refused.
-    pub fn serve<F>(&mut self, name: &str, priority: Priority, factory: F) -> Result<(), ServeError>
+    pub fn serve_named<F>(&mut self, name: &str, priority: Priority, factory: F) -> Result<(), ServeError>
     where
         F: Fn(&Peer) -> Client + 'static,
     {
@@ -84,13 +84,18 @@ impl Services {
         Ok(())
     }
 
-    /// As [`serve`](Self::serve), for a service that each session of a peer may use through one stream at a time.
+    /// As [`serve_named`](Self::serve_named), for a service that each session of a peer may use through one stream at a time.
     ///
     /// While a stream under `name` is open, a second one of the same session is refused before `factory` is called:
     /// its calls fail with [`VatEnd::NameInUse`](crate::VatEnd::NameInUse) at the peer's. A stream is open until both
     /// ends have finished it, so a peer that lets go of one and asks again at once may be a moment too early. At most
     /// [`MAX_EXCLUSIVE_NAMES`](vatmux_mux::MAX_EXCLUSIVE_NAMES) services are exclusive.
-    pub fn serve_exclusive<F>(&mut self, name: &str, priority: Priority, factory: F) -> Result<(), ServeError>
+    pub fn serve_named_exclusive<F>(
+        &mut self,
+        name: &str,
+        priority: Priority,
+        factory: F,
+    ) -> Result<(), ServeError>
     where
         F: Fn(&Peer) -> Client + 'static,
     {

@@ -73,7 +73,7 @@ impl Nodes {
         let seen = Rc::new(Seen::default());
         let (dialed, accepted) = sessions(&mut driver);
         let mut services = Services::default();
-        services.serve("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+        services.serve_named("probe", Priority::default(), offer(&seen, &handle)).unwrap();
         let services = Rc::new(services);
         let dialer = Peer::new(dialed, services.clone(), options.clone());
         let acceptor = Peer::new(accepted, services, options.clone());
@@ -86,7 +86,7 @@ impl Nodes {
 }
 
 fn connect(peer: &Peer) -> Remote<probe::Client> {
-    peer.connect("probe", Priority::default()).unwrap()
+    peer.connect_named("probe", Priority::default()).unwrap()
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn the_factory_sees_the_key_that_the_handshake_proved() {
     let mut services = Services::default();
     let (called_by, make) = (callers.clone(), offer(&Rc::default(), &handle));
     services
-        .serve("probe", Priority::FIRST, move |peer| {
+        .serve_named("probe", Priority::FIRST, move |peer| {
             called_by.borrow_mut().push(peer.node_id());
             make(peer)
         })
@@ -128,7 +128,7 @@ fn the_factory_sees_the_key_that_the_handshake_proved() {
 #[test]
 fn a_service_that_the_peer_does_not_offer_is_named_in_the_error() {
     let mut nodes = Nodes::new();
-    let remote: Remote<probe::Client> = nodes.dialer.connect("prob", Priority::default()).unwrap();
+    let remote: Remote<probe::Client> = nodes.dialer.connect_named("prob", Priority::default()).unwrap();
     let error = nodes.run(echo(&remote, 1)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Failed);
     assert_eq!(error.extra, "the peer offers no service named \"prob\"");
@@ -140,11 +140,11 @@ fn a_service_that_the_peer_does_not_offer_is_named_in_the_error() {
 #[test]
 fn a_stream_more_urgent_than_its_service_allows_is_refused() {
     let mut nodes = Nodes::new();
-    let remote: Remote<probe::Client> = nodes.dialer.connect("probe", Priority::FIRST).unwrap();
+    let remote: Remote<probe::Client> = nodes.dialer.connect_named("probe", Priority::FIRST).unwrap();
     let error = nodes.run(echo(&remote, 1)).unwrap_err();
     assert_eq!(remote.vat().ended(), Some(VatEnd::Reset(ResetCode::NOT_ALLOWED)));
     assert!(error.extra.contains("not allowed"), "{error}");
-    let remote: Remote<probe::Client> = nodes.dialer.connect("probe", Priority::LAST).unwrap();
+    let remote: Remote<probe::Client> = nodes.dialer.connect_named("probe", Priority::LAST).unwrap();
     assert_eq!(nodes.run(echo(&remote, 1)).unwrap(), 1);
 }
 
@@ -153,12 +153,15 @@ fn names_that_cannot_be_are_refused_at_once() {
     let nodes = Nodes::new();
     let mut services = Services::default();
     let make = || offer(&nodes.seen, &nodes.handle);
-    assert!(matches!(services.serve("two words", Priority::FIRST, make()), Err(ServeError::Name { .. })));
-    assert!(matches!(services.serve("", Priority::FIRST, make()), Err(ServeError::Name { .. })));
-    services.serve("one", Priority::FIRST, make()).unwrap();
-    let error = services.serve("one", Priority::LAST, make()).unwrap_err();
+    assert!(matches!(
+        services.serve_named("two words", Priority::FIRST, make()),
+        Err(ServeError::Name { .. })
+    ));
+    assert!(matches!(services.serve_named("", Priority::FIRST, make()), Err(ServeError::Name { .. })));
+    services.serve_named("one", Priority::FIRST, make()).unwrap();
+    let error = services.serve_named("one", Priority::LAST, make()).unwrap_err();
     assert_eq!(error.to_string(), "two services are named one");
-    let error = nodes.dialer.connect::<probe::Client>("two words", Priority::FIRST).err().unwrap();
+    let error = nodes.dialer.connect_named::<probe::Client>("two words", Priority::FIRST).err().unwrap();
     assert!(matches!(error, ConnectError::Name { .. }), "{error}");
 }
 
@@ -194,7 +197,7 @@ fn when_the_session_ends_every_call_says_why() {
     assert_eq!(remote.vat().ended(), Some(VatEnd::Session(end)));
     nodes.run(nodes.handle.clone().sleep(Duration::from_millis(1)));
     assert_eq!((nodes.seen.probes.get(), nodes.seen.running.get()), (0, 0));
-    let error = nodes.dialer.connect::<probe::Client>("probe", Priority::default()).err().unwrap();
+    let error = nodes.dialer.connect_named::<probe::Client>("probe", Priority::default()).err().unwrap();
     assert!(
         matches!(error, ConnectError::Open { reason: vatmux_driver::OpenError::Session(_), .. }),
         "{error}"
@@ -263,12 +266,12 @@ fn exclusive_nodes() -> (Nodes, Rc<Cell<usize>>) {
     let mut services = Services::default();
     let (make, count) = (offer(&seen, &handle), made.clone());
     services
-        .serve_exclusive("probe", Priority::default(), move |peer| {
+        .serve_named_exclusive("probe", Priority::default(), move |peer| {
             count.set(count.get() + 1);
             make(peer)
         })
         .unwrap();
-    services.serve("shared", Priority::default(), offer(&seen, &handle)).unwrap();
+    services.serve_named("shared", Priority::default(), offer(&seen, &handle)).unwrap();
     let dialer = Peer::new(dialed, Rc::default(), Options::default());
     let acceptor = Peer::new(accepted, Rc::new(services), Options::default());
     (Nodes { driver, handle, seen, dialer, acceptor }, made)
@@ -289,7 +292,8 @@ fn a_second_stream_of_an_exclusive_service_is_refused_before_anything_is_made_fo
 
     // Others are not concerned, nor is the same name in another session.
     for _ in 0..2 {
-        let shared: Remote<probe::Client> = nodes.dialer.connect("shared", Priority::default()).unwrap();
+        let shared: Remote<probe::Client> =
+            nodes.dialer.connect_named("shared", Priority::default()).unwrap();
         assert_eq!(nodes.run(echo(&shared, 4)).unwrap(), 4);
     }
     assert_eq!(nodes.dialer.session().end(), None);
@@ -317,7 +321,7 @@ fn streams_that_came_before_the_services_were_known_compete_as_well() {
     // Both streams are there before the acceptor offers anything.
     driver.drive_until(handle.sleep(Duration::from_millis(1))).unwrap();
     let mut services = Services::default();
-    services.serve_exclusive("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+    services.serve_named_exclusive("probe", Priority::default(), offer(&seen, &handle)).unwrap();
     let _acceptor = Peer::new(accepted, Rc::new(services), Options::default());
     let (one, two) = driver.drive_until(calls).unwrap();
     assert_eq!(one.unwrap(), 1);
@@ -343,15 +347,15 @@ fn a_bounded_number_of_services_is_exclusive() {
     let mut services = Services::default();
     let make = || offer(&nodes.seen, &nodes.handle);
     for number in 0..MAX_EXCLUSIVE_NAMES {
-        services.serve_exclusive(&format!("service-{number}"), Priority::FIRST, make()).unwrap();
+        services.serve_named_exclusive(&format!("service-{number}"), Priority::FIRST, make()).unwrap();
     }
     assert!(matches!(
-        services.serve_exclusive("service-0", Priority::FIRST, make()),
+        services.serve_named_exclusive("service-0", Priority::FIRST, make()),
         Err(ServeError::Taken(_))
     ));
-    let error = services.serve_exclusive("one-more", Priority::FIRST, make()).unwrap_err();
+    let error = services.serve_named_exclusive("one-more", Priority::FIRST, make()).unwrap_err();
     assert_eq!(error.to_string(), "service one-more cannot be exclusive: at most 16 names can be exclusive");
-    services.serve("one-more", Priority::FIRST, make()).expect("what was refused left nothing behind");
+    services.serve_named("one-more", Priority::FIRST, make()).expect("what was refused left nothing behind");
 }
 
 #[test]
@@ -495,7 +499,7 @@ fn the_calls_of_one_peer_are_bounded_over_all_its_sessions() {
     let handle = driver.handle();
     let seen = Rc::new(Seen::default());
     let mut services = Services::default();
-    services.serve("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+    services.serve_named("probe", Priority::default(), offer(&seen, &handle)).unwrap();
     let services = Rc::new(services);
     let limits = Limits { max_peer_calls: 2, ..Limits::default() };
     let options = Options { limits, ..Options::default() };

@@ -68,7 +68,7 @@ impl Nodes {
         let (offered, offered_with) = (seen.clone(), handle.clone());
         let mut services = Services::default();
         services
-            .serve("probe", Priority::default(), move |_| {
+            .serve_named("probe", Priority::default(), move |_| {
                 let client: probe::Client = capnp_rpc::new_client(ProbeServer::new(&offered, &offered_with));
                 Client::new(client.into_client_hook())
             })
@@ -84,7 +84,7 @@ impl Nodes {
     }
 
     fn probe(&self) -> Remote<probe::Client> {
-        self.caller.connect("probe", Priority::default()).unwrap()
+        self.caller.connect_named("probe", Priority::default()).unwrap()
     }
 
     /// Lets everything happen that will.
@@ -228,7 +228,7 @@ fn streams_that_are_turned_away_are_counted_by_the_reason() {
     for (service, priority) in
         [("probe", Priority::default()), ("missing", Priority::LAST), ("probe", Priority::FIRST)]
     {
-        let refused: Remote<probe::Client> = nodes.caller.connect(service, priority).unwrap();
+        let refused: Remote<probe::Client> = nodes.caller.connect_named(service, priority).unwrap();
         nodes.run(echo(&refused, 1)).unwrap_err();
     }
     let refusals = nodes.callee.statistics().refusals;
@@ -396,7 +396,7 @@ fn sessions_streams_and_calls_have_spans_that_say_how_they_ended() {
 fn whom_this_side_turns_away_is_told() {
     let told = told(|| {
         let mut nodes = Nodes::new();
-        let missing: Remote<probe::Client> = nodes.caller.connect("missing", Priority::LAST).unwrap();
+        let missing: Remote<probe::Client> = nodes.caller.connect_named("missing", Priority::LAST).unwrap();
         nodes.run(echo(&missing, 1)).unwrap_err();
         let _stream = nodes.send_nonsense();
     });

@@ -36,7 +36,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let tree = Arc::new(Tree::open(&self.root)?);
-        let node = Node::builder(fresh_key()?).allow(AllowList::Anyone).workers(1).serve(
+        let node = Node::builder(fresh_key()?).allow(AllowList::Anyone).workers(1).serve_named(
             health::SERVICE_NAME,
             health::PRIORITY,
             health::capability,
@@ -145,7 +145,7 @@ impl Pinger {
             let peer = dialer.dial(&address).await?;
             bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
             bench.wait_for_go()?;
-            let health = peer.connect(health::SERVICE_NAME, Priority::FIRST)?;
+            let health = peer.connect_named(health::SERVICE_NAME, Priority::FIRST)?;
             let client = Client::connect(&peer, Priority::LAST)?;
             let moved = Cell::new(0);
             // The first ping opens its stream.

@@ -125,7 +125,7 @@ async fn exchange(
     let failed = |error: capnp::Error| Failure::Call { method: name.clone(), reason: reason_of(&error) };
     let priority = Priority::new(service.priority).unwrap_or(Priority::LAST);
     let remote: Remote<Client> =
-        visit.peer.connect(&service.name, priority).map_err(|error| visit.unconnected(error))?;
+        visit.peer.connect_named(&service.name, priority).map_err(|error| visit.unconnected(error))?;
     let (interface, ordinal) = (method.interface.get_id(), method.ordinal);
     let patience = method.deadline().map_err(failed)?.unwrap_or(visit.peer.options().call_deadline);
 

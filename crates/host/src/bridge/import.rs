@@ -29,7 +29,7 @@ impl NodeBuilder {
         let import = Import { name: name.to_owned(), server, limits, places };
         self.services_on(move |services, surroundings| {
             let (import, surroundings) = (import.clone(), surroundings.clone());
-            services.serve(&import.name.clone(), priority, move |_| import.capability(&surroundings))
+            services.serve_named(&import.name.clone(), priority, move |_| import.capability(&surroundings))
         })
     }
 }

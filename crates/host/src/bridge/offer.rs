@@ -153,7 +153,7 @@ impl Bridge {
         let peer = inner.peer().await.map_err(BridgeError::Dial)?;
         let endpoint = || inner.address.endpoint.clone();
         let remote = peer
-            .connect::<Client>(service, priority)
+            .connect_named::<Client>(service, priority)
             .map_err(|error| BridgeError::Connect { endpoint: endpoint(), error })?;
         if let Err(error) = answers(&remote).await {
             let not_allowed = Some(SessionEnd::ClosedByPeer(CloseCode::NOT_ALLOWED));
@@ -259,7 +259,7 @@ impl Inner {
             return Ok(first);
         }
         let peer = self.peer().await.map_err(|error| error.to_string())?;
-        peer.connect(&self.service, self.priority).map_err(|error| error.to_string())
+        peer.connect_named(&self.service, self.priority).map_err(|error| error.to_string())
     }
 
     /// Gives a connection its place, and has it carried to its end.

@@ -142,11 +142,11 @@ impl<E: 'static> ReconnectingPeer<E> {
         Self(Rc::new(Owner { inner, task: RefCell::default() }))
     }
 
-    /// Asks for a service of the peer, as [`Peer::connect`] does, on the session that there is or on the next one.
+    /// Asks for a service of the peer, as [`Peer::connect_named`] does, on the session that there is or on the next one.
     ///
     /// The wait for that lasts as long as [`deadline::with`] says around this very call, or as the options do. What it
     /// gives belongs to one session and dies with it; [`service`](Self::service) follows the peer over all of them.
-    pub fn connect<C: FromClientHook>(
+    pub fn connect_named<C: FromClientHook>(
         &self,
         service: &str,
         priority: Priority,
@@ -155,17 +155,17 @@ impl<E: 'static> ReconnectingPeer<E> {
         let service = service.to_owned();
         async move {
             let (peer, _) = session.await?;
-            Ok(peer.connect(&service, priority)?)
+            Ok(peer.connect_named(&service, priority)?)
         }
     }
 
-    /// A client of a service of the peer, as [`Peer::client`] gives it, on the session that there is or on the next one. The
-    /// wait for that ends as that of [`connect`](Self::connect), and the client dies with the session.
-    pub fn client<S: Service>(&self) -> impl Future<Output = Result<S, Unreachable<E>>> + use<S, E> {
+    /// A client of a service of the peer, as [`Peer::connect`] gives it, on the session that there is or on the next one. The
+    /// wait for that ends as that of [`connect_named`](Self::connect_named), and the client dies with the session.
+    pub fn connect<S: Service>(&self) -> impl Future<Output = Result<S, Unreachable<E>>> + use<S, E> {
         let session = self.session();
         async move {
             let (peer, _) = session.await?;
-            Ok(peer.client()?)
+            Ok(peer.connect()?)
         }
     }
 
@@ -175,7 +175,7 @@ impl<E: 'static> ReconnectingPeer<E> {
         ServiceOfPeer::new(self.clone(), name, priority)
     }
 
-    /// Waits for a session: the peer, and the epoch of the session. The wait ends as that of [`connect`](Self::connect).
+    /// Waits for a session: the peer, and the epoch of the session. The wait ends as that of [`connect_named`](Self::connect_named).
     pub fn session(&self) -> impl Future<Output = Result<(Peer, Epoch), Unreachable<E>>> + use<E> {
         let patience = self.patience();
         let this = self.clone();

@@ -46,7 +46,7 @@ impl<C: FromClientHook, E: 'static> ServiceOfPeer<C, E> {
     }
 
     /// The service's capability on the session that there is, or on the next one. It belongs to that session and
-    /// dies with it. The wait ends as that of [`ReconnectingPeer::connect`].
+    /// dies with it. The wait ends as that of [`ReconnectingPeer::connect_named`].
     pub fn remote(&self) -> impl Future<Output = Result<Rc<Remote<C>>, Unreachable<E>>> {
         let session = self.peer.session();
         async move {
@@ -57,7 +57,7 @@ impl<C: FromClientHook, E: 'static> ServiceOfPeer<C, E> {
             {
                 return Ok(remote.clone());
             }
-            let remote = Rc::new(peer.connect::<C>(&self.name, self.priority)?);
+            let remote = Rc::new(peer.connect_named::<C>(&self.name, self.priority)?);
             let previous = self.current.replace(Some((epoch, remote.clone())));
             // It ends a vat, which is anybody's code: nothing is borrowed here.
             drop(previous);

@@ -3,7 +3,7 @@
 //! `vatmux-build` writes for each interface of a schema a client stub, a server trait and a test double, and for each that
 //! is annotated as a service a [`Descriptor`]. This is what that code calls. Programs see of it:
 //!
-//! * [`Peer::client`](crate::Peer::client) and [`Services::offer`](crate::Services::offer), which know a service by its type;
+//! * [`Peer::connect`](crate::Peer::connect) and [`Services::serve`](crate::Services::serve), which know a service by its type;
 //! * [`Calling`], what a stub's method gives: the answer, in the future, typed by the schema ([`Error`]);
 //! * [`Call`], what a server's method is told of the call, and [`Refusal`], how it says no;
 //! * [`testing`], for tests of servers and of clients.

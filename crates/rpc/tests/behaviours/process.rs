@@ -123,7 +123,7 @@ fn run_station(options: Options) {
         .vat_options(options)
         .services(|services| {
             let state = Rc::new(State::default());
-            services.serve(SERVICE, Priority::default(), move |peer| {
+            services.serve_named(SERVICE, Priority::default(), move |peer| {
                 server::capability(&state, peer.session().handle())
             })
         })
@@ -158,11 +158,13 @@ fn run_relay(target: &NodeAddress) {
         let storage = HeapStorage::default;
         let dialed = vatmux_driver::dial(&handle, onward, &key, target.node, entropy(), storage(), options());
         let onward = Peer::new(dialed.await.unwrap(), Rc::default(), Options::default());
-        let station: Remote<Client> = onward.connect(SERVICE, Priority::default()).unwrap();
+        let station: Remote<Client> = onward.connect_named(SERVICE, Priority::default()).unwrap();
         let mut services = Services::default();
         let offered = station.clone();
         services
-            .serve(SERVICE, Priority::default(), move |_| Client::new(offered.clone().into_client_hook()))
+            .serve_named(SERVICE, Priority::default(), move |_| {
+                Client::new(offered.clone().into_client_hook())
+            })
             .unwrap();
         let allow = AllowList::Anyone;
         let accepted =

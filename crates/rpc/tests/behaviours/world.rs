@@ -49,7 +49,7 @@ impl World {
 }
 
 pub(crate) fn connect(peer: &Peer) -> Remote<station::Client> {
-    peer.connect(SERVICE, Priority::default()).unwrap()
+    peer.connect_named(SERVICE, Priority::default()).unwrap()
 }
 
 pub(crate) async fn echo(station: &station::Client, n: u64) -> Result<u64, Error> {

@@ -107,7 +107,7 @@ impl World {
             let client: probe::Client = capnp_rpc::new_client(ProbeServer::new(&served, &on));
             Client::new(client.into_client_hook())
         };
-        services.serve("probe", Priority::default(), offer).unwrap();
+        services.serve_named("probe", Priority::default(), offer).unwrap();
         let far = Rc::new(Far {
             handle: handle.clone(),
             door: Cell::new(Door::Open),

@@ -43,7 +43,7 @@ fn sessions(driver: &mut Driver, services: Services) -> (Peer, Peer) {
 
 fn notes() -> Services {
     let mut services = Services::default();
-    services.offer::<Notes, _>(|_| Server::default()).unwrap();
+    services.serve::<Notes, _>(|_| Server::default()).unwrap();
     services
 }
 
@@ -51,7 +51,7 @@ fn notes() -> Services {
 fn a_service_is_reached_by_its_type_and_its_server_knows_who_calls() {
     let (mut driver, _) = virtual_time::driver();
     let (peer, _callee) = sessions(&mut driver, notes());
-    let identity = driver.drive_until(async { peer.client::<Notes>().unwrap().identity().await });
+    let identity = driver.drive_until(async { peer.connect::<Notes>().unwrap().identity().await });
     let identity = identity.unwrap().unwrap();
     assert_eq!((identity.peer, identity.remaining_millis), (key(1).node_id().to_string(), 5_000));
 }
@@ -61,7 +61,7 @@ fn a_stream_ends_with_the_last_stub_and_not_before() {
     let (mut driver, _) = virtual_time::driver();
     let handle = driver.handle();
     let (peer, callee) = sessions(&mut driver, notes());
-    let notes: Notes = peer.client().unwrap();
+    let notes: Notes = peer.connect().unwrap();
     let page = driver.drive_until(notes.open("x").into_future()).unwrap().unwrap();
     drop(notes);
     let settle = async || handle.sleep(Duration::from_secs(1)).await;
@@ -76,23 +76,23 @@ fn a_stream_ends_with_the_last_stub_and_not_before() {
 fn a_peer_without_the_service_or_with_another_priority_says_so_in_the_first_call() {
     let (mut driver, _) = virtual_time::driver();
     let (peer, _callee) = sessions(&mut driver, Services::default());
-    let error = driver.drive_until(async { peer.client::<Notes>().unwrap().get("x").await });
+    let error = driver.drive_until(async { peer.connect::<Notes>().unwrap().get("x").await });
     let error = error.unwrap().unwrap_err().to_string();
     assert_eq!(error, "Notes.get: the peer offers no service named \"test.notes\"");
 
     let (peer, _callee) = sessions(&mut driver, notes());
-    let too_urgent = async { peer.client_at::<Notes>(Priority::FIRST).unwrap().get("x").await };
+    let too_urgent = async { peer.connect_at::<Notes>(Priority::FIRST).unwrap().get("x").await };
     let error = driver.drive_until(too_urgent).unwrap().unwrap_err();
     assert!(error.disconnected().is_some() && error.to_string().contains("not allowed"), "{error}");
     let behind =
-        driver.drive_until(async { peer.client_at::<Notes>(Priority::LAST).unwrap().whole("x").await });
+        driver.drive_until(async { peer.connect_at::<Notes>(Priority::LAST).unwrap().whole("x").await });
     assert_eq!(behind.unwrap().unwrap().text, "X");
 }
 
 #[test]
 fn two_services_of_one_name_are_refused() {
     let mut services = notes();
-    let taken = services.offer::<Notes, _>(|_| Server::default());
+    let taken = services.serve::<Notes, _>(|_| Server::default());
     assert!(matches!(taken, Err(ServeError::Taken(name)) if name.as_str() == Notes::DESCRIPTOR.name));
 }
 
@@ -106,7 +106,7 @@ fn a_peer_that_is_dialed_again_gives_clients_as_well() {
     };
     let jitter = || Jitter::new(0);
     let reconnecting = ReconnectingPeer::new(&driver.handle(), ReconnectOptions::default(), jitter, dialed);
-    let asked = async { reconnecting.client::<Notes>().await.unwrap().whole("again").await };
+    let asked = async { reconnecting.connect::<Notes>().await.unwrap().whole("again").await };
     assert_eq!(driver.drive_until(asked).unwrap().unwrap().text, "AGAIN");
 }
 
@@ -142,7 +142,7 @@ fn the_span_of_a_call_has_its_method_s_name_at_both_ends() {
         let (peer, _callee) = sessions(&mut driver, notes());
         driver
             .drive_until(async {
-                let page = peer.client::<Notes>().unwrap().open("x").page();
+                let page = peer.connect::<Notes>().unwrap().open("x").page();
                 page.as_named().name().await
             })
             .unwrap()

@@ -32,7 +32,7 @@ pub(super) fn serve(bench: &Bench) -> Result<()> {
     let node = Node::builder(fresh_key()?)
         .allow(AllowList::Anyone)
         .workers(1)
-        .serve(SERVICE_NAME, Priority::default(), |_| service::capability().client)
+        .serve_named(SERVICE_NAME, Priority::default(), |_| service::capability().client)
         .listen(&Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 })?
         .start()?;
     let Some(Endpoint::Tcp { host, port }) = node.endpoints().first() else {
@@ -55,7 +55,7 @@ fn dial<T>(
     local.drive_until(async {
         let dialed = Instant::now();
         let peer = dialer.dial(&address).await?;
-        work(dialed, peer.connect(SERVICE_NAME, Priority::default())?).await
+        work(dialed, peer.connect_named(SERVICE_NAME, Priority::default())?).await
     })?
 }
 
@@ -76,7 +76,7 @@ pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
     let handle = driver.handle();
     let (server_key, caller_key) = (fresh_key()?, fresh_key()?);
     let mut services = Services::default();
-    services.serve(SERVICE_NAME, Priority::default(), |_| service::capability().client)?;
+    services.serve_named(SERVICE_NAME, Priority::default(), |_| service::capability().client)?;
     driver.drive_until(async {
         let dialed = Instant::now();
         let (served, called) = try_join(
@@ -102,7 +102,7 @@ pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
         .await?;
         let _served = Peer::new(served, Rc::new(services), Options::default());
         let peer = Peer::new(called, Rc::default(), Options::default());
-        let remote: Remote<bench::Client> = peer.connect(SERVICE_NAME, Priority::default())?;
+        let remote: Remote<bench::Client> = peer.connect_named(SERVICE_NAME, Priority::default())?;
         caller::measure(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
     })?
 }
