@@ -36,8 +36,10 @@ pub(crate) fn modified(attributes: &Attributes) -> Option<String> {
     if attributes.modified_ns == 0 {
         return None;
     }
-    let time = jiff::Timestamp::from_nanosecond(attributes.modified_ns.into()).ok()?;
-    Some(time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    let time = time::OffsetDateTime::from_unix_timestamp_nanos(attributes.modified_ns.into()).ok()?;
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    Some(format!("{year:04}-{:02}-{day:02} {hour:02}:{minute:02}:{second:02}", u8::from(month)))
 }
 
 /// `drwxr-xr-x`, as other tools write it.
