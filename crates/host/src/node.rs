@@ -260,6 +260,15 @@ impl NodeBuilder {
         self.services(move |services| services.serve::<S, T>(factory.clone()))
     }
 
+    /// Offers the services of this node only to those peers for which `permits` says so; to all others there is no such
+    /// service. See [`Services::permit`].
+    pub fn permit(self, permits: impl Fn(&NodeId, &str) -> bool + Clone + Send + Sync + 'static) -> Self {
+        self.services(move |services| {
+            services.permit(permits.clone());
+            Ok(())
+        })
+    }
+
     /// Offers services that have state on each worker thread: `setup` runs once on each.
     pub fn services<F>(self, setup: F) -> Self
     where

@@ -53,7 +53,7 @@ impl Peer {
     #[must_use]
     pub fn new(session: Session, services: Rc<Services>, options: Options) -> Self {
         let options = Rc::new(options);
-        session.set_exclusive_names(services.exclusive());
+        session.set_exclusive_names(&services.exclusive_for(&session.peer()));
         let mut incoming = session.incoming();
         let sight = Rc::new(PeerSight::new(&session, services.meters().clone()));
         let (accepted_with, watched_by) = (options.clone(), sight.clone());
@@ -175,6 +175,11 @@ fn accept(
     let Some(offered) = services.find(incoming.name()) else {
         return refuse(incoming, ResetCode::NO_SUCH_SERVICE);
     };
+    // Denied looks like absent: nothing of the service, its priority neither, is looked at before.
+    if !services.permits(&sight.node_id(), incoming.name()) {
+        sight.denied(incoming.name().as_str());
+        return refuse(incoming, ResetCode::NO_SUCH_SERVICE);
+    }
     if incoming.priority() < offered.priority {
         return refuse(incoming, ResetCode::NOT_ALLOWED);
     }

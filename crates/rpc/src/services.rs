@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use capnp::capability::{Client, FromClientHook};
 use vatmux_mux::{ExclusiveNames, NameError, Priority, StreamName, TooManyExclusiveNames};
+use vatmux_noise::NodeId;
 
 use crate::service::{Descriptor, ServedBy, Service};
 use crate::sight::Meters;
@@ -13,11 +14,15 @@ use crate::{Peer, ServiceStatistics};
 /// Makes the capability that one stream of one peer starts with.
 type Factory = Box<dyn Fn(&Peer) -> Client>;
 
+/// Which peer may use which service.
+type Permit = Box<dyn Fn(&NodeId, &str) -> bool>;
+
 /// The services of a node, on one thread.
 #[derive(Default)]
 pub struct Services {
     by_name: BTreeMap<StreamName, Offered>,
     exclusive: ExclusiveNames,
+    permits: Vec<Permit>,
     meters: Rc<Meters>,
 }
 
@@ -107,6 +112,19 @@ impl Services {
         Ok(())
     }
 
+    /// Offers the services only to those peers for which `permits` says so, whatever is offered before or after. To all others
+    /// there is no such service: they are refused with the same code, at the same moment, and before anything else is looked at.
+    ///
+    /// Said more than once, a peer needs the permission of each. Without it, every peer is offered everything.
+    pub fn permit(&mut self, permits: impl Fn(&NodeId, &str) -> bool + 'static) {
+        self.permits.push(Box::new(permits));
+    }
+
+    /// Whether a peer is offered what has this name, if there is such a service.
+    pub(crate) fn permits(&self, peer: &NodeId, name: &StreamName) -> bool {
+        self.permits.iter().all(|permits| permits(peer, name.as_str()))
+    }
+
     /// A name that a service can have and none has.
     fn free(&self, name: &str) -> Result<StreamName, ServeError> {
         let name =
@@ -125,9 +143,15 @@ impl Services {
         &self.meters
     }
 
-    /// The names of the services that are exclusive.
-    pub(crate) fn exclusive(&self) -> &ExclusiveNames {
-        &self.exclusive
+    /// The names of the services that are exclusive, as far as a peer is offered them: a second stream of any other must not
+    /// be refused as such, which would say that there is such a service.
+    pub(crate) fn exclusive_for(&self, peer: &NodeId) -> ExclusiveNames {
+        let mut names = ExclusiveNames::new();
+        for name in self.exclusive.iter().filter(|name| self.permits(peer, name)) {
+            // They had room in the set that they come from.
+            let _ = names.insert(name.clone());
+        }
+        names
     }
 
     /// What a peer gets that opens a stream: None where there is no such service.

@@ -554,3 +554,58 @@ fn the_calls_of_one_peer_are_bounded_over_all_its_sessions() {
     seen.contexts.take();
     assert_eq!(accounts.open(), 1);
 }
+
+/// What a peer learns of a service that it asks for twice at once: the errors, how the streams ended, and every record and byte
+/// that passed for it.
+fn learned(
+    nodes: &mut Nodes,
+    name: &str,
+    priority: Priority,
+) -> (Vec<String>, [Option<VatEnd>; 2], [u64; 4]) {
+    let before = nodes.dialer.session().traffic();
+    let ask = || -> Remote<probe::Client> { nodes.dialer.connect_named(name, priority).unwrap() };
+    let (one, two) = (ask(), ask());
+    let (first, second) = nodes.run(join(echo(&one, 1), echo(&two, 2)));
+    let ends = [one.vat().ended(), two.vat().ended()];
+    let errors = [first, second].map(|answer| answer.unwrap_err().extra.replace(name, "NAME")).into();
+    drop((one, two));
+    let handle = nodes.handle.clone();
+    nodes.run(handle.sleep(Duration::from_millis(10)));
+    let after = nodes.dialer.session().traffic();
+    let passed = [
+        after.records_sent - before.records_sent,
+        after.bytes_sent - before.bytes_sent,
+        after.records_received - before.records_received,
+        after.bytes_received - before.bytes_received,
+    ];
+    (errors, ends, passed)
+}
+
+#[test]
+fn test_reject_disallowed_service_so_that_it_looks_like_one_that_is_not_there() {
+    let (mut driver, _) = virtual_time::driver();
+    let handle = driver.handle();
+    let seen = Rc::new(Seen::default());
+    let (dialed, accepted) = sessions(&mut driver);
+    let mut services = Services::default();
+    services.permit(|peer, service| *peer == node(DIALER) && !service.starts_with("denied"));
+    services.serve_named("probe", Priority::default(), offer(&seen, &handle)).unwrap();
+    services.serve_named("denied1", Priority::default(), offer(&seen, &handle)).unwrap();
+    services.serve_named_exclusive("denied2", Priority::default(), offer(&seen, &handle)).unwrap();
+    services.permit(|_, service| service != "another");
+    services.serve_named("another", Priority::default(), offer(&seen, &handle)).unwrap();
+    let dialer = Peer::new(dialed, Rc::default(), Options::default());
+    let acceptor = Peer::new(accepted, Rc::new(services), Options::default());
+    let mut nodes = Nodes { driver, handle, seen, dialer, acceptor };
+
+    for priority in [Priority::default(), Priority::FIRST] {
+        let absent = learned(&mut nodes, "missing", priority);
+        assert_eq!(absent.1, [Some(VatEnd::NoSuchService), Some(VatEnd::NoSuchService)]);
+        for name in ["denied1", "denied2", "another"] {
+            assert_eq!(learned(&mut nodes, name, priority), absent, "{name}");
+        }
+    }
+    assert_eq!(nodes.seen.probes.get(), 0, "nothing was made for what was denied");
+    let probe = connect(&nodes.dialer);
+    assert_eq!(nodes.run(echo(&probe, 3)).unwrap(), 3);
+}

@@ -84,6 +84,16 @@ impl PeerSight {
         vats.push(Watched { id, priority, opened_here, vat: Rc::downgrade(vat) });
     }
 
+    /// Whose session it is.
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// There is the service that the peer asks for, and it is not for this peer, who does not hear of that.
+    pub(crate) fn denied(&self, service: &str) {
+        tracing::info!(parent: &self.span, peer = %self.node_id, service, "the peer may not use this service");
+    }
+
     /// A stream of the peer's is turned away.
     pub(crate) fn refused(&self, service: &str, code: ResetCode) {
         let mut refusals = self.refusals.get();
