@@ -21,6 +21,7 @@
 // Generated code says `::vatmux`, here as everywhere.
 extern crate self as vatmux;
 
+pub mod access;
 pub mod bundle;
 pub mod bundlemgr;
 pub mod health;

@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 use vatmux_host::NodeBuilder;
 use vatmux_mux::Priority;
+use vatmux_noise::NodeId;
 
+use crate::bundle::Rights;
 use crate::schema::packagefs::{PACKAGE_FS_DESCRIPTOR, PackageFs};
 
 pub use attributes::{Attributes, Entry};
@@ -30,7 +32,7 @@ pub use client::{Client, Links, Listing};
 pub use error::{DestinationState, Error, LocalOperation, Operation, Violation};
 pub use fetch::{FetchOptions, OutsideLinks, Progress, SkipReason, Skipped, Summary};
 pub use server::{Limits, MAX_READ_BYTES, MAX_SMALL_BYTES, MAX_STREAM_CHUNK_BYTES, Server};
-pub use tree::{MAX_OPEN_FILES, OpenTreeError, Tree};
+pub use tree::{MAX_OPEN_FILES, MAX_PEER_OPEN_FILES, OpenTreeError, Tree};
 
 pub use crate::schema::packagefs_capnp::{Kind, Status};
 
@@ -43,4 +45,15 @@ pub const PRIORITY: Priority = PACKAGE_FS_DESCRIPTOR.priority;
 /// Has a node offer `tree`: each stream has `limits` of its own.
 pub fn offer(builder: NodeBuilder, tree: Arc<Tree>, limits: Limits) -> NodeBuilder {
     builder.serve::<PackageFs, _>(move |_| Server::new(tree.clone(), limits))
+}
+
+/// As [`offer`], to each peer what its `rights` let it read of the bundles: to itself, a tree without the others.
+pub fn offer_narrowed(
+    builder: NodeBuilder,
+    tree: Arc<Tree>,
+    limits: Limits,
+    rights: impl Fn(NodeId) -> Rights + Clone + Send + Sync + 'static,
+) -> NodeBuilder {
+    builder
+        .serve::<PackageFs, _>(move |peer| Server::new(tree.clone(), limits).narrowed(rights(peer.node_id())))
 }

@@ -43,10 +43,10 @@ pub use key::{Key, KeyError, Prefix};
 pub use request::{Condition, Operation, Step, TransactError};
 pub use server::{MAX_WRITE_BYTES, Server};
 pub use store::{
-    Entry, Limits, MAX_PAGE_ENTRIES, MAX_READINGS, MAX_VALUE_BYTES, OpenOptions, Page, Reading, Store, Usage,
-    Value, Version,
+    Entry, Limits, MAX_PAGE_ENTRIES, MAX_PEER_READINGS, MAX_READINGS, MAX_VALUE_BYTES, OpenOptions, Page,
+    Reading, Store, Usage, Value, Version,
 };
-pub use upload::{MAX_UPLOADS, Upload};
+pub use upload::{MAX_PEER_UPLOADS, MAX_UPLOADS, Upload};
 pub use writer::{MAX_OPERATIONS, MAX_PUT_BYTES, MAX_TRANSACTION_BYTES, MAX_WAITING};
 
 pub use crate::schema::statefs_capnp::Status;

@@ -9,6 +9,7 @@ mod name;
 mod pack;
 mod packed;
 mod publisher;
+mod rights;
 mod store;
 mod unpack;
 
@@ -22,6 +23,8 @@ pub use name::{BundleName, MAX_NAME_BYTES, NameError, Version};
 pub use pack::{PackError, Source};
 pub use packed::{HeaderError, MAX_PACKED_BYTES, SignedManifest};
 pub use publisher::{PublisherId, PublisherIdError, PublisherKey, SignatureBytes};
+pub(crate) use rights::View;
+pub use rights::{Right, Rights, Rule};
 pub use store::{
     Access, BlobFile, Collected, Install, InstallOptions, Installation, Installed, Listed, OpenStoreError,
     Store, StoreError, StoreOptions, Trust, Usage,

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vatmux_noise::NodeId;
 use vatmux_rpc::service::{Call, Refusal, Stub};
 
+use super::SERVICE_NAME;
 use super::status::{invalid_name, refusal};
-use super::upload::{Uploading, on_a_thread};
+use super::upload::{MAX_PEER_INSTALLS, Permitted, Uploading, on_a_thread};
+use crate::access::Mutation;
+use crate::access::shares::{Share, Shares};
 use crate::bundle::{
-    BundleName, InstallOptions, Installed, Listed, MAX_PACKED_BYTES, NameError, Store, StoreError, Version,
+    BundleName, Install, InstallOptions, Installed, Listed, MAX_PACKED_BYTES, NameError, Right, Rights,
+    Store, StoreError, Version, View,
 };
 use crate::schema::bundle as manifest_schema;
 use crate::schema::bundlemgr::{
@@ -30,20 +33,17 @@ pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 /// How long an upload may wait for its next bytes. It holds one of the few places that a store has for installs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What a peer may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// See what is there.
-    Look,
-    /// Install, activate and remove as well.
-    Change,
-}
+/// How many installs each peer has under way, by its key: servers that share it, as those of a node do, bound a peer over all
+/// its streams and sessions, to [`MAX_PEER_INSTALLS`](super::MAX_PEER_INSTALLS). Clones are the same count.
+#[derive(Clone, Debug, Default)]
+pub struct Installs(pub(super) Shares);
 
-/// The bundlemgr service of one vat.
+/// The bundlemgr service of one vat: what somebody with these rights sees of a store, and may do with it.
 #[derive(Debug)]
 pub struct Server {
     store: Arc<Store>,
-    rights: Rights,
+    rights: Arc<Rights>,
+    installs: Installs,
     patience: Duration,
 }
 
@@ -51,7 +51,13 @@ impl Server {
     /// A server of `store` for a peer with these rights.
     #[must_use]
     pub fn new(store: Arc<Store>, rights: Rights) -> Self {
-        Self { store, rights, patience: PATIENCE }
+        Self { store, rights: Arc::new(rights), installs: Installs::default(), patience: PATIENCE }
+    }
+
+    /// Counts the installs of a peer together with those at other servers.
+    #[must_use]
+    pub fn sharing(self, installs: Installs) -> Self {
+        Self { installs, ..self }
     }
 
     /// How long an upload may wait for its next bytes: a minute unless said otherwise.
@@ -60,33 +66,77 @@ impl Server {
         Self { patience, ..self }
     }
 
-    /// Makes a change, if the caller may, and tells of it either way.
-    async fn change<T: Send + 'static>(
+    /// What the peer sees.
+    fn view(&self) -> View<'_> {
+        View::new(&self.store, &self.rights, Right::See)
+    }
+
+    /// Makes a change to a version of a bundle, if the peer may.
+    async fn change_version<T: Send + 'static>(
         &self,
-        call: &Call,
-        target: String,
+        right: Right,
+        name: &BundleName,
+        version: Version,
         change: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refusal<Status>> {
-        if self.rights == Rights::Look {
-            let denied = Refusal::new(Status::AccessDenied, "this node may not change bundles here");
-            log(call.peer(), call.method().name, &target, "denied");
-            return Err(denied);
+        if !self.rights.permit_some(right, name) {
+            return Err(denied());
         }
+        if !self.rights.permit_any(right, name) {
+            // It depends on whose it is, and what the peer may not see is not there.
+            let Some(found) = self.view().find(name, Some(version)) else {
+                let name = name.clone();
+                return Err(refusal(&if self.view().versions(&name).is_empty() {
+                    StoreError::NoSuchBundle { name }
+                } else {
+                    StoreError::NoSuchVersion { name, version }
+                }));
+            };
+            if !self.rights.permit(right, name, &found.manifest().publisher()) {
+                return Err(denied());
+            }
+        }
+        self.change(change).await
+    }
+
+    /// Makes a change. Disks take their time to sync, and this thread has others to serve.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Refusal<Status>> {
         let store = self.store.clone();
-        // Disks take their time to sync, and this thread has others to serve.
-        let outcome = on_a_thread(move || change(&store)).await?;
-        match &outcome {
-            Ok(_) => log(call.peer(), call.method().name, &target, "ok"),
-            Err(error) => log(call.peer(), call.method().name, &target, &error.to_string()),
+        on_a_thread(move || change(&store)).await?.map_err(|error| refusal(&error))
+    }
+
+    fn begin_install(
+        &self,
+        call: &Call,
+        size_bytes: u64,
+        options: InstallOptions,
+    ) -> Result<(Share, Install), Refusal<Status>> {
+        if !self.rights.give(Right::Install) {
+            return Err(denied());
         }
-        outcome.map_err(|error| refusal(&error))
+        if size_bytes > MAX_PACKED_BYTES {
+            let detail = format!("a packed bundle has at most {MAX_PACKED_BYTES} bytes");
+            return Err(Refusal::new(Status::SizeMismatch, detail));
+        }
+        let Some(share) = self.installs.0.take(call.peer(), MAX_PEER_INSTALLS) else {
+            let detail = format!("this node has {MAX_PEER_INSTALLS} installs under way");
+            return Err(Refusal::new(Status::Busy, detail));
+        };
+        let install = self.store.install(options).map_err(|error| refusal(&error))?;
+        Ok((share, install))
+    }
+
+    /// A bundle as the peer is told of it.
+    fn described(&self, listed: &Listed) -> Bundle {
+        of_installed(&self.store, &self.rights, &listed.bundle, listed.active)
     }
 }
 
-/// Says who changed what, or tried to.
-pub(super) fn log(peer: Option<NodeId>, method: &str, target: &str, outcome: &str) {
-    let peer = peer.map_or_else(|| "this process".to_owned(), |peer| peer.to_string());
-    tracing::info!(target: "vatmux::bundlemgr", peer, method, bundle = target, outcome, "bundles changed");
+fn denied() -> Refusal<Status> {
+    Refusal::new(Status::AccessDenied, "this node may not change such bundles here")
 }
 
 impl BundleMgrServer for Server {
@@ -97,31 +147,28 @@ impl BundleMgrServer for Server {
         activate: bool,
         allow_downgrade: bool,
     ) -> Result<Upload, Refusal<Status>> {
-        if self.rights == Rights::Look {
-            log(call.peer(), "install", "", "denied");
-            return Err(Refusal::new(Status::AccessDenied, "this node may not change bundles here"));
-        }
-        if size_bytes > MAX_PACKED_BYTES {
-            let detail = format!("a packed bundle has at most {MAX_PACKED_BYTES} bytes");
-            return Err(Refusal::new(Status::SizeMismatch, detail));
-        }
+        let mutation = Mutation::asked(SERVICE_NAME, call, b"");
         let options = InstallOptions { announced_bytes: Some(size_bytes), activate, allow_downgrade };
-        let install = self.store.install(options).map_err(|error| {
-            log(call.peer(), "install", "", &error.to_string());
-            refusal(&error)
-        })?;
-        let uploading = Uploading::start(self.store.clone(), install, call.peer(), self.patience)?;
-        Ok(Upload::serve(uploading))
+        match self.begin_install(call, size_bytes, options) {
+            Ok((share, install)) => {
+                let install = Permitted { share, install, rights: self.rights.clone(), activate };
+                Ok(Upload::serve(Uploading::start(self.store.clone(), install, mutation, self.patience)?))
+            }
+            Err(refusal) => {
+                mutation.failed(&refusal);
+                Err(refusal)
+            }
+        }
     }
 
     async fn query(&self, _call: &Call, name: &str) -> Result<Vec<Bundle>, Refusal<Status>> {
         let name: BundleName = name.parse().map_err(invalid_name)?;
-        let mut versions = self.store.versions(&name);
+        let mut versions = self.view().versions(&name);
         if versions.is_empty() {
             return Err(Status::NotFound.into());
         }
         versions.truncate(MAX_VERSIONS);
-        Ok(versions.iter().map(|listed| described(&self.store, listed)).collect())
+        Ok(versions.iter().map(|listed| self.described(listed)).collect())
     }
 
     async fn list(
@@ -135,14 +182,14 @@ impl BundleMgrServer for Server {
             cursor => Some(parse_cursor(cursor).ok_or(Status::InvalidCursor)?),
         };
         let limit = (limit as usize).clamp(1, MAX_PAGE_BUNDLES);
-        let mut page = self.store.list(after.as_ref(), limit + 1);
+        let mut page = self.view().list(after.as_ref(), limit + 1);
         let more = page.len() > limit;
         page.truncate(limit);
         let next = page.last().filter(|_| more).map(|last| {
             let manifest = last.bundle.manifest();
             format!("{}@{}", manifest.name(), manifest.version()).into_bytes()
         });
-        let bundles = page.iter().map(|listed| described(&self.store, listed)).collect();
+        let bundles = page.iter().map(|listed| self.described(listed)).collect();
         Ok(BundleMgrListResults { bundles, next: next.unwrap_or_default() })
     }
 
@@ -155,7 +202,7 @@ impl BundleMgrServer for Server {
     ) -> Result<(), Refusal<Status>> {
         let name: BundleName = name.parse().map_err(invalid_name)?;
         let version = Version::new(version.major, version.minor, version.patch);
-        let bundle = self.store.find(&name, version).ok_or(Status::NotFound)?;
+        let bundle = self.view().find(&name, version).ok_or(Status::NotFound)?;
         let encoded = bundle.manifest().encoded();
         if encoded.len() > MAX_MANIFEST_BYTES {
             let detail = format!("the manifest has {} bytes", encoded.len());
@@ -173,11 +220,16 @@ impl BundleMgrServer for Server {
         version: manifest_schema::Version,
         allow_downgrade: bool,
     ) -> Result<manifest_schema::Version, Refusal<Status>> {
-        let (name, version) = named(name, &version)?;
-        let target = format!("{name}@{version}");
-        let change = move |store: &Store| store.activate(&name, version, allow_downgrade);
-        let before = self.change(call, target, change).await?;
-        Ok(numbers(before))
+        let mutation = Mutation::asked(SERVICE_NAME, call, target(name, &version).as_bytes());
+        let outcome = async {
+            let (name, version) = named(name, &version)?;
+            let activated = name.clone();
+            let change = move |store: &Store| store.activate(&activated, version, allow_downgrade);
+            self.change_version(Right::Activate, &name, version, change).await
+        };
+        let outcome = outcome.await;
+        mutation.end(&outcome);
+        Ok(numbers(outcome?))
     }
 
     async fn uninstall(
@@ -187,24 +239,49 @@ impl BundleMgrServer for Server {
         version: manifest_schema::Version,
         even_if_active: bool,
     ) -> Result<(), Refusal<Status>> {
-        let (name, version) = named(name, &version)?;
-        let target = format!("{name}@{version}");
-        self.change(call, target, move |store| store.uninstall(&name, version, even_if_active)).await
+        let mutation = Mutation::asked(SERVICE_NAME, call, target(name, &version).as_bytes());
+        let outcome = async {
+            let (name, version) = named(name, &version)?;
+            let removed = name.clone();
+            let change = move |store: &Store| store.uninstall(&removed, version, even_if_active);
+            self.change_version(Right::Remove, &name, version, change).await
+        };
+        let outcome = outcome.await;
+        mutation.end(&outcome);
+        outcome
     }
 
     async fn collect(&self, call: &Call) -> Result<BundleMgrCollectResults, Refusal<Status>> {
-        let collected = self.change(call, String::new(), Store::collect).await?;
+        let mutation = Mutation::asked(SERVICE_NAME, call, b"");
+        // What no bundle needs has no name: it is for whoever may remove any.
+        let outcome = if self.rights.give_everywhere(Right::Remove) {
+            self.change(Store::collect).await
+        } else {
+            Err(denied())
+        };
+        mutation.end(&outcome);
+        let collected = outcome?;
         Ok(BundleMgrCollectResults { blobs: collected.blobs, freed_bytes: collected.bytes })
     }
 
     async fn usage(&self, _call: &Call) -> Result<BundleMgrUsageResults, Refusal<Status>> {
-        let usage = self.store.usage();
+        let mut usage = self.store.usage();
+        if !self.rights.give_everywhere(Right::See) {
+            let seen = self.view().list(None, usize::MAX);
+            usage.bundles = seen.len() as u32;
+            usage.stored_bytes = seen.iter().map(|listed| self.store.bytes_on_disk(&listed.bundle)).sum();
+        }
         Ok(BundleMgrUsageResults {
             bundles: usage.bundles,
             stored_bytes: usage.stored_bytes,
             quota_bytes: usage.quota_bytes,
         })
     }
+}
+
+/// What a call is about, as the caller has it.
+fn target(name: &str, version: &manifest_schema::Version) -> String {
+    format!("{name}@{}.{}.{}", version.major, version.minor, version.patch)
 }
 
 /// A version of a bundle, which must be named in full.
@@ -224,11 +301,9 @@ fn parse_cursor(cursor: &[u8]) -> Option<(BundleName, Version)> {
     Some((name.parse().ok()?, version.parse().ok()?))
 }
 
-fn described(store: &Store, listed: &Listed) -> Bundle {
-    of_installed(store, &listed.bundle, listed.active)
-}
-
-pub(super) fn of_installed(store: &Store, bundle: &Installed, active: bool) -> Bundle {
+/// A bundle as somebody with these rights is told of it: how much of its content others have as well is not for those who do not
+/// see them.
+pub(super) fn of_installed(store: &Store, rights: &Rights, bundle: &Installed, active: bool) -> Bundle {
     let manifest = bundle.manifest();
     Bundle {
         name: manifest.name().to_string(),
@@ -239,6 +314,10 @@ pub(super) fn of_installed(store: &Store, bundle: &Installed, active: bool) -> B
         files: manifest.file_count(),
         active,
         installed: bundle.installed_ns(),
-        stored_bytes: store.own_bytes(bundle),
+        stored_bytes: if rights.give_everywhere(Right::See) {
+            store.own_bytes(bundle)
+        } else {
+            store.bytes_on_disk(bundle)
+        },
     }
 }

@@ -10,6 +10,7 @@ pub(super) fn of(error: &StoreError) -> Status {
     match error {
         StoreError::NoSuchBundle { .. } | StoreError::NoSuchVersion { .. } => Status::NotFound,
         StoreError::Bundle(error) => of_bundle(error),
+        StoreError::NotPermitted { .. } => Status::AccessDenied,
         StoreError::UnknownPublisher { .. } => Status::UnknownPublisher,
         StoreError::Downgrade { .. } => Status::Downgrade,
         StoreError::AlreadyInstalled { .. } => Status::AlreadyInstalled,

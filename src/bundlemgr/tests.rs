@@ -36,7 +36,7 @@ impl World {
     }
 
     fn bundles(&self) -> BundleMgr {
-        BundleMgr::serve(Server::new(self.store.clone(), Rights::Change))
+        BundleMgr::serve(Server::new(self.store.clone(), Rights::all()))
     }
 }
 
@@ -188,7 +188,7 @@ fn test_reject_calls_that_make_no_sense() {
 fn test_reject_every_change_by_who_may_only_look() {
     let world = World::new(options());
     send_all(&world.bundles(), &small("1.0.0").1).unwrap();
-    let bundles = BundleMgr::serve(Server::new(world.store.clone(), Rights::Look));
+    let bundles = BundleMgr::serve(Server::new(world.store.clone(), Rights::looking()));
     let one = version(1, 0, 0);
     assert_eq!(refused(send_all(&bundles, &small("2.0.0").1)), Status::AccessDenied);
     for error in [
@@ -209,7 +209,7 @@ fn test_reject_changes_of_a_store_that_is_read_only() {
     let World { folder, store } = World::new(options());
     drop(store);
     let store = Arc::new(Store::open(folder.path(), Access::ReadOnly, options()).unwrap());
-    let bundles = BundleMgr::serve(Server::new(store, Rights::Change));
+    let bundles = BundleMgr::serve(Server::new(store, Rights::all()));
     assert_eq!(refused(send_all(&bundles, &small("1.0.0").1)), Status::ReadOnly);
     assert_eq!(status(&block_on(bundles.collect()).unwrap_err()), Status::ReadOnly);
 }
@@ -235,7 +235,7 @@ fn test_reject_more_uploads_than_there_are_places_and_a_dropped_one_gives_its_pl
 #[test]
 fn an_upload_from_which_nothing_comes_gives_its_place_up() {
     let world = World::new(options());
-    let server = Server::new(world.store.clone(), Rights::Change).upload_patience(Duration::ZERO);
+    let server = Server::new(world.store.clone(), Rights::all()).upload_patience(Duration::ZERO);
     let bundles = BundleMgr::serve(server);
     let upload = block_on(bundles.install(1000, true, false).into_future()).unwrap();
     assert_eq!(status(&block_on(upload.refused()).unwrap_err()), Status::SizeMismatch);

@@ -1,25 +1,39 @@
 //! An upload, on a thread of its own: what it hashes, writes and syncs holds up nobody else.
 
 use std::cell::RefCell;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use capnp::Error;
 use futures::channel::oneshot;
-use vatmux_noise::NodeId;
 use vatmux_rpc::service::{Call, Refusal};
 
-use super::server::{log, of_installed};
+use super::server::of_installed;
 use super::status;
-use crate::bundle::{Install, Installation, Store, StoreError};
+use crate::access::Mutation;
+use crate::access::shares::Share;
+use crate::bundle::{Install, Installation, Manifest, Right, Rights, Store, StoreError};
 use crate::schema::bundlemgr::{Status, UploadFinishResults, UploadServer};
+
+/// How many installs one peer may have under way on a node, over all its streams and sessions. A store has places for four,
+/// unless its owner said otherwise: those that are left are for others.
+pub const MAX_PEER_INSTALLS: usize = 2;
+
+/// An install, and what its peer may do.
+pub(super) struct Permitted {
+    pub(super) share: Share,
+    pub(super) install: Install,
+    pub(super) rights: Arc<Rights>,
+    pub(super) activate: bool,
+}
 
 /// The bytes that a peer sends, on their way to the store.
 ///
 /// What waits for the thread is bounded by the limit that the schema puts on `write`: 64 calls of a good MiB.
 pub(super) struct Uploading {
     store: Arc<Store>,
+    rights: Arc<Rights>,
     /// To the thread, until the upload is finished. The thread ends with it.
     jobs: RefCell<Option<mpsc::Sender<Job>>>,
     /// From the thread, to whoever asks first.
@@ -53,22 +67,45 @@ impl From<Failure> for Refusal<Status> {
 impl Uploading {
     pub(super) fn start(
         store: Arc<Store>,
-        install: Install,
-        peer: Option<NodeId>,
+        permitted: Permitted,
+        mutation: Mutation,
         patience: Duration,
     ) -> Result<Self, Error> {
         let (jobs, work) = mpsc::channel();
         let (refuse, refused) = oneshot::channel();
+        let Permitted { share, install, rights, activate } = permitted;
+        let target = Arc::new(OnceLock::new());
+        let install = {
+            let (rights, target) = (rights.clone(), target.clone());
+            install.permitted(move |manifest| {
+                // Nobody else sets it, and a bundle has one manifest.
+                let _ = target.set(format!("{}@{}", manifest.name(), manifest.version()));
+                permission(&rights, activate, manifest)
+            })
+        };
         let worker = Worker {
-            peer,
             patience,
-            target: String::new(),
-            state: State::Open(Box::new(install)),
+            target,
+            mutation: Some(mutation),
+            state: State::Open(Box::new((install, share))),
             refuse: Some(refuse),
         };
         spawn(move || worker.run(&work))?;
-        Ok(Self { store, jobs: RefCell::new(Some(jobs)), refused: RefCell::new(Some(refused)) })
+        let (jobs, refused) = (RefCell::new(Some(jobs)), RefCell::new(Some(refused)));
+        Ok(Self { store, rights, jobs, refused })
     }
+}
+
+/// What is against installing this bundle.
+fn permission(rights: &Rights, activate: bool, manifest: &Manifest) -> Result<(), &'static str> {
+    let permits = |right| rights.permit(right, manifest.name(), &manifest.publisher());
+    if !permits(Right::Install) {
+        return Err("this node may not install such bundles here");
+    }
+    if activate && !permits(Right::Activate) {
+        return Err("this node may not activate such bundles here, only install them");
+    }
+    Ok(())
 }
 
 impl UploadServer for Uploading {
@@ -92,7 +129,7 @@ impl UploadServer for Uploading {
         let manifest = installation.bundle.manifest();
         let active = self.store.active(manifest.name()) == Some(manifest.version());
         Ok(UploadFinishResults {
-            bundle: of_installed(&self.store, &installation.bundle, active),
+            bundle: of_installed(&self.store, &self.rights, &installation.bundle, active),
             was_there: installation.was_there,
         })
     }
@@ -111,16 +148,17 @@ impl UploadServer for Uploading {
 
 /// What happens on the thread.
 struct Worker {
-    peer: Option<NodeId>,
     patience: Duration,
     /// The bundle, as soon as it is known which.
-    target: String,
+    target: Arc<OnceLock<String>>,
+    /// Until its end is told.
+    mutation: Option<Mutation>,
     state: State,
     refuse: Option<oneshot::Sender<Failure>>,
 }
 
 enum State {
-    Open(Box<Install>),
+    Open(Box<(Install, Share)>),
     Refused(Failure),
 }
 
@@ -140,17 +178,20 @@ impl Worker {
                     let _ = done.send(());
                 }
                 Ok(Job::Finish(done)) => {
+                    let mutation = self.mutation();
                     let outcome = match self.state {
-                        State::Open(install) => {
-                            let outcome = install.finish().map_err(Failure::from);
-                            match &outcome {
-                                Ok(_) => log(self.peer, "install", &self.target, "ok"),
-                                Err(failure) => log(self.peer, "install", &self.target, &failure.detail),
-                            }
-                            outcome
+                        State::Open(open) => {
+                            let (install, _share) = *open;
+                            install.finish().map_err(Failure::from)
                         }
                         State::Refused(failure) => Err(failure),
                     };
+                    if let Some(mutation) = mutation {
+                        match &outcome {
+                            Ok(_) => mutation.done(),
+                            Err(failure) => mutation.refused(failure.status),
+                        }
+                    }
                     let _ = done.send(outcome);
                     return;
                 }
@@ -159,9 +200,8 @@ impl Worker {
                     self.refuse(Failure { status: Status::SizeMismatch, detail });
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    if let State::Open(_) = self.state {
-                        log(self.peer, "install", &self.target, "dropped");
-                    }
+                    // Dropped, it is told as abandoned.
+                    drop(self.mutation());
                     return;
                 }
             }
@@ -169,21 +209,26 @@ impl Worker {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let State::Open(install) = &mut self.state else { return };
-        let outcome = install.write(bytes);
-        if self.target.is_empty()
-            && let Some(signed) = install.manifest()
-        {
-            self.target = format!("{}@{}", signed.manifest().name(), signed.manifest().version());
-        }
-        if let Err(error) = outcome {
+        let State::Open(open) = &mut self.state else { return };
+        if let Err(error) = open.0.write(bytes) {
             self.refuse(error.into());
         }
     }
 
+    /// What is to be told, if it was not yet.
+    fn mutation(&mut self) -> Option<Mutation> {
+        let mut mutation = self.mutation.take()?;
+        if let Some(target) = self.target.get() {
+            mutation.set_target(target);
+        }
+        Some(mutation)
+    }
+
     /// Gives up what came, and its place, and says why to whoever wants to know.
     fn refuse(&mut self, failure: Failure) {
-        log(self.peer, "install", &self.target, &failure.detail);
+        if let Some(mutation) = self.mutation() {
+            mutation.refused(failure.status);
+        }
         self.state = State::Refused(failure.clone());
         if let Some(refuse) = self.refuse.take() {
             let _ = refuse.send(failure);

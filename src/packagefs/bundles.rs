@@ -6,7 +6,7 @@ use super::attributes::{Attributes, Entry};
 use super::listing::{MAX_PAGE_ENTRIES, PAGE_BYTES, Page, page_bytes};
 use super::path::TreePath;
 use super::tree::{Refusal, regular_file};
-use crate::bundle::{Blob, BlobFile, BundleName, Content, Installed, Store, StoreError};
+use crate::bundle::{Blob, BlobFile, BundleName, Content, Installed, StoreError, View};
 use crate::schema::packagefs_capnp::{Kind, Status};
 
 /// The most symbolic links on a path, as on most systems.
@@ -20,30 +20,30 @@ struct Found {
 }
 
 pub(super) fn attributes(
-    store: &Store,
+    bundles: View<'_>,
     path: TreePath<'_>,
     follow_links: bool,
 ) -> Result<Attributes, Refusal> {
-    match find(store, path, follow_links)? {
+    match find(bundles, path, follow_links)? {
         None => Ok(directory(0)),
         Some(found) => found.attributes(),
     }
 }
 
 /// Opens a regular file, and nothing else.
-pub(super) fn open(store: &Store, path: TreePath<'_>) -> Result<(BlobFile, Attributes), Refusal> {
-    let Some(found) = find(store, path, true)? else { return Err(Status::IsADirectory.into()) };
+pub(super) fn open(bundles: View<'_>, path: TreePath<'_>) -> Result<(BlobFile, Attributes), Refusal> {
+    let Some(found) = find(bundles, path, true)? else { return Err(Status::IsADirectory.into()) };
     let attributes = regular_file(found.attributes()?)?;
     let Some(Content::File { size_bytes, digest, .. }) = found.content() else {
         return Err(Status::NotAFile.into());
     };
     let blob = Blob { digest: *digest, size_bytes: *size_bytes };
-    match store.open_blob(blob) {
+    match bundles.store().open_blob(blob) {
         Ok(file) => Ok((file, attributes)),
         Err(error) => {
             // What was removed since it was found is no damage.
             let manifest = found.bundle.manifest();
-            match store.find(manifest.name(), Some(manifest.version())) {
+            match bundles.find(manifest.name(), Some(manifest.version())) {
                 Some(_) => Err(error.into()),
                 None => Err(Status::NotFound.into()),
             }
@@ -52,9 +52,14 @@ pub(super) fn open(store: &Store, path: TreePath<'_>) -> Result<(BlobFile, Attri
 }
 
 /// The page of a directory that follows `cursor`.
-pub(super) fn page(store: &Store, path: TreePath<'_>, cursor: &str, limit: usize) -> Result<Page, Refusal> {
-    let Some(found) = find(store, path, true)? else {
-        return Ok(paged(roots(store).into_iter().filter(|entry| entry.name.as_str() > cursor), limit));
+pub(super) fn page(
+    bundles: View<'_>,
+    path: TreePath<'_>,
+    cursor: &str,
+    limit: usize,
+) -> Result<Page, Refusal> {
+    let Some(found) = find(bundles, path, true)? else {
+        return Ok(paged(roots(bundles).into_iter().filter(|entry| entry.name.as_str() > cursor), limit));
     };
     if found.attributes()?.kind != Kind::Directory {
         return Err(Status::NotADirectory.into());
@@ -92,8 +97,8 @@ fn paged(mut entries: impl Iterator<Item = Entry>, limit: usize) -> Page {
 }
 
 /// Each version of each bundle once: the active one by the bundle's name.
-fn roots(store: &Store) -> Vec<Entry> {
-    let listed = store.list(None, usize::MAX);
+fn roots(bundles: View<'_>) -> Vec<Entry> {
+    let listed = bundles.list(None, usize::MAX);
     let mut roots: Vec<_> = listed
         .iter()
         .map(|listed| {
@@ -111,12 +116,12 @@ fn roots(store: &Store) -> Vec<Entry> {
 }
 
 /// What `path` leads to; `None` for the root. Links on it are followed inside their bundle, the last one on request.
-fn find(store: &Store, path: TreePath<'_>, follow_last: bool) -> Result<Option<Found>, Refusal> {
+fn find(bundles: View<'_>, path: TreePath<'_>, follow_last: bool) -> Result<Option<Found>, Refusal> {
     if path.is_root() {
         return Ok(None);
     }
     let (bundle, inside) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
-    let bundle = find_bundle(store, bundle).ok_or(Status::NotFound)?;
+    let bundle = find_bundle(bundles, bundle).ok_or(Status::NotFound)?;
     let manifest = bundle.manifest();
     // The names that are still to be walked, the next one last.
     let mut ahead: Vec<&str> = inside.rsplit('/').filter(|name| !name.is_empty()).collect();
@@ -157,13 +162,13 @@ fn find(store: &Store, path: TreePath<'_>, follow_last: bool) -> Result<Option<F
     Ok(Some(Found { path: here, bundle }))
 }
 
-fn find_bundle(store: &Store, segment: &str) -> Option<Arc<Installed>> {
+fn find_bundle(bundles: View<'_>, segment: &str) -> Option<Arc<Installed>> {
     let (name, version) = match segment.split_once('@') {
         Some((name, version)) => (name, Some(version.parse().ok()?)),
         None => (segment, None),
     };
     let name: BundleName = name.parse().ok()?;
-    store.find(&name, version)
+    bundles.find(&name, version)
 }
 
 impl Found {

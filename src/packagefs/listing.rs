@@ -15,7 +15,8 @@ use vatmux_driver::yield_now;
 use super::attributes::Entry;
 use super::bundles;
 use super::path::{self, TreePath};
-use super::tree::{Backing, Refusal, Tree, attributes_in, directory_under};
+use super::tree::{Backing, Refusal, Tree, attributes_in, directory_under, readable};
+use crate::bundle::Rights;
 use crate::schema::packagefs_capnp::Status;
 
 /// The most entries that a page has.
@@ -54,9 +55,10 @@ pub(super) struct Ahead {
     omitted: u32,
 }
 
-/// The page of `path` that follows `cursor`. `ahead` is what an earlier page left, and what this one leaves.
+/// The page of `path` that follows `cursor`, as whoever has these rights sees it. `ahead` is what an earlier page left, and what this one leaves.
 pub(super) async fn page(
     tree: &Tree,
+    rights: &Rights,
     ahead: &mut Option<Ahead>,
     path: TreePath<'_>,
     cursor: &[u8],
@@ -65,7 +67,7 @@ pub(super) async fn page(
     let cursor = parse_cursor(cursor)?;
     let directory = match tree.backing() {
         Backing::Directory(root) => directory_under(root, path)?,
-        Backing::Bundles(store) => return bundles::page(store, path, cursor, limit),
+        Backing::Bundles(store) => return bundles::page(readable(store, rights), path, cursor, limit),
     };
     let mut names = match ahead.take() {
         Some(left) if !cursor.is_empty() && left.path == path.as_str() && left.after == cursor => left,

@@ -15,7 +15,9 @@ use vatmux_rpc::service::{self, Call, Stub};
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
 use super::path::TreePath;
-use super::tree::{MAX_OPEN_FILES, Refusal, Tree, TreeFile};
+use super::tree::{MAX_OPEN_FILES, MAX_PEER_OPEN_FILES, Refusal, Tree, TreeFile};
+use crate::access::shares::Share;
+use crate::bundle::Rights;
 use crate::schema::packagefs::{
     self as wire, BYTE_SINK_INTERFACE, ByteSink, FileServer, PackageFsOpenResults, PackageFsServer, Status,
 };
@@ -57,6 +59,8 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Server {
     tree: Arc<Tree>,
+    /// Of bundles.
+    rights: Arc<Rights>,
     limits: Limits,
     open_files: Rc<Cell<u32>>,
     ahead: Mutex<Option<Ahead>>,
@@ -66,17 +70,25 @@ impl Server {
     /// A server of `tree` for one vat.
     #[must_use]
     pub fn new(tree: Arc<Tree>, limits: Limits) -> Self {
-        Self { tree, limits, open_files: Rc::default(), ahead: Mutex::new(None) }
+        let rights = Arc::new(Rights::all());
+        Self { tree, rights, limits, open_files: Rc::default(), ahead: Mutex::new(None) }
     }
 
-    fn serve_file(&self, file: TreeFile) -> Result<wire::File, Refusal> {
-        let permit = OpenPermit::take(&self.tree, &self.open_files, self.limits.open_files)?;
+    /// Of bundles, those only of which `rights` let somebody read the files: the tree is as if there were no others. A
+    /// directory is served whole whatever they are.
+    #[must_use]
+    pub fn narrowed(self, rights: Rights) -> Self {
+        Self { rights: Arc::new(rights), ..self }
+    }
+
+    fn serve_file(&self, call: &Call, file: TreeFile) -> Result<wire::File, Refusal> {
+        let permit = OpenPermit::take(&self.tree, call, &self.open_files, self.limits.open_files)?;
         let chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
         Ok(wire::File::serve(OpenFile { file, chunk_bytes, _permit: permit }))
     }
 
     fn open_file(&self, path: &str) -> Result<(TreeFile, Attributes), Refusal> {
-        self.tree.file(TreePath::parse(path.as_bytes())?)
+        self.tree.file(TreePath::parse(path.as_bytes())?, &self.rights)
     }
 }
 
@@ -88,7 +100,7 @@ impl PackageFsServer for Server {
         follow_links: bool,
     ) -> Result<wire::Attributes, service::Refusal<Status>> {
         let path = TreePath::parse(path.as_bytes()).map_err(Refusal::from)?;
-        Ok(self.tree.attributes(path, follow_links)?.into())
+        Ok(self.tree.attributes(path, follow_links, &self.rights)?.into())
     }
 
     async fn list(
@@ -101,7 +113,8 @@ impl PackageFsServer for Server {
     ) -> Result<(), service::Refusal<Status>> {
         let path = TreePath::parse(path.as_bytes()).map_err(Refusal::from)?;
         let mut ahead = self.ahead.lock().await;
-        let page = listing::page(&self.tree, &mut ahead, path, cursor, limit as usize).await?;
+        let page = listing::page(&self.tree, &self.rights, &mut ahead, path, cursor, limit as usize);
+        let page = page.await?;
         results.set_next(page.next.unwrap_or_default().as_bytes());
         results.set_omitted(page.omitted);
         let mut entries = results.init_entries(page.entries.len() as u32);
@@ -111,14 +124,14 @@ impl PackageFsServer for Server {
         Ok(())
     }
 
-    async fn open(&self, _call: &Call, path: &str) -> Result<PackageFsOpenResults, service::Refusal<Status>> {
+    async fn open(&self, call: &Call, path: &str) -> Result<PackageFsOpenResults, service::Refusal<Status>> {
         let (file, attributes) = self.open_file(path)?;
-        Ok(PackageFsOpenResults { file: self.serve_file(file)?, attributes: attributes.into() })
+        Ok(PackageFsOpenResults { file: self.serve_file(call, file)?, attributes: attributes.into() })
     }
 
     async fn read_small(
         &self,
-        _call: &Call,
+        call: &Call,
         path: &str,
         limit: u32,
         mut results: package_fs::read_small_results::Builder<'_>,
@@ -130,7 +143,7 @@ impl PackageFsServer for Server {
         let bytes = attributes.size_bytes.min(limit.into()) as u32;
         let read = file.read_at(0, results.reborrow().init_content(bytes));
         let rest = match read {
-            Ok(()) if u64::from(bytes) < attributes.size_bytes => self.serve_file(file).map(Some),
+            Ok(()) if u64::from(bytes) < attributes.size_bytes => self.serve_file(call, file).map(Some),
             Ok(()) => Ok(None),
             Err(refusal) => Err(refusal),
         };
@@ -221,23 +234,27 @@ fn sink_failed(error: service::Error) -> Refusal {
     Refusal { status: Status::SinkFailed, detail: capnp::Error::from(error).extra }
 }
 
-/// One of the files that a vat, and one of those that the tree, may have open, until it is dropped.
+/// One of the files that a vat, a peer, and the tree may have open, until it is dropped.
 struct OpenPermit {
     tree: Arc<Tree>,
     of_vat: Rc<Cell<u32>>,
+    _of_peer: Share,
 }
 
 impl OpenPermit {
-    fn take(tree: &Arc<Tree>, of_vat: &Rc<Cell<u32>>, limit: u32) -> Result<Self, Refusal> {
+    fn take(tree: &Arc<Tree>, call: &Call, of_vat: &Rc<Cell<u32>>, limit: u32) -> Result<Self, Refusal> {
         let refused = |detail| Err(Refusal { status: Status::TooManyOpen, detail });
         if of_vat.get() >= limit {
             return refused(format!("{limit} files are open"));
         }
+        let Some(of_peer) = tree.shares().take(call.peer(), MAX_PEER_OPEN_FILES as usize) else {
+            return refused(format!("this node has {MAX_PEER_OPEN_FILES} files open, over all its streams"));
+        };
         if !tree.count_open_file() {
             return refused(format!("{MAX_OPEN_FILES} files are open here, those of others included"));
         }
         of_vat.set(of_vat.get() + 1);
-        Ok(Self { tree: tree.clone(), of_vat: of_vat.clone() })
+        Ok(Self { tree: tree.clone(), of_vat: of_vat.clone(), _of_peer: of_peer })
     }
 }
 

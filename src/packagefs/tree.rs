@@ -13,7 +13,8 @@ use cap_std::fs::{Dir, File, OpenOptions};
 use super::attributes::Attributes;
 use super::bundles;
 use super::path::{PathError, TreePath};
-use crate::bundle::{BlobFile, Store};
+use crate::access::shares::Shares;
+use crate::bundle::{BlobFile, Right, Rights, Store, View};
 use crate::schema::packagefs_capnp::{Kind, Status};
 use crate::service;
 
@@ -32,6 +33,7 @@ use crate::service;
 pub struct Tree {
     backing: Backing,
     open_files: AtomicU32,
+    by_peer: Shares,
 }
 
 /// What is behind a tree.
@@ -51,6 +53,10 @@ pub(super) enum TreeFile {
 /// Files that all vats together may have open in one tree. A process is often allowed 1,024 descriptors, and must have
 /// some left to accept the next caller.
 pub const MAX_OPEN_FILES: u32 = 512;
+
+/// Files that one peer may have open in one tree, over all its vats and sessions: two peers are needed to leave nothing for a
+/// third.
+pub const MAX_PEER_OPEN_FILES: u32 = 256;
 
 /// A directory could not be opened to be served.
 #[derive(Debug, thiserror::Error)]
@@ -75,13 +81,22 @@ impl Tree {
         let path = path.as_ref();
         let root = Dir::open_ambient_dir(path, ambient_authority())
             .map_err(|source| OpenTreeError { path: path.to_owned(), source })?;
-        Ok(Self { backing: Backing::Directory(root), open_files: AtomicU32::new(0) })
+        Ok(Self::of(Backing::Directory(root)))
     }
 
     /// The bundles of `store`, each as a directory of its name.
     #[must_use]
     pub fn of_bundles(store: Arc<Store>) -> Self {
-        Self { backing: Backing::Bundles(store), open_files: AtomicU32::new(0) }
+        Self::of(Backing::Bundles(store))
+    }
+
+    fn of(backing: Backing) -> Self {
+        Self { backing, open_files: AtomicU32::new(0), by_peer: Shares::default() }
+    }
+
+    /// How many files of it each peer has open.
+    pub(super) fn shares(&self) -> &Shares {
+        &self.by_peer
     }
 
     pub(super) fn backing(&self) -> &Backing {
@@ -101,15 +116,25 @@ impl Tree {
         self.open_files.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn attributes(&self, path: TreePath<'_>, follow_links: bool) -> Result<Attributes, Refusal> {
+    /// As whoever has these rights sees it.
+    pub(super) fn attributes(
+        &self,
+        path: TreePath<'_>,
+        follow_links: bool,
+        rights: &Rights,
+    ) -> Result<Attributes, Refusal> {
         match &self.backing {
             Backing::Directory(root) => attributes_under(root, path, follow_links),
-            Backing::Bundles(store) => bundles::attributes(store, path, follow_links),
+            Backing::Bundles(store) => bundles::attributes(readable(store, rights), path, follow_links),
         }
     }
 
     /// Opens a regular file, and nothing else.
-    pub(super) fn file(&self, path: TreePath<'_>) -> Result<(TreeFile, Attributes), Refusal> {
+    pub(super) fn file(
+        &self,
+        path: TreePath<'_>,
+        rights: &Rights,
+    ) -> Result<(TreeFile, Attributes), Refusal> {
         match &self.backing {
             Backing::Directory(root) => {
                 // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes
@@ -120,11 +145,16 @@ impl Tree {
                 Ok((TreeFile::Plain(file), attributes))
             }
             Backing::Bundles(store) => {
-                let (file, attributes) = bundles::open(store, path)?;
+                let (file, attributes) = bundles::open(readable(store, rights), path)?;
                 Ok((TreeFile::Bundled { file: Box::new(file), attributes: attributes.clone() }, attributes))
             }
         }
     }
+}
+
+/// The bundles of which whoever has these rights may read the files.
+pub(super) fn readable<'a>(store: &'a Store, rights: &'a Rights) -> View<'a> {
+    View::new(store, rights, Right::Read)
 }
 
 impl TreeFile {

@@ -32,6 +32,18 @@ impl Access {
         Self::none().and(Prefix::default(), Right::Write)
     }
 
+    /// Whether there is nothing that may be seen.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What was said: of each prefix, what may be done with its keys.
+    #[must_use]
+    pub fn rules(&self) -> &[(Prefix, Right)] {
+        &self.rules
+    }
+
     /// This, and the keys of one more prefix.
     #[must_use]
     pub fn and(mut self, prefix: Prefix, right: Right) -> Self {

@@ -9,13 +9,16 @@ use futures::lock::Mutex;
 use vatmux_driver::yield_now;
 use vatmux_rpc::service::{Call, Refusal, Stub};
 
+use super::SERVICE_NAME;
 use super::access::{Access, Right};
 use super::error::Error;
 use super::key::{Key, KeyError, Prefix};
 use super::request::{Condition, Operation, Step};
-use super::store::{MAX_PAGE_ENTRIES, Store, Usage, Version};
-use super::upload::Upload;
+use super::store::{MAX_PAGE_ENTRIES, MAX_PEER_READINGS, Store, Usage, Version};
+use super::upload::{MAX_PEER_UPLOADS, Upload};
 use super::writer::{MAX_OPERATIONS, MAX_PUT_BYTES};
+use crate::access::Mutation;
+use crate::access::shares::Share;
 use crate::schema::packagefs::ByteSink;
 use crate::schema::statefs::{
     self as wire, StateFs, StateFsReadResults, StateFsServer, StateFsUsageResults, Status, UploadServer,
@@ -53,6 +56,21 @@ impl Server {
             Some(Right::Write) => Ok(key),
             Some(Right::Read) | None => Err(Status::AccessDenied.into()),
         }
+    }
+
+    fn begin_upload(
+        &self,
+        call: &Call,
+        params: state_fs::write_params::Reader<'_>,
+    ) -> Result<(Share, Upload), Refusal<Status>> {
+        let key = self.changeable(params.get_key()?.as_bytes())?;
+        let condition = read_condition(params.get_condition()?)?;
+        let shares = &self.store.shared().uploads_by_peer;
+        let share = shares
+            .take(call.peer(), MAX_PEER_UPLOADS)
+            .ok_or_else(|| refused(Error::Busy("uploads of this node's")))?;
+        let upload = self.store.upload(key, params.get_size_bytes(), condition).map_err(refused)?;
+        Ok((share, upload))
     }
 
     fn operation(&self, operation: operation::Reader<'_>) -> Result<Operation, Refusal<Status>> {
@@ -108,10 +126,14 @@ impl StateFsServer for Server {
 
     async fn read(
         &self,
-        _call: &Call,
+        call: &Call,
         key: &str,
         sink: ByteSink,
     ) -> Result<StateFsReadResults, Refusal<Status>> {
+        let shares = &self.store.shared().readings_by_peer;
+        let _share = shares
+            .take(call.peer(), MAX_PEER_READINGS)
+            .ok_or_else(|| refused(Error::Busy("reads of this node's")))?;
         let key = self.visible(key.as_bytes())?;
         let mut found = self.store.get(&key).map_err(refused)?.ok_or(Status::NotFound)?;
         let (version, size_bytes) = (found.version().get(), found.size_bytes());
@@ -124,44 +146,62 @@ impl StateFsServer for Server {
 
     async fn put(
         &self,
-        _call: &Call,
+        call: &Call,
         params: state_fs::put_params::Reader<'_>,
         mut results: state_fs::put_results::Builder<'_>,
     ) -> Result<(), Refusal<Status>> {
-        let value = params.get_value()?;
-        check_put(value)?;
-        let key = self.changeable(params.get_key()?.as_bytes())?;
-        let condition = read_condition(params.get_condition()?)?;
-        let put = self.store.put(key, value.to_vec(), condition).await;
-        results.set_version(version_of(put.as_ref()));
-        put.map_err(refused)?;
-        Ok(())
+        let name = params.get_key()?.as_bytes();
+        let mutation = Mutation::asked(SERVICE_NAME, call, name);
+        let outcome = async {
+            let value = params.get_value()?;
+            check_put(value)?;
+            let key = self.changeable(name)?;
+            let condition = read_condition(params.get_condition()?)?;
+            let put = self.store.put(key, value.to_vec(), condition).await;
+            results.set_version(version_of(put.as_ref()));
+            put.map(drop).map_err(refused)
+        };
+        let outcome = outcome.await;
+        mutation.end(&outcome);
+        outcome
     }
 
     async fn write(
         &self,
-        _call: &Call,
+        call: &Call,
         params: state_fs::write_params::Reader<'_>,
     ) -> Result<wire::Upload, Refusal<Status>> {
-        let key = self.changeable(params.get_key()?.as_bytes())?;
-        let condition = read_condition(params.get_condition()?)?;
-        let upload = self.store.upload(key, params.get_size_bytes(), condition).map_err(refused)?;
-        Ok(wire::Upload::serve(Receiving(Mutex::new(Ok(upload)))))
+        let mutation = Mutation::asked(SERVICE_NAME, call, params.get_key()?.as_bytes());
+        match self.begin_upload(call, params) {
+            Ok((share, upload)) => {
+                let receiving = Receiving { upload: Ok(upload), mutation: Some(mutation), _share: share };
+                Ok(wire::Upload::serve(Mutex::new(receiving)))
+            }
+            Err(refusal) => {
+                mutation.failed(&refusal);
+                Err(refusal)
+            }
+        }
     }
 
     async fn delete(
         &self,
-        _call: &Call,
+        call: &Call,
         params: state_fs::delete_params::Reader<'_>,
         mut results: state_fs::delete_results::Builder<'_>,
     ) -> Result<(), Refusal<Status>> {
         let name = params.get_key()?.as_bytes();
-        self.visible(name)?;
-        let key = self.changeable(name)?;
-        let deleted = self.store.delete(key, read_condition(params.get_condition()?)?).await;
-        results.set_version(version_of(deleted.as_ref()));
-        deleted.map_err(refused)?;
-        Ok(())
+        let mutation = Mutation::asked(SERVICE_NAME, call, name);
+        let outcome = async {
+            self.visible(name)?;
+            let key = self.changeable(name)?;
+            let deleted = self.store.delete(key, read_condition(params.get_condition()?)?).await;
+            results.set_version(version_of(deleted.as_ref()));
+            deleted.map(drop).map_err(refused)
+        };
+        let outcome = outcome.await;
+        mutation.end(&outcome);
+        outcome
     }
 
     async fn list(
@@ -194,32 +234,36 @@ impl StateFsServer for Server {
 
     async fn transact(
         &self,
-        _call: &Call,
+        call: &Call,
         params: state_fs::transact_params::Reader<'_>,
         mut results: state_fs::transact_results::Builder<'_>,
     ) -> Result<(), Refusal<Status>> {
         let asked = params.get_operations()?;
-        if asked.len() as usize > MAX_OPERATIONS {
-            let (count, limit) = (asked.len() as usize, MAX_OPERATIONS);
-            return Err(refused(Error::TransactionLimit { what: "operations", count, limit }));
-        }
-        let mut operations = Vec::with_capacity(asked.len() as usize);
-        for (at, operation) in (1..).zip(asked) {
-            operations.push(self.operation(operation).inspect_err(|_| results.set_failed(at))?);
-        }
-        match self.store.transact(operations).await {
-            Ok(versions) => {
-                let mut list = results.init_versions(versions.len() as u32);
-                for (at, version) in (0..).zip(versions) {
-                    list.set(at, version.map_or(0, Version::get));
-                }
-                Ok(())
+        let mutations = mutations(call, asked)?;
+        let outcome = async {
+            if asked.len() as usize > MAX_OPERATIONS {
+                let (count, limit) = (asked.len() as usize, MAX_OPERATIONS);
+                return Err(refused(Error::TransactionLimit { what: "operations", count, limit }));
             }
-            Err(failed) => {
+            let mut operations = Vec::with_capacity(asked.len() as usize);
+            for (at, operation) in (1..).zip(asked) {
+                operations.push(self.operation(operation).inspect_err(|_| results.set_failed(at))?);
+            }
+            self.store.transact(operations).await.map_err(|failed| {
                 results.set_failed(failed.operation.map_or(0, |at| at as u32 + 1));
-                Err(refused(failed.error))
-            }
+                refused(failed.error)
+            })
+        };
+        let outcome = outcome.await;
+        for mutation in mutations {
+            mutation.end(&outcome);
         }
+        let versions = outcome?;
+        let mut list = results.init_versions(versions.len() as u32);
+        for (at, version) in (0..).zip(versions) {
+            list.set(at, version.map_or(0, Version::get));
+        }
+        Ok(())
     }
 
     async fn sync(&self, _call: &Call) -> Result<u64, Refusal<Status>> {
@@ -256,30 +300,70 @@ impl StateFsServer for Server {
     }
 }
 
-/// An upload, or why it failed.
-struct Receiving(Mutex<Result<Upload, Error>>);
-
-impl UploadServer for Receiving {
-    async fn write(&self, _call: &Call, bytes: &[u8]) -> capnp::Result<()> {
-        let mut upload = self.0.lock().await;
-        if bytes.len() > MAX_WRITE_BYTES {
-            *upload =
-                Err(Error::ValueTooLarge { bytes: bytes.len() as u64, limit_bytes: MAX_WRITE_BYTES as u64 });
+/// The changes that a transaction is to make: as many as a transaction may have, or one for all of them where it has too many.
+fn mutations(
+    call: &Call,
+    asked: capnp::struct_list::Reader<'_, operation::Owned>,
+) -> Result<Vec<Mutation>, Refusal<Status>> {
+    if asked.len() as usize > MAX_OPERATIONS {
+        let target = format!("{} operations", asked.len());
+        return Ok(vec![Mutation::asked(SERVICE_NAME, call, target.as_bytes())]);
+    }
+    let mut mutations = Vec::new();
+    for operation in asked {
+        match operation.which() {
+            Ok(operation::Check(())) | Err(capnp::NotInSchema(_)) => {}
+            Ok(operation::Put(_) | operation::Delete(())) => {
+                mutations.push(Mutation::asked(SERVICE_NAME, call, operation.get_key()?.as_bytes()));
+            }
         }
-        if let Ok(open) = &mut *upload
+    }
+    Ok(mutations)
+}
+
+/// An upload, or why it failed.
+struct Receiving {
+    upload: Result<Upload, Error>,
+    /// Until its end is told.
+    mutation: Option<Mutation>,
+    _share: Share,
+}
+
+impl Receiving {
+    /// What was staged goes at once; the rest of the bytes come to nothing.
+    fn fail(&mut self, error: Error) {
+        if let Some(mutation) = self.mutation.take() {
+            mutation.failed(&refused(error.clone()));
+        }
+        self.upload = Err(error);
+    }
+}
+
+impl UploadServer for Mutex<Receiving> {
+    async fn write(&self, _call: &Call, bytes: &[u8]) -> capnp::Result<()> {
+        let mut receiving = self.lock().await;
+        if bytes.len() > MAX_WRITE_BYTES {
+            let (bytes, limit_bytes) = (bytes.len() as u64, MAX_WRITE_BYTES as u64);
+            receiving.fail(Error::ValueTooLarge { bytes, limit_bytes });
+        }
+        if let Ok(open) = &mut receiving.upload
             && let Err(error) = open.write(bytes).await
         {
-            // What was staged goes at once; the rest of the bytes come to nothing.
-            *upload = Err(error);
+            receiving.fail(error);
         }
         Ok(())
     }
 
     async fn commit(&self, _call: &Call) -> Result<u64, Refusal<Status>> {
-        let mut upload = self.0.lock().await;
+        let mut receiving = self.lock().await;
         let over = Err(Error::Malformed("this upload was committed before"));
-        let version = std::mem::replace(&mut *upload, over).map_err(refused)?.commit().await;
-        Ok(version.map_err(refused)?.get())
+        let upload = std::mem::replace(&mut receiving.upload, over).map_err(refused)?;
+        let mutation = receiving.mutation.take();
+        let version = upload.commit().await.map_err(refused);
+        if let Some(mutation) = mutation {
+            mutation.end(&version);
+        }
+        Ok(version?.get())
     }
 }
 

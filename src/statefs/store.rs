@@ -21,6 +21,7 @@ use super::record::{
 use super::request::{Condition, Operation, Step, TransactError};
 use super::upload::Upload;
 use super::writer::{self, Change, MAX_PUT_BYTES, MAX_WAITING, Queue, Source};
+use crate::access::shares::Shares;
 
 /// The largest value, in bytes.
 pub const MAX_VALUE_BYTES: u64 = 64 * 1024 * 1024;
@@ -31,6 +32,9 @@ pub const MAX_PAGE_ENTRIES: usize = 1000;
 /// How many values of more than 2 KiB may be in the middle of being read. Each keeps the store as it was when it
 /// began: what is deleted since then keeps its room until it ends.
 pub const MAX_READINGS: usize = 256;
+
+/// How many of them one peer may have at a node, over all its streams and sessions.
+pub const MAX_PEER_READINGS: usize = 64;
 
 /// A version of a value: larger than all that the store gave out before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -482,6 +486,10 @@ pub(super) struct Shared {
     pub(super) discarded: Mutex<Vec<u64>>,
     pub(super) uploads: AtomicUsize,
     readings: AtomicUsize,
+    /// What each peer has of the uploads.
+    pub(super) uploads_by_peer: Shares,
+    /// And of the readings.
+    pub(super) readings_by_peer: Shares,
 }
 
 impl fmt::Debug for Shared {
@@ -514,6 +522,8 @@ impl Shared {
             discarded: Mutex::default(),
             uploads: AtomicUsize::new(0),
             readings: AtomicUsize::new(0),
+            uploads_by_peer: Shares::default(),
+            readings_by_peer: Shares::default(),
         })
     }
 

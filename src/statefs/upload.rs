@@ -13,6 +13,9 @@ use super::writer::{self, Source, Staged};
 /// How many uploads may be under way in one store. Each holds up to 2 MiB in memory.
 pub const MAX_UPLOADS: usize = 32;
 
+/// How many of them one peer may have at a node, over all its streams and sessions.
+pub const MAX_PEER_UPLOADS: usize = 8;
+
 /// How much is sent to the writer at once.
 const PIECE_BYTES: usize = 16 * CHUNK_BYTES;
 

@@ -85,6 +85,9 @@ pub(crate) enum Command {
     /// Read and change the keys and values that a node keeps
     #[command(subcommand)]
     State(State),
+    /// Check who may do what on a node
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Compile Cap'n Proto schemas, or show what they offer
     #[command(subcommand)]
     Schema(Schema),
@@ -124,8 +127,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "BYTES", requires = "bundles")]
     pub(crate) bundle_quota: Option<u64>,
 
-    /// Keep keys and values in DIR, which is made if it is not there: every node that may connect may read and change all
-    /// of them
+    /// Keep keys and values in DIR, which is made if it is not there: every node that is named by --allow may read and change
+    /// all of them
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
@@ -140,6 +143,10 @@ pub(crate) struct Serve {
     /// Let every node connect
     #[arg(long, conflicts_with = "allow")]
     pub(crate) allow_anyone: bool,
+
+    /// Let FILE say which nodes may connect, and what each may do; `vatmux policy check FILE` shows what it comes to
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["allow", "allow_anyone", "installer", "operator"])]
+    pub(crate) policy: Option<PathBuf>,
 
     /// Offer what a plain Cap'n Proto RPC server offers at ADDR (unix:PATH or tcp:HOST:PORT) as the service NAME; may be
     /// given several times. The server does not learn which node calls it
@@ -159,6 +166,19 @@ pub(crate) struct Serve {
     /// Threads that serve; one for each processor unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Print what each node may do by a policy, or what is wrong with it and where
+    #[command(after_long_help = help::POLICY_CHECK)]
+    Check(PolicyCheck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheck {
+    /// The policy
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -618,15 +638,30 @@ Example:
 
   vatmux serve --import org.example.search=unix:/run/search.sock --listen 127.0.0.1:7070 --allow vat1…
   vatmux serve --bundles ./store --publisher vatpub1… --installer vat1… --listen 127.0.0.1:7070 --allow vat1…
+  vatmux serve --state ./state --policy policy.toml --listen 127.0.0.1:7070
 
-Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error. Ends \
-on SIGINT and SIGTERM.
+Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error, and so is each \
+change of state or bundles that a peer makes or is refused: who, what, and what came of it (--log off is silent of those). \
+Ends on SIGINT and SIGTERM.
+
+--allow, --installer and --operator are short for a policy that gives every named node all of the state and all services. \
+With --policy a node has what the file says, and nothing else; to change it, start the node again.
 
 With --import the bootstrap capability of a plain Cap'n Proto RPC server (C++, Python, Go …) becomes a service; every \
 stream of a peer is a connection of its own to it. `vatmux bridge` is the way back.
 
 JSON: {\"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event: \
 {\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\"|\"task_panicked\"|\"worker_died\"|\"untold\"|\"import_failed\", \"detail\"} and \"peer\" where it is known";
+
+    pub(super) const POLICY_CHECK: &str = "\
+Example:
+  vatmux policy check policy.toml
+
+What is in a policy, docs/guide/access.md says.
+
+JSON: one object per node: {\"node_id\" (null for anyone else), \"name\", \"operator\", \"files\", \"state\": {\"read\": [PREFIX, …], \
+\"write\": [PREFIX, …]}, \"bundles\": [{\"names\": [PATTERN, …], \"publishers\": [PUBLISHER, …] or null for all, \"may\": [RIGHT, …]}, \
+…], \"services\": [PATTERN, …]}";
 
     pub(super) const LS: &str = "\
 Example:

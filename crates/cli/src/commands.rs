@@ -10,6 +10,7 @@ pub(crate) mod id;
 pub(crate) mod ls;
 pub(crate) mod new;
 pub(crate) mod ping;
+pub(crate) mod policy;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod stat;

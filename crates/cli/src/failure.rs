@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use serde_json::json;
+use vatmux::access::ReadPolicyError;
 use vatmux::bundle::{ExtractError, OpenStoreError, PackError};
 use vatmux::bundlemgr::InstallError;
 use vatmux::health::{AskError, PingError};
@@ -37,8 +38,14 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Usage(String),
     /// A node that nobody may dial.
-    #[error("nobody may connect: name nodes with --allow NODE-ID, or let every node in with --allow-anyone")]
+    #[error(
+        "nobody may connect: name nodes with --allow NODE-ID or in --policy FILE, or let every node in with \
+         --allow-anyone"
+    )]
     NobodyAllowed,
+    /// A policy that is none.
+    #[error(transparent)]
+    Policy(#[from] ReadPolicyError),
     /// No place for the key.
     #[error("cannot find this user's configuration directory; say where to keep the key: --home DIR")]
     NoHome,

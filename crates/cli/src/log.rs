@@ -1,4 +1,5 @@
-//! `--verbose` and `--log`: what goes on in this process, on standard error.
+//! `--verbose` and `--log`: what goes on in this process, on standard error. A node that serves tells of mutations unless it is
+//! told otherwise.
 
 use std::io;
 
@@ -8,8 +9,9 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use vatmux::access::MUTATIONS;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command};
 
 /// How many lines wait to be written; with more, further ones are dropped: whoever does not read must not keep this
 /// node from answering its peers.
@@ -20,6 +22,9 @@ const LINES: usize = 4_096;
 pub(crate) fn start(arguments: &Arguments) -> Option<WorkerGuard> {
     let targets = match (&arguments.log, arguments.verbose) {
         (Some(targets), _) => targets.clone(),
+        (None, 0) if matches!(arguments.command, Command::Serve(_)) => {
+            Targets::new().with_target(MUTATIONS, LevelFilter::INFO)
+        }
         (None, 0) => return None,
         (None, verbose) => Targets::new().with_target("vatmux", level(verbose)),
     };

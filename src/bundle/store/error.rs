@@ -50,6 +50,12 @@ pub enum StoreError {
     /// What came is no bundle, is not signed, or is not what its manifest says.
     #[error(transparent)]
     Bundle(#[from] UnpackError),
+    /// Whoever installs it may not.
+    #[error("{reason}")]
+    NotPermitted {
+        /// What is not permitted.
+        reason: &'static str,
+    },
     /// The publisher is not one whom this store trusts.
     #[error("it was published by {publisher}, who is not trusted here")]
     UnknownPublisher {

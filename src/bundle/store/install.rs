@@ -1,13 +1,16 @@
 //! Installing: a packed bundle comes in, and is there when all of it was verified.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::DiskFile;
 use super::error::StoreError;
 use super::{Installed, Store, disk_bytes, layout, release};
-use crate::bundle::{Blob, BundleName, SignedManifest, Step, UnpackError, Unpacker, Verified, Version};
+use crate::bundle::{
+    Blob, BundleName, Manifest, SignedManifest, Step, UnpackError, Unpacker, Verified, Version,
+};
 
 /// What is to become of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,17 @@ pub struct Install {
     store: Arc<Store>,
     options: InstallOptions,
     unpacker: Unpacker,
+    permission: Permission,
     admitted: Option<Admitted>,
+}
+
+/// Whether the bundle may be installed by whoever installs it: the reason if not.
+struct Permission(Box<dyn Fn(&Manifest) -> Result<(), &'static str> + Send>);
+
+impl fmt::Debug for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permission(..)")
+    }
 }
 
 /// What was settled when the manifest came.
@@ -66,11 +79,23 @@ impl Store {
         state.installs += 1;
         drop(state);
         let unpacker = Unpacker::new(options.announced_bytes);
-        Ok(Install { store: self.clone(), options, unpacker, admitted: None })
+        let permission = Permission(Box::new(|_| Ok(())));
+        Ok(Install { store: self.clone(), options, unpacker, permission, admitted: None })
     }
 }
 
 impl Install {
+    /// Installs it only if `permission` finds nothing against it: it is asked when the manifest has come, before anything else is
+    /// said of the bundle, and gives the reason if it does.
+    #[must_use]
+    pub fn permitted(
+        mut self,
+        permission: impl Fn(&Manifest) -> Result<(), &'static str> + Send + 'static,
+    ) -> Self {
+        self.permission = Permission(Box::new(permission));
+        self
+    }
+
     /// Takes the next bytes of the packed bundle, cut anywhere. After an error only dropping it is of use.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
         while let Some(step) = self.unpacker.step(&mut bytes)? {
@@ -144,6 +169,7 @@ impl Install {
         let manifest = signed.manifest();
         let (name, version) = (manifest.name(), manifest.version());
         let publisher = manifest.publisher();
+        (self.permission.0)(manifest).map_err(|reason| StoreError::NotPermitted { reason })?;
         if !store.options.trust.includes(&publisher) {
             return Err(StoreError::UnknownPublisher { publisher });
         }

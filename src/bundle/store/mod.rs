@@ -226,6 +226,16 @@ impl Store {
     /// At most `limit` versions of bundles after the one that `after` names: by name, and the latest version first.
     #[must_use]
     pub fn list(&self, after: Option<&(BundleName, Version)>, limit: usize) -> Vec<Listed> {
+        self.list_where(after, limit, |_| true)
+    }
+
+    /// As [`list`](Self::list), of those that `shown` lets through.
+    pub(crate) fn list_where(
+        &self,
+        after: Option<&(BundleName, Version)>,
+        limit: usize,
+        shown: impl Fn(&Manifest) -> bool,
+    ) -> Vec<Listed> {
         let state = self.state();
         let bundles = match after {
             Some((name, _)) => state.bundles.range(name.clone()..),
@@ -242,6 +252,7 @@ impl Store {
             .filter(|(name, version, ..)| {
                 after.is_none_or(|(after, latest)| (*name, latest) > (after, *version))
             })
+            .filter(|(.., bundle)| shown(bundle.manifest()))
             .take(limit)
             .map(|(_, _, versions, bundle)| versions.listed(bundle))
             .collect()
@@ -254,6 +265,13 @@ impl Store {
         let state = self.state();
         let own = blobs.iter().filter(|blob| state.users.get(&blob.digest) == Some(&1));
         own.filter_map(|blob| state.blobs.get(&blob.digest)).sum()
+    }
+
+    /// The bytes on disk of what is in it, whatever else has the same content.
+    pub(crate) fn bytes_on_disk(&self, bundle: &Installed) -> u64 {
+        let blobs = bundle.manifest().blobs();
+        let state = self.state();
+        blobs.iter().filter_map(|blob| state.blobs.get(&blob.digest)).sum()
     }
 
     /// How much there is.

@@ -1,17 +1,19 @@
 //! `vatmux serve`
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use serde_json::json;
-use vatmux::bundle::{Access, Store, StoreOptions, Trust};
+use vatmux::access::{Files, Grant, Policy};
+use vatmux::bundle::{Access, Rights, Store, StoreOptions, Trust};
 use vatmux::packagefs::Tree;
 use vatmux::{bundlemgr, health, packagefs, statefs};
 use vatmux_host::bridge::PlainLimits;
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
-use vatmux_noise::{AllowList, SecretKey};
+use vatmux_noise::{AllowList, NodeId, SecretKey};
 
 use crate::arguments::{Arguments, Serve};
 use crate::failure::Failure;
@@ -20,7 +22,8 @@ use crate::text::Harmless;
 use crate::{home, interrupt, output, plain};
 
 pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
-    if serve.allow.is_empty() && !serve.allow_anyone {
+    let policy = Arc::new(policy(serve)?);
+    if policy.is_nobody() {
         return Err(Failure::NobodyAllowed);
     }
     let (key, _) = home::key(arguments)?;
@@ -30,23 +33,29 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
         (None, Some(store)) => Some(Arc::new(Tree::of_bundles(store.clone()))),
         (None, None) => None,
     };
-    let allow = if serve.allow_anyone { AllowList::Anyone } else { serve.allow.iter().copied().collect() };
     let (stop, stopped) = mpsc::channel();
     interrupt::on_request(move || {
         // The second request finds the process ending.
         let _ = stop.send(());
     })?;
 
-    let operators = serve.operator.iter().copied().collect();
-    let mut builder = match &tree {
-        Some(tree) => node(key, allow, operators, tree),
-        None => bare_node(key, allow, operators),
+    let files = if bundles.is_some() { Files::Bundles } else { Files::Directory };
+    let permitting = policy.clone();
+    let mut builder = bare_node(key, policy.allow_list(), policy.operators())
+        .permit(move |node, service| permitting.permits(node, service, files));
+    let rights = {
+        let policy = policy.clone();
+        move |node: NodeId| policy.of(&node).bundles.clone()
     };
+    if let Some(tree) = tree {
+        builder = packagefs::offer_narrowed(builder, tree, packagefs::Limits::default(), rights.clone());
+    }
     if let Some(store) = bundles {
-        builder = bundlemgr::offer(builder, store, serve.installer.iter().copied().collect());
+        builder = bundlemgr::offer_narrowed(builder, store, rights);
     }
     if let Some(directory) = &serve.state {
-        builder = statefs::offer(builder, open_state(directory)?, |_| statefs::Access::full());
+        let policy = policy.clone();
+        builder = statefs::offer(builder, open_state(directory)?, move |node| policy.of(&node).state.clone());
     }
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
@@ -73,6 +82,27 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     drop(node);
     reporter.finish();
     Ok(())
+}
+
+/// Who may do what: as the file has it, or as the flags do, which are short for a policy.
+fn policy(serve: &Serve) -> Result<Policy, Failure> {
+    if let Some(path) = &serve.policy {
+        return Ok(Policy::read(path)?);
+    }
+    let mut policy = Policy::nobody();
+    let mut named: BTreeSet<NodeId> = serve.allow.iter().copied().collect();
+    if serve.allow_anyone {
+        policy = policy.anyone(Grant::guest());
+        named.extend(serve.installer.iter().chain(&serve.operator));
+    }
+    for node in named {
+        let mut grant = Grant { operator: serve.operator.contains(&node), ..Grant::guest() };
+        if serve.installer.contains(&node) {
+            grant.bundles = Rights::all();
+        }
+        policy = policy.and(node, grant);
+    }
+    Ok(policy)
 }
 
 /// Opens the store, and tells what is damaged in it.

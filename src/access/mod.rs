@@ -1,0 +1,24 @@
+//! Who may do what on a node: policies, and the log of what was changed.
+//!
+//! A [`Policy`] says of each node what it is granted, and of a node that it does not name: nothing. It is read from a file
+//! ([`Policy::read`]) or built of [`Grant`]s. The services take from it what each peer may see and change, before
+//! anything of theirs is given to the peer; what a peer is denied looks to it as if it were not there.
+//!
+//! Who a peer is, is what the handshake of its session has proved; nothing that it says counts.
+
+mod file;
+mod grant;
+mod mutation;
+mod pattern;
+mod policy;
+pub(crate) mod shares;
+
+pub use file::{MAX_POLICY_BYTES, PolicyError, ReadPolicyError};
+pub use grant::{Files, Grant};
+pub(crate) use mutation::Mutation;
+pub use mutation::{MAX_TARGET_BYTES, MUTATIONS};
+pub use pattern::{NamePattern, PatternError};
+pub use policy::Policy;
+
+#[cfg(test)]
+mod tests;
