@@ -3,6 +3,7 @@
 use crate::code::ResetCode;
 use crate::exclusive::{Exclusive, ExclusiveNames, MAX_EXCLUSIVE_NAMES};
 use crate::id::{Role, StreamId};
+use crate::list::{CHAINS, Link};
 use crate::ring::{Ring, StaticRing};
 use crate::stream::Slot;
 
@@ -10,6 +11,7 @@ mod sealed {
     pub trait Sealed {}
     impl<const STREAMS: usize, const RING: usize> Sealed for super::StaticStorage<STREAMS, RING> {}
     impl<S: super::Storage + ?Sized> Sealed for &mut S {}
+    impl<S: super::Storage + ?Sized> Sealed for core::cell::RefMut<'_, S> {}
     #[cfg(feature = "alloc")]
     impl Sealed for crate::heap::HeapStorage {}
     #[cfg(feature = "alloc")]
@@ -19,7 +21,7 @@ mod sealed {
 /// Room for a session's streams and their rings.
 ///
 /// Sealed: [`StaticStorage`] where there is no heap, `HeapStorage` (feature `alloc`) where there is one, or a mutable
-/// reference to either.
+/// reference to either. One that a `RefCell` gave (`RefMut`) goes back when the session is gone: for a pool of storages.
 pub trait Storage: sealed::Sealed {
     /// The rings of one stream, one for each direction.
     type Ring: Ring;
@@ -108,6 +110,19 @@ impl<const STREAMS: usize, const RING: usize> StaticStorage<STREAMS, RING> {
             refusals: heapless::Vec::new(),
             exclusive: heapless::Vec::new(),
         }
+    }
+
+    /// Makes it empty again, for another session: what the one before left in it is gone.
+    pub fn clear(&mut self) {
+        for slot in &mut self.slots[..self.used] {
+            slot.vacate();
+            slot.links = [Link::LOOSE; CHAINS];
+        }
+        self.used = 0;
+        self.dialers.clear();
+        self.acceptors.clear();
+        self.refusals.clear();
+        self.exclusive.clear();
     }
 
     fn index_mut(&mut self, opener: Role) -> &mut heapless::Vec<IndexEntry, STREAMS> {
@@ -256,7 +271,52 @@ impl<S: Storage + ?Sized> Storage for &mut S {
     through_a_pointer!();
 }
 
+impl<S: Storage + ?Sized> Storage for core::cell::RefMut<'_, S> {
+    through_a_pointer!();
+}
+
 #[cfg(feature = "alloc")]
 impl<S: Storage + ?Sized> Storage for alloc::boxed::Box<S> {
     through_a_pointer!();
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+
+    use super::*;
+    use crate::{Limits, Priority, Session, StreamName, Ticks};
+
+    /// Room for two streams.
+    type Small = StaticStorage<2, 64>;
+
+    const LIMITS: Limits = Limits {
+        initial_window_bytes: 64,
+        max_window_bytes: 64,
+        send_buffer_bytes: 64,
+        max_incoming_streams: 0,
+        max_outgoing_streams: 2,
+        ..Limits::FIXED
+    };
+
+    #[test]
+    fn storage_that_a_session_left_full_serves_the_next_one_once_it_is_cleared() {
+        let storage = RefCell::new(Small::new());
+        let name = StreamName::new("a").unwrap();
+        for _ in 0..3 {
+            let mut lease = storage.try_borrow_mut().unwrap();
+            lease.clear();
+            let hello = Limits::FIXED.hello();
+            let mut session = Session::new(Role::Dialer, LIMITS, hello, lease, Ticks(0)).unwrap();
+            for _ in 0..2 {
+                let id = session.open(&name, Priority::FIRST).unwrap();
+                assert_eq!(session.write(id, &[7; 99]), Ok(64));
+            }
+            assert!(session.open(&name, Priority::FIRST).is_err());
+            assert!(storage.try_borrow_mut().is_err(), "the session has it");
+            let mut output = [0; 512];
+            assert!(session.transmit(&mut output) > 128);
+        }
+        assert!(storage.try_borrow_mut().is_ok(), "it comes back with the session's end");
+    }
 }
