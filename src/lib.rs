@@ -22,6 +22,7 @@
 extern crate self as vatmux;
 
 pub mod access;
+#[cfg(feature = "host")]
 pub mod bundle;
 pub mod bundlemgr;
 pub mod health;
@@ -30,7 +31,9 @@ pub mod schema;
 pub mod statefs;
 
 pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, TrafficSnapshot};
+#[cfg(feature = "host")]
 pub use vatmux_host::bridge;
+#[cfg(feature = "host")]
 pub use vatmux_host::{
     AddressError, Bound, CallError, DialError, Dialer, Endpoint, ListenError, Listener, Local, Node,
     NodeAddress, NodeBuilder, NodeCounters, NodeEvent, NodeSnapshot, Observer, ReconnectOptions,

@@ -13,41 +13,62 @@
 //! All changes go through one thread, which takes all that wait at once, makes one transaction of them, flushes
 //! once, and then acknowledges each: the more clients write, the less a flush costs each of them.
 
+#[cfg(feature = "host")]
 mod access;
+#[cfg(feature = "host")]
 mod blocks;
 mod client;
+#[cfg(feature = "host")]
 pub mod device;
+#[cfg(feature = "host")]
 mod error;
 pub mod key;
+#[cfg(feature = "host")]
 mod record;
 mod request;
+#[cfg(feature = "host")]
 mod server;
+#[cfg(feature = "host")]
 mod store;
+#[cfg(feature = "host")]
 mod upload;
+mod value;
+#[cfg(feature = "host")]
 mod writer;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "host"))]
 mod tests;
 
+#[cfg(feature = "host")]
 use vatmux_host::NodeBuilder;
 use vatmux_mux::Priority;
+#[cfg(feature = "host")]
 use vatmux_noise::NodeId;
 
-use crate::schema::statefs::{STATE_FS_DESCRIPTOR, StateFs};
+use crate::schema::statefs::STATE_FS_DESCRIPTOR;
+#[cfg(feature = "host")]
+use crate::schema::statefs::StateFs;
 
+#[cfg(feature = "host")]
 pub use access::{Access, Right};
 pub use client::{Client, RequestError};
+#[cfg(feature = "host")]
 pub use device::{BlockDevice, FileDevice};
+#[cfg(feature = "host")]
 pub use error::Error;
 pub use key::{Key, KeyError, Prefix};
-pub use request::{Condition, Operation, Step, TransactError};
+#[cfg(feature = "host")]
+pub use request::TransactError;
+pub use request::{Condition, Operation, Step};
+#[cfg(feature = "host")]
 pub use server::{MAX_WRITE_BYTES, Server};
-pub use store::{
-    Entry, Limits, MAX_PAGE_ENTRIES, MAX_PEER_READINGS, MAX_READINGS, MAX_VALUE_BYTES, OpenOptions, Page,
-    Reading, Store, Usage, Value, Version,
-};
+#[cfg(feature = "host")]
+pub use store::{Limits, MAX_PAGE_ENTRIES, MAX_PEER_READINGS, MAX_READINGS, OpenOptions, Reading, Store};
+#[cfg(feature = "host")]
 pub use upload::{MAX_PEER_UPLOADS, MAX_UPLOADS, Upload};
-pub use writer::{MAX_OPERATIONS, MAX_PUT_BYTES, MAX_TRANSACTION_BYTES, MAX_WAITING};
+pub use value::{Entry, MAX_PUT_BYTES, MAX_VALUE_BYTES, Page, Usage, Value, Version};
+#[cfg(feature = "host")]
+pub use writer::{MAX_OPERATIONS, MAX_TRANSACTION_BYTES, MAX_WAITING};
 
 pub use crate::schema::statefs_capnp::Status;
 
@@ -58,6 +79,7 @@ pub const SERVICE_NAME: &str = STATE_FS_DESCRIPTOR.name;
 pub const PRIORITY: Priority = STATE_FS_DESCRIPTOR.priority;
 
 /// Has a node offer `store`: to each peer, what `access` lets it see and change.
+#[cfg(feature = "host")]
 pub fn offer(
     builder: NodeBuilder,
     store: Store,

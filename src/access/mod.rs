@@ -6,19 +6,30 @@
 //!
 //! Who a peer is, is what the handshake of its session has proved; nothing that it says counts.
 
+#[cfg(feature = "host")]
 mod file;
+#[cfg(feature = "host")]
 mod grant;
+#[cfg(feature = "host")]
 mod mutation;
+#[cfg(feature = "host")]
 mod pattern;
+#[cfg(feature = "host")]
 mod policy;
 pub(crate) mod shares;
 
+#[cfg(feature = "host")]
 pub use file::{MAX_POLICY_BYTES, PolicyError, ReadPolicyError};
+#[cfg(feature = "host")]
 pub use grant::{Files, Grant};
+#[cfg(feature = "host")]
 pub(crate) use mutation::Mutation;
+#[cfg(feature = "host")]
 pub use mutation::{MAX_TARGET_BYTES, MUTATIONS};
+#[cfg(feature = "host")]
 pub use pattern::{NamePattern, PatternError};
+#[cfg(feature = "host")]
 pub use policy::Policy;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "host"))]
 mod tests;

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use vatmux_host::{NodeCounters, SessionSnapshot};
+#[cfg(feature = "host")]
+use vatmux_host::NodeCounters;
+#[cfg(feature = "host")]
 use vatmux_rpc::ServiceStatistics;
+use vatmux_rpc::SessionSnapshot;
 
 use super::wire;
-use crate::schema::health_capnp::{self, health};
+#[cfg(feature = "host")]
+use crate::schema::health_capnp;
+use crate::schema::health_capnp::health;
 
 /// A ping failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +72,7 @@ pub struct PeerLimits {
 }
 
 /// What a node tells of itself as a whole. "Here" and "asked" are its own side's.
+#[cfg(feature = "host")]
 #[derive(Clone, Debug)]
 pub struct NodeReport {
     /// How much it lets us see.
@@ -107,6 +113,7 @@ pub async fn ping(remote: &health::Client, nonce: u64) -> Result<(), PingError> 
 }
 
 /// Asks a node how it is.
+#[cfg(feature = "host")]
 pub async fn node(remote: &health::Client) -> Result<NodeReport, AskError> {
     let response = remote.node_request().send().promise.await?;
     let node = response.get()?;

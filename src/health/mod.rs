@@ -9,16 +9,20 @@ mod ask;
 mod server;
 mod wire;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "host"))]
 mod tests;
 
+#[cfg(feature = "host")]
 use vatmux_host::NodeBuilder;
 use vatmux_mux::Priority;
+#[cfg(feature = "host")]
 use vatmux_noise::AllowList;
 use vatmux_rpc::service::ServedBy;
 use vatmux_rpc::{Peer, ServeError, Services};
 
-pub use ask::{AskError, NodeReport, PeerLimits, PingError, Scope, SessionsPage, node, ping, sessions};
+pub use ask::{AskError, PeerLimits, PingError, Scope, SessionsPage, ping, sessions};
+#[cfg(feature = "host")]
+pub use ask::{NodeReport, node};
 use server::{Server, View};
 
 use crate::schema::health::{HEALTH_DESCRIPTOR, Health};
@@ -30,6 +34,7 @@ pub const SERVICE_NAME: &str = HEALTH_DESCRIPTOR.name;
 pub const PRIORITY: Priority = HEALTH_DESCRIPTOR.priority;
 
 /// Has a node offer health. The `operators` among its peers see all of it, all others see their own session.
+#[cfg(feature = "host")]
 pub fn offer(builder: NodeBuilder, operators: AllowList) -> NodeBuilder {
     let observer = builder.observer();
     builder.serve::<Health, _>(move |peer| {

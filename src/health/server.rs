@@ -1,9 +1,10 @@
 //! The service: what a node tells of itself, and to whom.
 
 use vatmux_driver::Instant;
-use vatmux_host::{NodeSnapshot, Observer, SessionSnapshot};
-use vatmux_rpc::Peer;
+#[cfg(feature = "host")]
+use vatmux_host::{NodeSnapshot, Observer};
 use vatmux_rpc::service::Call;
+use vatmux_rpc::{Peer, SessionSnapshot};
 
 use super::wire;
 use crate::schema::health::HealthServer;
@@ -20,6 +21,7 @@ pub(super) enum View {
     /// The session that it is a part of.
     OwnSession,
     /// Everything.
+    #[cfg(feature = "host")]
     WholeNode(Observer),
 }
 
@@ -55,6 +57,7 @@ impl HealthServer for Server {
                     node.reborrow().init_services(count)
                 });
             }
+            #[cfg(feature = "host")]
             View::WholeNode(observer) => {
                 let NodeSnapshot { uptime, counters, services, rescues, .. } = observer.page(None, 0).await;
                 node.set_scope(health_capnp::Scope::WholeNode);
@@ -80,6 +83,7 @@ impl HealthServer for Server {
                 (vec![SessionSnapshot { id: 0, statistics: self.peer.statistics() }], false)
             }
             View::OwnSession => (Vec::new(), false),
+            #[cfg(feature = "host")]
             View::WholeNode(observer) => {
                 let seen = observer.page((after > 0).then_some(after), limit.into()).await;
                 (seen.sessions, seen.more)

@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use capnp::struct_list;
 use vatmux_driver::TrafficSnapshot;
-use vatmux_host::{NodeCounters, SessionSnapshot};
+#[cfg(feature = "host")]
+use vatmux_host::NodeCounters;
 use vatmux_mux::{Priority, SessionStatistics, StreamId, StreamStatistics};
 use vatmux_rpc::{
-    CallStatistics, Latency, Outcome, Peer, PeerStatistics, Refusals, ServiceStatistics, StreamSnapshot,
+    CallStatistics, Latency, Outcome, Peer, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,
+    StreamSnapshot,
 };
 
-use super::{AskError, PeerLimits};
-use crate::schema::health_capnp::{bucket, calls, counters, limits, service, session, stream};
+use super::AskError;
+#[cfg(feature = "host")]
+use super::PeerLimits;
+#[cfg(feature = "host")]
+use crate::schema::health_capnp::counters;
+use crate::schema::health_capnp::{bucket, calls, limits, service, session, stream};
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -35,6 +41,7 @@ pub(super) fn write_limits(mut limits: limits::Builder<'_>, peer: &Peer) {
     limits.set_dead_after_ticks(session.limits.dead_after_ticks.0);
 }
 
+#[cfg(feature = "host")]
 pub(super) fn read_limits(limits: limits::Reader<'_>) -> PeerLimits {
     PeerLimits {
         max_message_bytes: limits.get_max_message_bytes(),
@@ -50,6 +57,7 @@ pub(super) fn read_limits(limits: limits::Reader<'_>) -> PeerLimits {
     }
 }
 
+#[cfg(feature = "host")]
 pub(super) fn write_counters(mut to: counters::Builder<'_>, counters: &NodeCounters, rescues: u64) {
     to.set_unauthenticated(counters.unauthenticated as u64);
     to.set_sessions(counters.sessions as u64);
@@ -64,6 +72,7 @@ pub(super) fn write_counters(mut to: counters::Builder<'_>, counters: &NodeCount
     to.set_rescues(rescues);
 }
 
+#[cfg(feature = "host")]
 pub(super) fn read_counters(from: counters::Reader<'_>) -> NodeCounters {
     NodeCounters {
         unauthenticated: from.get_unauthenticated() as usize,

@@ -1,5 +1,6 @@
 //! What is known about a path, in Rust's terms, and its passage to and from the wire.
 
+#[cfg(feature = "host")]
 use cap_std::fs::Metadata;
 
 use super::path;
@@ -38,6 +39,7 @@ impl Attributes {
         self.mode & 0o100 != 0
     }
 
+    #[cfg(feature = "host")]
     pub(super) fn of(metadata: &Metadata, link_target: Option<String>) -> Self {
         let kind = match metadata.file_type() {
             it if it.is_file() => Kind::File,
@@ -110,17 +112,18 @@ impl Entry {
     }
 }
 
-#[cfg(unix)]
+#[cfg(all(feature = "host", unix))]
 fn mode_of(metadata: &Metadata) -> u16 {
     use cap_std::fs::PermissionsExt;
     (metadata.permissions().mode() & 0o777) as u16
 }
 
-#[cfg(not(unix))]
+#[cfg(all(feature = "host", not(unix)))]
 fn mode_of(metadata: &Metadata) -> u16 {
     if metadata.is_dir() { 0o555 } else { 0o444 }
 }
 
+#[cfg(feature = "host")]
 fn modified_ns_of(metadata: &Metadata) -> i64 {
     let Ok(modified) = metadata.modified() else { return 0 };
     match modified.into_std().duration_since(std::time::UNIX_EPOCH) {

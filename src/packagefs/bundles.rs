@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attributes::{Attributes, Entry};
-use super::listing::{MAX_PAGE_ENTRIES, PAGE_BYTES, Page, page_bytes};
+use super::listing::{Page, paged};
 use super::path::TreePath;
 use super::tree::{Refusal, regular_file};
 use crate::bundle::{Blob, BlobFile, BundleName, Content, Installed, StoreError, View};
@@ -78,22 +78,6 @@ pub(super) fn page(
             attributes: attributes_of(&entry.content, found.bundle.installed_ns()),
         });
     Ok(paged(children, limit))
-}
-
-/// As many entries as a page has, and where the next one begins.
-fn paged(mut entries: impl Iterator<Item = Entry>, limit: usize) -> Page {
-    let limit = limit.clamp(1, MAX_PAGE_ENTRIES);
-    let mut page = Page { entries: Vec::new(), next: None, omitted: 0 };
-    let mut bytes = 0;
-    while page.entries.len() < limit && bytes < PAGE_BYTES {
-        let Some(entry) = entries.next() else { return page };
-        bytes += page_bytes(&entry);
-        page.entries.push(entry);
-    }
-    if entries.next().is_some() {
-        page.next = page.entries.last().map(|entry| entry.name.clone());
-    }
-    page
 }
 
 /// Each version of each bundle once: the active one by the bundle's name.

@@ -1,5 +1,6 @@
 //! The client of a packagefs service, and its listings.
 
+#[cfg(feature = "host")]
 use std::path::Path;
 
 use futures::io::AsyncWrite;
@@ -9,9 +10,11 @@ use vatmux_rpc::{ConnectError, Peer};
 
 use super::attributes::{Attributes, Entry};
 use super::error::{Error, Operation, Violation};
-use super::fetch::{self, FetchOptions, Progress, Summary};
+#[cfg(feature = "host")]
+use super::fetch::{self, FetchOptions, Summary};
+#[cfg(feature = "host")]
 use super::fetch_tree;
-use super::receive::{Opening, Pace, failed};
+use super::receive::{Opening, Pace, Progress, failed};
 use crate::schema::packagefs::PackageFs;
 use crate::schema::packagefs_capnp::package_fs;
 
@@ -112,6 +115,7 @@ impl Client {
     /// A regular file of that name is replaced; anything else is left alone and refused. The bytes go to a
     /// temporary file beside it, which takes its name only when it is complete and on disk: whatever fails
     /// before, nothing has changed. It may be run if the file on the server may be.
+    #[cfg(feature = "host")]
     pub async fn fetch_file(
         &self,
         path: &str,
@@ -133,6 +137,7 @@ impl Client {
     ///
     /// What cannot be had does not end it: it is left out, and the summary says what and why. Files may be
     /// run if they may be on the server; other modes, owners and times are not kept.
+    #[cfg(feature = "host")]
     pub async fn fetch_tree(
         &self,
         path: &str,
@@ -143,6 +148,7 @@ impl Client {
         fetch_tree::run(self, path, destination, options, progress).await
     }
 
+    #[cfg(feature = "host")]
     pub(super) async fn open(&self, path: &str, limit: u32) -> Result<Opening, Error> {
         Opening::open(&self.remote, path, limit).await
     }

@@ -12,29 +12,10 @@ use futures::io::AllowStdIo;
 use super::Status;
 use super::attributes::Attributes;
 use super::error::{DestinationState, Error, LocalOperation, Refused, Words};
-use super::receive::{Opening, Pace};
+use super::receive::{Opening, Pace, Progress};
 
 /// The names of what is not complete begin with this.
 pub(crate) const PARTIAL_PREFIX: &str = ".vatmux-partial-";
-
-/// How far something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// There is more to do: so many more files, so many more bytes.
-    Found {
-        /// Files found since the last report.
-        files: u64,
-        /// The lengths of these files together.
-        bytes: u64,
-    },
-    /// So many more bytes have been received and written.
-    Received {
-        /// Bytes received since the last report.
-        bytes: u64,
-    },
-    /// One more file of a tree is complete.
-    FileDone,
-}
 
 /// How a tree is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,11 +18,10 @@ use super::Kind;
 use super::attributes::{Attributes, Entry};
 use super::client::{Client, FIRST_BYTES, Listing};
 use super::error::{DestinationState, Error, LocalOperation, Operation};
-use super::fetch::{
-    self, FetchOptions, OutsideLinks, PARTIAL_PREFIX, Progress, SkipReason, Skipped, Summary,
-};
+use super::fetch::{self, FetchOptions, OutsideLinks, PARTIAL_PREFIX, SkipReason, Skipped, Summary};
 use super::link::{self, Escape};
 use super::path::TreePath;
+use super::receive::Progress;
 use super::server::MAX_SMALL_BYTES;
 
 /// Files of up to this size come in one round trip each.

@@ -17,17 +17,36 @@ use vatmux_rpc::service::{self, Capability, Stub};
 
 use super::attributes::Attributes;
 use super::error::{Error, Operation, Violation};
-use super::fetch::Progress;
 use crate::schema::packagefs::{ByteSink, File, PackageFs, Status};
 use crate::schema::packagefs_capnp::{byte_sink, package_fs};
 
 /// The slowest that a stream may be on average, in bytes per second, before its deadline ends it.
 const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
 
+/// How far something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do: so many more files, so many more bytes.
+    Found {
+        /// Files found since the last report.
+        files: u64,
+        /// The lengths of these files together.
+        bytes: u64,
+    },
+    /// So many more bytes have been received and written.
+    Received {
+        /// Bytes received since the last report.
+        bytes: u64,
+    },
+    /// One more file of a tree is complete.
+    FileDone,
+}
+
 /// Who may make a stream wait, which decides how long it may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     /// The link and the disks at both ends.
+    #[cfg(feature = "host")]
     Machines,
     /// An output that may be someone who reads a page at a time.
     Person,
@@ -37,6 +56,7 @@ impl Pace {
     /// How long a stream of `length` bytes may last in all.
     fn patience(self, length: u64) -> Duration {
         let start = match self {
+            #[cfg(feature = "host")]
             Self::Machines => Duration::from_secs(30),
             // As long as the sink may take for one chunk.
             Self::Person => Duration::from_hours(1),

@@ -15,9 +15,8 @@ use vatmux_rpc::service::{self, Call, Stub};
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
 use super::path::TreePath;
-use super::tree::{MAX_OPEN_FILES, MAX_PEER_OPEN_FILES, Refusal, Tree, TreeFile};
+use super::tree::{MAX_OPEN_FILES, MAX_PEER_OPEN_FILES, Refusal, Rights, Tree, TreeFile};
 use crate::access::shares::Share;
-use crate::bundle::Rights;
 use crate::schema::packagefs::{
     self as wire, BYTE_SINK_INTERFACE, ByteSink, FileServer, PackageFsOpenResults, PackageFsServer, Status,
 };
@@ -76,6 +75,7 @@ impl Server {
 
     /// Of bundles, those only of which `rights` let somebody read the files: the tree is as if there were no others. A
     /// directory is served whole whatever they are.
+    #[cfg(feature = "host")]
     #[must_use]
     pub fn narrowed(self, rights: Rights) -> Self {
         Self { rights: Arc::new(rights), ..self }

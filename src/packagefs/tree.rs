@@ -1,20 +1,32 @@
-//! What is served: a directory of this machine, opened as a root that nothing can be reached above, or bundles.
+//! What is served: a directory of this machine, opened as a root that nothing can be reached above, bundles, or files that the
+//! program has in memory.
 
+use std::borrow::Cow;
+#[cfg(feature = "host")]
 use std::io;
-use std::io::{Read, Seek, SeekFrom};
+#[cfg(feature = "host")]
 use std::path::{Path, PathBuf};
+#[cfg(feature = "host")]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use cap_fs_ext::OpenOptionsSyncExt;
+#[cfg(feature = "host")]
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions};
+#[cfg(feature = "host")]
+use cap_std::fs::{Dir, File};
 
 use super::attributes::Attributes;
+#[cfg(feature = "host")]
 use super::bundles;
+#[cfg(feature = "host")]
+use super::directory;
+use super::memory::{Content, Files, FilesError};
 use super::path::{PathError, TreePath};
 use crate::access::shares::Shares;
-use crate::bundle::{BlobFile, Right, Rights, Store, View};
+#[cfg(feature = "host")]
+pub(super) use crate::bundle::Rights;
+#[cfg(feature = "host")]
+use crate::bundle::{BlobFile, Right, Store, View};
 use crate::schema::packagefs_capnp::{Kind, Status};
 use crate::service;
 
@@ -39,15 +51,24 @@ pub struct Tree {
 /// What is behind a tree.
 #[derive(Debug)]
 pub(super) enum Backing {
+    #[cfg(feature = "host")]
     Directory(Dir),
+    #[cfg(feature = "host")]
     Bundles(Arc<Store>),
+    Memory(Files),
 }
 
 /// An open file of a tree.
 #[derive(Debug)]
 pub(super) enum TreeFile {
+    #[cfg(feature = "host")]
     Plain(File),
-    Bundled { file: Box<BlobFile>, attributes: Attributes },
+    #[cfg(feature = "host")]
+    Bundled {
+        file: Box<BlobFile>,
+        attributes: Attributes,
+    },
+    Memory(Content),
 }
 
 /// Files that all vats together may have open in one tree. A process is often allowed 1,024 descriptors, and must have
@@ -59,6 +80,7 @@ pub const MAX_OPEN_FILES: u32 = 512;
 pub const MAX_PEER_OPEN_FILES: u32 = 256;
 
 /// A directory could not be opened to be served.
+#[cfg(feature = "host")]
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve `{}`: {source}", path.display())]
 pub struct OpenTreeError {
@@ -76,7 +98,18 @@ pub(super) struct Refusal {
 }
 
 impl Tree {
+    /// Serves files that the program has in memory, each by its path. Directories are those that the paths name; nothing in
+    /// it is ever modified, and no time of it is known.
+    ///
+    /// Fails for a path that nobody could ask for, or that is both a file and a directory.
+    pub fn of_files<P: Into<String>, C: Into<Cow<'static, [u8]>>>(
+        files: impl IntoIterator<Item = (P, C)>,
+    ) -> Result<Self, FilesError> {
+        Ok(Self::of(Backing::Memory(Files::new(files)?)))
+    }
+
     /// Opens `path` as the root.
+    #[cfg(feature = "host")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenTreeError> {
         let path = path.as_ref();
         let root = Dir::open_ambient_dir(path, ambient_authority())
@@ -85,6 +118,7 @@ impl Tree {
     }
 
     /// The bundles of `store`, each as a directory of its name.
+    #[cfg(feature = "host")]
     #[must_use]
     pub fn of_bundles(store: Arc<Store>) -> Self {
         Self::of(Backing::Bundles(store))
@@ -117,6 +151,7 @@ impl Tree {
     }
 
     /// As whoever has these rights sees it.
+    #[cfg_attr(not(feature = "host"), allow(unused_variables, reason = "files in memory are no links"))]
     pub(super) fn attributes(
         &self,
         path: TreePath<'_>,
@@ -124,51 +159,79 @@ impl Tree {
         rights: &Rights,
     ) -> Result<Attributes, Refusal> {
         match &self.backing {
-            Backing::Directory(root) => attributes_under(root, path, follow_links),
+            #[cfg(feature = "host")]
+            Backing::Directory(root) => directory::attributes_under(root, path, follow_links),
+            #[cfg(feature = "host")]
             Backing::Bundles(store) => bundles::attributes(readable(store, rights), path, follow_links),
+            // It has no links.
+            Backing::Memory(files) => files.attributes(path),
         }
     }
 
     /// Opens a regular file, and nothing else.
+    #[cfg_attr(not(feature = "host"), allow(unused_variables, reason = "rights are to bundles"))]
     pub(super) fn file(
         &self,
         path: TreePath<'_>,
         rights: &Rights,
     ) -> Result<(TreeFile, Attributes), Refusal> {
         match &self.backing {
+            #[cfg(feature = "host")]
             Backing::Directory(root) => {
-                // Looking first keeps FIFOs and devices closed, whose opening alone can block or act. One that takes
-                // the file's place in between is opened without blocking, seen by the second look, and closed.
-                regular_file(attributes_under(root, path, true)?)?;
-                let file = root.open_with(path.as_str(), OpenOptions::new().read(true).nonblock(true))?;
-                let attributes = regular_file(Attributes::of(&file.metadata()?, None))?;
+                let (file, attributes) = directory::open(root, path)?;
                 Ok((TreeFile::Plain(file), attributes))
             }
+            #[cfg(feature = "host")]
             Backing::Bundles(store) => {
                 let (file, attributes) = bundles::open(readable(store, rights), path)?;
                 Ok((TreeFile::Bundled { file: Box::new(file), attributes: attributes.clone() }, attributes))
+            }
+            Backing::Memory(files) => {
+                let attributes = regular_file(files.attributes(path)?)?;
+                Ok((TreeFile::Memory(files.content(path)?), attributes))
             }
         }
     }
 }
 
+/// Rights are to bundles, and without a host there are none.
+#[cfg(not(feature = "host"))]
+#[derive(Debug)]
+pub(super) struct Rights;
+
+#[cfg(not(feature = "host"))]
+impl Rights {
+    pub(super) const fn all() -> Self {
+        Self
+    }
+}
+
 /// The bundles of which whoever has these rights may read the files.
+#[cfg(feature = "host")]
 pub(super) fn readable<'a>(store: &'a Store, rights: &'a Rights) -> View<'a> {
     View::new(store, rights, Right::Read)
 }
 
 impl TreeFile {
+    #[cfg_attr(not(feature = "host"), allow(clippy::unnecessary_wraps, reason = "only a system can fail"))]
     pub(super) fn attributes(&self) -> Result<Attributes, Refusal> {
         match self {
+            #[cfg(feature = "host")]
             Self::Plain(file) => Ok(Attributes::of(&file.metadata()?, None)),
+            #[cfg(feature = "host")]
             Self::Bundled { attributes, .. } => Ok(attributes.clone()),
+            Self::Memory(content) => Ok(content.attributes()),
         }
     }
 
+    #[cfg_attr(not(feature = "host"), allow(clippy::unnecessary_wraps, reason = "only a system can fail"))]
     pub(super) fn size_bytes(&self) -> Result<u64, Refusal> {
         match self {
+            #[cfg(feature = "host")]
             Self::Plain(file) => Ok(file.metadata()?.len()),
+            #[cfg(feature = "host")]
             Self::Bundled { attributes, .. } => Ok(attributes.size_bytes),
+            Self::Memory(content) => Ok(content.attributes().size_bytes),
         }
     }
 
@@ -178,44 +241,13 @@ impl TreeFile {
             return Ok(());
         }
         match self {
-            Self::Plain(file) => {
-                let mut file: &File = file;
-                file.seek(SeekFrom::Start(offset))?;
-                file.read_exact(buffer).map_err(|error| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => Status::Changed.into(),
-                    _ => error.into(),
-                })
-            }
+            #[cfg(feature = "host")]
+            Self::Plain(file) => directory::read_at(file, offset, buffer),
+            #[cfg(feature = "host")]
             Self::Bundled { file, .. } => Ok(file.read_at(offset, buffer)?),
+            Self::Memory(content) => content.read_at(offset, buffer),
         }
     }
-}
-
-/// The attributes of `path` under a root, of what it leads to where it is a link and that is asked for.
-fn attributes_under(root: &Dir, path: TreePath<'_>, follow_links: bool) -> Result<Attributes, Refusal> {
-    if path.is_root() {
-        return Ok(Attributes::of(&root.dir_metadata()?, None));
-    }
-    if follow_links {
-        return Ok(Attributes::of(&root.metadata(path.as_str())?, None));
-    }
-    Ok(attributes_in(root, path.as_str())?)
-}
-
-/// A directory under a root.
-pub(super) fn directory_under(root: &Dir, path: TreePath<'_>) -> Result<Dir, Refusal> {
-    Ok(if path.is_root() { root.try_clone()? } else { root.open_dir(path.as_str())? })
-}
-
-/// The attributes of `path` in `directory`, of the link itself when it is one.
-pub(super) fn attributes_in(directory: &Dir, path: &str) -> io::Result<Attributes> {
-    let metadata = directory.symlink_metadata(path)?;
-    let link_target = if metadata.is_symlink() {
-        directory.read_link_contents(path)?.into_os_string().into_string().ok()
-    } else {
-        None
-    };
-    Ok(Attributes::of(&metadata, link_target))
 }
 
 pub(super) fn regular_file(attributes: Attributes) -> Result<Attributes, Refusal> {
@@ -241,58 +273,5 @@ impl From<Refusal> for service::Refusal<Status> {
 impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
         Self { status: Status::InvalidPath, detail: error.to_string() }
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        // The sandbox says "permission denied" of a path that leads out of it, without a number of the
-        // system's.
-        let sandbox = error.raw_os_error().is_none();
-        match error.kind() {
-            // No directory has a name that is longer than the file system allows.
-            io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => Status::NotFound.into(),
-            io::ErrorKind::NotADirectory => Status::NotADirectory.into(),
-            io::ErrorKind::IsADirectory => Status::IsADirectory.into(),
-            io::ErrorKind::PermissionDenied if sandbox => Status::OutsideRoot.into(),
-            io::ErrorKind::PermissionDenied => Status::AccessDenied.into(),
-            _ if is_link_loop(&error) => Status::LinkLoop.into(),
-            _ => Self { status: Status::IoError, detail: error.to_string() },
-        }
-    }
-}
-
-#[cfg(unix)]
-fn is_link_loop(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
-}
-
-#[cfg(not(unix))]
-fn is_link_loop(_error: &io::Error) -> bool {
-    false
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use rustix::io::Errno;
-
-    use super::*;
-
-    #[test]
-    fn what_the_system_says_becomes_a_status_and_words_only_where_the_status_does_not_say_it() {
-        for (errno, status, has_detail) in [
-            (Errno::NOENT, Status::NotFound, false),
-            (Errno::NAMETOOLONG, Status::NotFound, false),
-            (Errno::NOTDIR, Status::NotADirectory, false),
-            (Errno::ISDIR, Status::IsADirectory, false),
-            (Errno::ACCESS, Status::AccessDenied, false),
-            (Errno::PERM, Status::AccessDenied, false),
-            (Errno::LOOP, Status::LinkLoop, false),
-            (Errno::IO, Status::IoError, true),
-            (Errno::MFILE, Status::IoError, true),
-        ] {
-            let refusal = Refusal::from(io::Error::from(errno));
-            assert_eq!((refusal.status, !refusal.detail.is_empty()), (status, has_detail), "{errno}");
-        }
     }
 }

@@ -10,8 +10,7 @@ use vatmux_rpc::{ConnectError, Peer};
 
 use super::key::{Key, Prefix};
 use super::request::{Condition, Operation, Step};
-use super::store::{Entry, MAX_VALUE_BYTES, Page, Usage, Value, Version};
-use super::writer::MAX_PUT_BYTES;
+use super::value::{Entry, MAX_PUT_BYTES, MAX_VALUE_BYTES, Page, Usage, Value, Version};
 use crate::schema::packagefs::{ByteSink, ByteSinkServer};
 use crate::schema::statefs::{STATE_FS_INTERFACE, StateFs, Status};
 use crate::schema::statefs_capnp::{condition, operation};

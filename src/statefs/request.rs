@@ -1,8 +1,9 @@
 //! What is asked of a store.
 
+#[cfg(feature = "host")]
 use super::error::Error;
 use super::key::Key;
-use super::store::Version;
+use super::value::Version;
 
 /// What must hold of a key for a change to be made. A change whose condition does not hold changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub enum Condition {
     Version(Version),
 }
 
+#[cfg(feature = "host")]
 impl Condition {
     pub(super) fn check(self, found: Option<Version>) -> Result<(), Error> {
         let holds = match self {
@@ -53,6 +55,7 @@ pub enum Step {
 }
 
 /// A transaction failed, and changed nothing.
+#[cfg(feature = "host")]
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}{error}", Blamed(*operation))]
 pub struct TransactError {
@@ -62,14 +65,17 @@ pub struct TransactError {
     pub error: Error,
 }
 
+#[cfg(feature = "host")]
 impl From<Error> for TransactError {
     fn from(error: Error) -> Self {
         Self { operation: None, error }
     }
 }
 
+#[cfg(feature = "host")]
 struct Blamed(Option<usize>);
 
+#[cfg(feature = "host")]
 impl std::fmt::Display for Blamed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.map_or(Ok(()), |operation| write!(f, "operation {operation}: "))

@@ -1,6 +1,5 @@
 //! The store: its options, how it is opened, and what is read from it.
 
-use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -20,11 +19,9 @@ use super::record::{
 };
 use super::request::{Condition, Operation, Step, TransactError};
 use super::upload::Upload;
+pub(super) use super::value::{Entry, MAX_VALUE_BYTES, Page, Usage, Value, Version};
 use super::writer::{self, Change, MAX_PUT_BYTES, MAX_WAITING, Queue, Source};
 use crate::access::shares::Shares;
-
-/// The largest value, in bytes.
-pub const MAX_VALUE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The most keys in one page of a listing.
 pub const MAX_PAGE_ENTRIES: usize = 1000;
@@ -35,33 +32,6 @@ pub const MAX_READINGS: usize = 256;
 
 /// How many of them one peer may have at a node, over all its streams and sessions.
 pub const MAX_PEER_READINGS: usize = 64;
-
-/// A version of a value: larger than all that the store gave out before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(NonZeroU64);
-
-impl Version {
-    /// The version with this number; 0 is none.
-    #[must_use]
-    pub const fn new(version: u64) -> Option<Self> {
-        match NonZeroU64::new(version) {
-            Some(version) => Some(Self(version)),
-            None => None,
-        }
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// How much a store may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,44 +274,6 @@ impl Store {
     pub(super) fn queue(&self) -> &Queue {
         &self.inner.queue
     }
-}
-
-/// One page of a listing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// The keys.
-    pub entries: Vec<Entry>,
-    /// The last of them, if more follow it.
-    pub next: Option<Key>,
-}
-
-/// A key, and what is to be known of its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The key.
-    pub key: Key,
-    /// Its value's version.
-    pub version: Version,
-    /// Its value's size.
-    pub size_bytes: u64,
-}
-
-/// How much there is of something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Keys.
-    pub keys: u64,
-    /// Bytes of their values.
-    pub value_bytes: u64,
-}
-
-/// A value, whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
-    /// Its version.
-    pub version: Version,
-    /// What it is.
-    pub bytes: Vec<u8>,
 }
 
 /// A value that is being read, as it was when that began.

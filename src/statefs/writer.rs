@@ -20,9 +20,7 @@ use super::record::{
 };
 use super::request::{Condition, Operation, Step, TransactError};
 use super::store::{Limits, Shared, Version, caught};
-
-/// The largest value of one put, in bytes.
-pub const MAX_PUT_BYTES: usize = 64 * 1024;
+pub(super) use super::value::MAX_PUT_BYTES;
 
 /// The most operations in a transaction.
 pub const MAX_OPERATIONS: usize = 64;

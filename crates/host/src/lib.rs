@@ -28,10 +28,11 @@ pub use dial::DialError;
 pub use listen::{ListenError, Listener};
 pub use local::{Dialer, Local};
 pub use node::{Bound, Node, NodeBuilder, NodeEvent, StartError};
-pub use observe::{NodeCounters, NodeSnapshot, Observer, SessionSnapshot};
+pub use observe::{NodeCounters, NodeSnapshot, Observer};
 pub use reactor::{Reactor, ReactorPark};
 pub use socket::{SocketLink, StreamSocket, WatchedSocket};
 pub use vatmux_rpc::ReconnectOptions;
+pub use vatmux_rpc::SessionSnapshot;
 
 /// A node that is dialed again when its session is lost; see [`Dialer::reconnecting`].
 pub type ReconnectingPeer = vatmux_rpc::ReconnectingPeer<DialError>;

@@ -17,11 +17,11 @@ use vatmux_driver::{Driver, Handle, HandshakeFailure, PipeEnd, Session, SessionE
 use vatmux_mux::{CloseCode, HeapStorage, Priority};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 use vatmux_rpc::service::{ServedBy, Service};
-use vatmux_rpc::{Options, Peer, ServeError, Services};
+use vatmux_rpc::{Options, Peer, ServeError, Services, SessionSnapshot};
 
 use crate::listen::{Accepted, WatchedListener};
 use crate::memory::keep_freed_buffers;
-use crate::observe::{self, Board, NodeCounters, Observer, Question, Report, SessionSnapshot, WorkerPlace};
+use crate::observe::{self, Board, NodeCounters, Observer, Question, Report, WorkerPlace};
 use crate::{Endpoint, ListenError, Listener, MonotonicClock, Reactor};
 
 /// Bytes that an in-process link holds in each direction.

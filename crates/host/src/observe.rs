@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::channel::{mpsc, oneshot};
 use futures::future::join_all;
 use vatmux_driver::{HandshakeFailure, SessionEnd};
-use vatmux_rpc::{PeerStatistics, ServiceStatistics};
+use vatmux_rpc::{ServiceStatistics, SessionSnapshot};
 
 use crate::NodeEvent;
 
@@ -42,15 +42,6 @@ pub struct NodeCounters {
     pub panics: u64,
     /// Worker threads that died. Anything but zero is a defect.
     pub workers_died: u64,
-}
-
-/// A session of a node's at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionSnapshot {
-    /// Which one it is. Of two sessions of one worker thread the later one has the greater id.
-    pub id: u64,
-    /// What it counted, and what it holds.
-    pub statistics: PeerStatistics,
 }
 
 /// A node at one moment.

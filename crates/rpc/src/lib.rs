@@ -86,7 +86,8 @@ pub use reconnect::{
 pub use services::{ServeError, Services};
 pub use settled::{resolved, settled};
 pub use sight::{
-    CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, StreamSnapshot,
+    CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,
+    StreamSnapshot,
 };
 pub use vat::{Remote, Vat};
 // Generated code finds them here.

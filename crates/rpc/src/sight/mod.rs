@@ -20,5 +20,7 @@ pub use latency::Latency;
 pub(crate) use meter::{Caller, Meter, Meters};
 pub use outcome::Outcome;
 pub(crate) use peer::PeerSight;
-pub use statistics::{CallStatistics, PeerStatistics, Refusals, ServiceStatistics, StreamSnapshot};
+pub use statistics::{
+    CallStatistics, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot, StreamSnapshot,
+};
 pub(crate) use vat::{Seen, Sight};

@@ -132,3 +132,12 @@ pub struct PeerStatistics {
     /// Streams that were turned away.
     pub refusals: Refusals,
 }
+
+/// A session of a node's at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionSnapshot {
+    /// Which one it is. Of two sessions of one thread the later one has the greater id.
+    pub id: u64,
+    /// What it counted, and what it holds.
+    pub statistics: PeerStatistics,
+}
