@@ -51,6 +51,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) depth: usize,
     pub(crate) resolutions: usize,
 
+    /// What the structs so far took of [`crate::limits::LAYOUT_STEPS`].
+    pub(crate) layout_steps: u64,
     pub(crate) shapes: HashMap<NodeId, Rc<StructShape>>,
     pub(crate) enum_shapes: HashMap<NodeId, Rc<EnumShape>>,
     pub(crate) field_indexes: HashMap<NodeId, HashMap<(usize, Name), usize>>,
@@ -88,6 +90,7 @@ impl<'a> Compiler<'a> {
             open_aliases: HashSet::new(),
             depth: 0,
             resolutions: 0,
+            layout_steps: 0,
             shapes: HashMap::new(),
             enum_shapes: HashMap::new(),
             field_indexes: HashMap::new(),

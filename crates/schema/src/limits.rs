@@ -36,5 +36,9 @@ pub const TYPE_PARTS: usize = 10_000;
 /// use of a constant counted as if it had been written out. A word costs some 24 bytes while it is compiled.
 pub const VALUES: usize = 8 << 20;
 
+/// How many places in structs are looked at in one run, in search of room for the members of unions. A struct with as many
+/// fields as fit takes some 17 million at the very most, unless unions in unions have thousands of places to make wider.
+pub const LAYOUT_STEPS: u64 = 32 << 20;
+
 /// How many errors are kept; those after them are only counted.
 pub const ERRORS: usize = 200;

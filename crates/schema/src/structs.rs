@@ -7,6 +7,7 @@ use crate::compiler::Compiler;
 use crate::diagnostics::{Kind as ErrorKind, Report};
 use crate::ids;
 use crate::layout::{Layout, SpaceId, UnionId};
+use crate::limits::LAYOUT_STEPS;
 use crate::model::{Field, FieldKind, Group, NodeId, Storage, StructShape, Type};
 use crate::names::Name;
 use crate::resolve::Scope;
@@ -91,7 +92,7 @@ impl Compiler<'_> {
         members: &[DeclarationId],
     ) -> StructShape {
         let file = self.file(scope.file);
-        let layout = Layout::new();
+        let layout = Layout::new(LAYOUT_STEPS.saturating_sub(self.layout_steps));
         let top = Container::Space(Layout::TOP);
         let draft = Draft {
             group: Group {
@@ -131,6 +132,15 @@ impl Compiler<'_> {
             }
         }
         let Shaping { layout, mut drafts, .. } = shaping;
+        self.layout_steps += layout.steps;
+        if layout.is_exhausted() {
+            let span = declaration.map_or(Span::default(), |declaration| file.declaration(declaration).span);
+            let message = "the unions of this struct take too long to lay out".into();
+            let label = format!("looked at {LAYOUT_STEPS} places for members of unions in this run");
+            let help = Some("a struct with so many members is better divided into several".into());
+            let kind = ErrorKind::Limit;
+            self.report(scope.file, Report { kind, span, message, label, help, ..Report::default() });
+        }
         for draft in &mut drafts {
             draft.group.discriminant_offset =
                 draft.union.and_then(|union| layout.discriminant(union)).unwrap_or_default();
