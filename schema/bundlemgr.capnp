@@ -49,6 +49,8 @@ struct Bundle {
 }
 
 interface BundleMgr $Vatmux.service(name = "vatmux.bundles", priority = 6) {
+  # Installs, queries and removes the bundles of a node.
+
   install @0 (sizeBytes :UInt64, activate :Bool = true, allowDowngrade :Bool = false)
       -> (status :Status, detail :Text, upload :Upload);
   # Takes a packed bundle of exactly `sizeBytes`. What is refused for its size, or because too much is under way, is refused here.
@@ -82,6 +84,8 @@ interface BundleMgr $Vatmux.service(name = "vatmux.bundles", priority = 6) {
 }
 
 interface Upload {
+  # A bundle on its way in. Dropping it before `finish` drops what was written.
+
   write @0 (bytes :Data) -> stream $Vatmux.deadline(minutes = 10) $Vatmux.limit(calls = 64, paramsBytes = 1050000);
   # The next bytes, in order, at most 1 MiB; a call is done when its bytes were verified and written. What comes after a refusal is
   # taken and dropped: an exception would be the answer to all later calls, and `finish` could not say why.

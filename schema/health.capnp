@@ -122,6 +122,8 @@ struct Session {
 }
 
 interface Health $Vatmux.service(name = "vatmux.health", priority = 0) {
+  # Whether the node answers, how fast, and what it is doing.
+
   ping @0 (nonce :UInt64) -> (nonce :UInt64) $Vatmux.idempotent;
   # Returns the nonce at once. It touches nothing but the session, so that its time is the time of the path.
 

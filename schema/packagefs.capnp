@@ -64,6 +64,8 @@ struct Entry {
 }
 
 interface PackageFs $Vatmux.service(name = "vatmux.packagefs", priority = 5) {
+  # A tree of files, to be read. Paths are relative to its root.
+
   stat @0 (path :Text, followLinks :Bool = false) -> (status :Status, detail :Text, attributes :Attributes)
       $Vatmux.idempotent;
   # What `path` names. A symbolic link as its last segment is followed only on request; one before it always is, as long
@@ -96,7 +98,10 @@ interface PackageFs $Vatmux.service(name = "vatmux.packagefs", priority = 5) {
 }
 
 interface File {
+  # A file that was opened: it stays what it was, whatever becomes of its name.
+
   stat @0 () -> (status :Status, detail :Text, attributes :Attributes) $Vatmux.idempotent;
+  # What it is now: a file that is still written to grows.
 
   read @1 (offset :UInt64, length :UInt32) -> (status :Status, detail :Text, data :Data)
       $Vatmux.bulk $Vatmux.idempotent;

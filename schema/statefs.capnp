@@ -66,6 +66,8 @@ struct Operation {
 }
 
 interface StateFs $Vatmux.service(name = "vatmux.state", priority = 2) {
+  # Durable keys and values, each with a version.
+
   get @0 (key :Text, limit :UInt32 = 65536)
       -> (status :Status, detail :Text, version :UInt64, sizeBytes :UInt64, value :Data)
       $Vatmux.bulk $Vatmux.idempotent;
@@ -115,6 +117,8 @@ interface StateFs $Vatmux.service(name = "vatmux.state", priority = 2) {
 }
 
 interface Upload $Vatmux.deadline(minutes = 60) {
+  # A value on its way in. Nothing of it is seen before `commit` returned.
+
   write @0 (bytes :Data) -> stream;
   # The next bytes, in order, at most 1 MiB. A write that the store refuses ends the upload; `commit` says why.
 

@@ -29,6 +29,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) words: Words,
     pub(crate) empty_name: Name,
     pub(crate) collector: Collector,
+    /// What is left of [`crate::limits::SIMILAR_NAMES`].
+    pub(crate) similar_names: usize,
 
     pub(crate) sources: Vec<Source>,
     /// The parsed files, by [`FileId`]; a file that could not be read has a source but no unit.
@@ -59,6 +61,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) constants: HashMap<NodeId, Constant>,
     pub(crate) defaults: HashMap<(NodeId, usize, usize), Option<Value>>,
     pub(crate) value_cost: usize,
+    /// How many bytes the names of nodes have so far.
+    pub(crate) node_name_bytes: usize,
 }
 
 impl<'a> Compiler<'a> {
@@ -74,6 +78,7 @@ impl<'a> Compiler<'a> {
             words,
             empty_name,
             collector: Collector::default(),
+            similar_names: crate::limits::SIMILAR_NAMES,
             sources: Vec::new(),
             units: Vec::new(),
             by_path: HashMap::new(),
@@ -97,6 +102,7 @@ impl<'a> Compiler<'a> {
             constants: HashMap::new(),
             defaults: HashMap::new(),
             value_cost: 0,
+            node_name_bytes: 0,
         }
     }
 
@@ -138,5 +144,16 @@ impl<'a> Compiler<'a> {
 
     pub(crate) fn report(&mut self, file: FileId, report: Report) {
         self.collector.add(file, report);
+    }
+
+    /// Whether to look at `count` names for one that may have been meant: not for errors that are only counted, nor for
+    /// ever.
+    pub(crate) fn may_suggest(&mut self, count: usize) -> bool {
+        if self.collector.is_full() {
+            return false;
+        }
+        let left = self.similar_names.checked_sub(count);
+        self.similar_names = left.unwrap_or(0);
+        left.is_some()
     }
 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Group, Level, Renderer};
 
-use crate::source::{FileId, Place, Source, Span as SourceSpan, line_and_column};
+use crate::excerpt::excerpts;
+use crate::source::{FileId, Lines, Place, Source, Span as SourceSpan};
 
 /// All that was found wrong in one run, in the order of files and lines.
 #[derive(Clone, Default)]
@@ -158,14 +159,19 @@ impl Collector {
         self.reports.sort_by_key(|(file, report)| (*file, report.span));
         let path =
             |file: FileId| sources.get(file.0 as usize).map(|source| source.path.clone()).unwrap_or_default();
-        let texts: HashMap<FileId, Arc<str>> = self
-            .reports
-            .iter()
-            .flat_map(|(file, report)| report.related.iter().map(|(place, _)| place.file).chain([*file]))
-            .filter_map(|file| Some((file, sources.get(file.0 as usize)?.shown().into())))
-            .collect();
+        let mut texts: HashMap<FileId, Lines> = HashMap::new();
+        let concerned = |(file, report): &(FileId, Report)| {
+            let related = report.related.iter().map(|(place, _)| place.file);
+            related.chain([*file]).collect::<Vec<_>>()
+        };
+        for file in self.reports.iter().flat_map(concerned) {
+            if let Some(source) = sources.get(file.0 as usize) {
+                texts.entry(file).or_insert_with(|| Lines::of(source));
+            }
+        }
         let resolve = |place: Place| {
-            let text = texts.get(&place.file).map_or("", |text| text);
+            let lines = texts.get(&place.file);
+            let text = lines.map_or("", |lines| &lines.text);
             // A place is made of whole characters, whatever the text is.
             let mut start = (place.span.start as usize).min(text.len());
             while !text.is_char_boundary(start) {
@@ -175,7 +181,7 @@ impl Collector {
             while !text.is_char_boundary(end) {
                 end += 1;
             }
-            let (line, column) = line_and_column(text, start);
+            let (line, column) = lines.map_or((1, 1), |lines| lines.line_and_column(start));
             Span { bytes: start..end, line, column }
         };
         let list = self
@@ -200,7 +206,7 @@ impl Collector {
                 }
             })
             .collect();
-        let sources = texts.into_iter().map(|(file, text)| (path(file), text)).collect();
+        let sources = texts.into_iter().map(|(file, lines)| (path(file), lines.text)).collect();
         Diagnostics { list, sources, dropped: self.dropped }
     }
 }
@@ -271,15 +277,10 @@ impl fmt::Display for Diagnostics {
             }
             for file in files {
                 let Some((path, text)) = self.sources.iter().find(|(path, _)| path == file) else { continue };
-                let annotations =
-                    diagnostic.labels.iter().enumerate().filter(|(_, label)| label.file == *file);
-                let annotations = annotations.map(|(index, label)| {
-                    let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                    let annotation = kind.span(label.span.bytes.clone());
-                    if label.text.is_empty() { annotation } else { annotation.label(&label.text) }
-                });
-                let snippet = Snippet::source(&**text).path(path.to_string_lossy());
-                group = group.element(snippet.annotations(annotations));
+                let labels = diagnostic.labels.iter().enumerate().filter(|(_, label)| label.file == *file);
+                for excerpt in excerpts(text, labels.map(|(index, label)| (index == 0, label)).collect()) {
+                    group = excerpt.put_into(group, &path.to_string_lossy());
+                }
             }
             if let Some(help) = &diagnostic.help {
                 group = group.element(Level::HELP.message(help));

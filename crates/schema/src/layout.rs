@@ -283,14 +283,15 @@ impl Layout {
         let Space { data: used, crowd, .. } = &self.spaces[space.0];
         let mut steps = 0;
         let (used, free) = if let Some(crowd) = crowd {
-            let holes = crowd.fits.range((size, 0, 0)..(size + 1, 0, 0)).map(|(_, hole, index)| (*hole, *index));
+            let holes =
+                crowd.fits.range((size, 0, 0)..(size + 1, 0, 0)).map(|(_, hole, index)| (*hole, *index));
             let free = (size..=WORD).find_map(|size| Some((size, *crowd.free[size as usize].first()?)));
             (holes.take(1).next(), free)
         } else {
             steps += used.len() as u64;
-            let holes = used.iter().filter_map(|(index, used)| {
-                Some((used.smallest_hole(*places.get(*index)?, size)?, *index))
-            });
+            let holes = used
+                .iter()
+                .filter_map(|(index, used)| Some((used.smallest_hole(*places.get(*index)?, size)?, *index)));
             let free = (size..=WORD).find_map(|size| {
                 let mut of_size = by_size[size as usize].iter();
                 let free = of_size.find(|index| {

@@ -5,6 +5,7 @@
 
 use std::num::IntErrorKind;
 
+use crate::limits::NAME_BYTES;
 use crate::names::{Name, Names};
 use crate::source::Span;
 
@@ -151,8 +152,13 @@ impl Lexer<'_> {
                 b'#' => self.skip_while(|byte| byte != b'\n'),
                 byte if is_name_start(byte) => {
                     self.skip_while(is_name);
+                    if self.at - start > NAME_BYTES {
+                        let message = format!("this name is longer than {NAME_BYTES} bytes");
+                        self.error(start, message, None);
+                    }
+                    let end = self.at.min(start + NAME_BYTES);
                     // Only ASCII got here.
-                    let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
+                    let text = std::str::from_utf8(&self.text[start..end]).unwrap_or_default();
                     let name = self.names.intern(text);
                     self.push(Token::Identifier(name), start);
                 }

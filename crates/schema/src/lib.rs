@@ -41,6 +41,7 @@ mod compiler;
 mod declare;
 mod diagnostics;
 mod encode;
+mod excerpt;
 mod files;
 mod ids;
 mod layout;

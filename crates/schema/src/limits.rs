@@ -40,5 +40,15 @@ pub const VALUES: usize = 8 << 20;
 /// fields as fit takes some 17 million at the very most, unless unions in unions have thousands of places to make wider.
 pub const LAYOUT_STEPS: u64 = 32 << 20;
 
+/// The longest name, in bytes.
+pub const NAME_BYTES: usize = 1_000;
+
+/// How many bytes the names of all nodes of one request come to. Each begins with those of the nodes around it.
+pub const NODE_NAMES_BYTES: usize = 64 << 20;
+
+/// How many names are looked at in one run to say which of them may have been meant by one that is not declared; what is
+/// wrong after that is told without.
+pub const SIMILAR_NAMES: usize = 1 << 20;
+
 /// How many errors are kept; those after them are only counted.
 pub const ERRORS: usize = 200;

@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::compiler::Compiler;
+use crate::diagnostics::{Kind as ErrorKind, Report};
 use crate::lexer::comment_text;
-use crate::model::{Bindings, Brand, FieldKind, NodeId, NodeKind, StructShape, Type, Value};
+use crate::limits::NODE_NAMES_BYTES;
+use crate::model::{Bindings, Brand, FieldKind, Node, NodeId, NodeKind, StructShape, Type, Value};
 use crate::resolve::Scope;
 use crate::source::{FileId, Span};
 use crate::syntax::{Declaration, File, Kind};
@@ -166,8 +168,25 @@ impl Compiler<'_> {
                 out.queue.add(parent);
             }
             self.emit(&mut out, node);
+            if self.node_name_bytes > NODE_NAMES_BYTES {
+                let Node { file, declaration, .. } = *self.node(node);
+                let span = self.file(file).declaration(declaration).span;
+                let message = "the names of all nodes together are too long".into();
+                let label = format!("more than {NODE_NAMES_BYTES} bytes up to here");
+                let help =
+                    Some("each begins with the names of the declarations around it: shorten those".into());
+                let kind = ErrorKind::Limit;
+                self.report(file, Report { kind, span, message, label, help, ..Report::default() });
+                break;
+            }
         }
         out.nodes
+    }
+
+    /// Whether a node can have a name of `bytes` as well. Where it cannot, no request is made.
+    pub(super) fn has_room_for_name(&mut self, bytes: usize) -> bool {
+        self.node_name_bytes += bytes;
+        self.node_name_bytes <= NODE_NAMES_BYTES
     }
 
     fn check_alias(&mut self, id: NodeId) {
@@ -211,6 +230,9 @@ impl Compiler<'_> {
         let file = self.file(node.file);
         let declaration = file.declaration(node.declaration);
         let display_name = self.display_name(id);
+        if !self.has_room_for_name(display_name.len()) {
+            return;
+        }
         let own_name = declaration.name.map(|named| self.names.text(named.name).len());
         let prefix_length = match own_name {
             Some(length) => display_name.len() - length,
@@ -340,6 +362,9 @@ impl Compiler<'_> {
                 None => display_name.to_owned(),
             };
             let is_group = index > 0;
+            if is_group && !self.has_room_for_name(name.len()) {
+                return;
+            }
             let mut fields = Vec::with_capacity(group.fields.len());
             let mut docs = Vec::with_capacity(group.fields.len());
             for (field_index, field) in group.fields.iter().enumerate() {

@@ -333,7 +333,7 @@ impl Compiler<'_> {
         let text = self.names.text(name).to_owned();
         let message = format!("`{text}` is not defined");
         let label = "not defined in this scope or one around it".into();
-        if self.collector.is_full() {
+        if !self.may_suggest(self.members.len()) {
             let kind = ErrorKind::Unknown;
             self.report(scope.file, Report { kind, span, message, label, ..Report::default() });
             return;
@@ -370,8 +370,8 @@ impl Compiler<'_> {
         );
     }
 
-    fn similar_member(&self, node: NodeId, name: &str) -> Option<String> {
-        if self.collector.is_full() {
+    fn similar_member(&mut self, node: NodeId, name: &str) -> Option<String> {
+        if !self.may_suggest(self.members.len()) {
             return None;
         }
         let mut members: Vec<&str> = self

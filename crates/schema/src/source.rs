@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A file that was read, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,9 +54,25 @@ impl Source {
     }
 }
 
-/// The line and the column, counted in characters, of a byte of `text`; both start at 1.
-pub(crate) fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.bytes().filter(|byte| *byte == b'\n').count() + 1, before[line_start..].chars().count() + 1)
+/// A text whose places are wanted as lines and columns.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) text: Arc<str>,
+    /// Where each line starts.
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub(crate) fn of(source: &Source) -> Self {
+        let text: Arc<str> = source.shown().into();
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    /// The line and the column, counted in characters, of a byte; both start at 1.
+    pub(crate) fn line_and_column(&self, byte: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= byte);
+        let start = line.checked_sub(1).and_then(|line| self.starts.get(line)).copied().unwrap_or(0);
+        (line, self.text.get(start..byte).map_or(0, |before| before.chars().count()) + 1)
+    }
 }

@@ -233,10 +233,10 @@ impl Compiler<'_> {
     }
 
     fn enumerant_names(&mut self, node: NodeId) -> Vec<String> {
-        if self.collector.is_full() {
+        let shape = self.enum_shape(node);
+        if !self.may_suggest(shape.enumerants.len()) {
             return Vec::new();
         }
-        let shape = self.enum_shape(node);
         let file = self.file(self.node(node).file);
         let names = shape.enumerants.iter().filter_map(|(enumerant, _)| file.declaration(*enumerant).name);
         names.map(|named| self.names.text(named.name).to_owned()).collect()

@@ -197,6 +197,9 @@ impl Compiler<'_> {
         }
         let suffix = if results { "$Results" } else { "$Params" };
         let name = format!("{prefix}{suffix}");
+        if !self.has_room_for_name(name.len()) {
+            return;
+        }
         // The method's name counts as the struct's, and its interface's as the prefix.
         let method_start = prefix.rfind('.').map_or(0, |dot| dot + 1);
         out.nodes.push(OutNode {

@@ -66,12 +66,13 @@ impl Compiler<'_> {
             let text = self.names.text(name).to_owned();
             let enumeration = self.path_of(*node);
             let help = match most_similar(&text, names.iter().map(String::as_str)) {
-                Some(similar) => format!("did you mean `{similar}`?"),
-                None => format!("its enumerants are {}", shortened(&names)),
+                Some(similar) => Some(format!("did you mean `{similar}`?")),
+                None if names.is_empty() => None,
+                None => Some(format!("its enumerants are {}", shortened(&names))),
             };
             let message = format!("the enum `{enumeration}` has no enumerant `{text}`");
             let kind = ErrorKind::Unknown;
-            self.report(scope.file, Report { kind, span, message, help: Some(help), ..Report::default() });
+            self.report(scope.file, Report { kind, span, message, help, ..Report::default() });
             return None;
         }
         let word = bare.map(|name| self.names.text(name).to_owned()).unwrap_or_default();

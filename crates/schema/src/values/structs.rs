@@ -53,7 +53,8 @@ impl Compiler<'_> {
         let this = shape.groups.get(group)?;
         let Some(index) = self.field_index(node, shape, group, named.name) else {
             let text = self.names.text(named.name).to_owned();
-            let fields = this.fields.iter().filter(|_| !self.collector.is_full());
+            let fields = if self.may_suggest(this.fields.len()) { &this.fields[..] } else { &[] };
+            let fields = fields.iter();
             let names: Vec<String> = fields.map(|field| self.names.text(field.name).to_owned()).collect();
             let help = match most_similar(&text, names.iter().map(String::as_str)) {
                 Some(similar) => Some(format!("did you mean `{similar}`?")),

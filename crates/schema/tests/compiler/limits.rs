@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use vatmux_schema::{Kind, Options, compile_from, limits};
 
-use crate::common::{ID, Memory, errors, try_compile};
+use crate::common::{ID, Memory, error, errors, try_compile};
 
 /// Runs on the stack that a thread has by default, which is smaller than that of a process.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
@@ -170,4 +170,66 @@ fn bytes_that_are_no_text_are_refused_or_skipped_without_a_panic() {
             errors.to_string();
         }
     }
+}
+
+#[test]
+fn what_was_meant_is_looked_for_among_so_many_names_and_no_more() {
+    const STRUCTS: usize = limits::SIMILAR_NAMES / 64 - 1;
+    let right = (0..STRUCTS).map(|index| format!("struct Right{index} {{}}\n")).collect::<String>();
+    let wrong = (0..100).map(|index| format!("w{index} @{index} :Rihgt{index};")).collect::<String>();
+    let Err(errors) = try_compile(&format!("{right} struct Wrong {{ {wrong} }}")) else { panic!("compiled") };
+    let with_help = errors.iter().take_while(|error| error.help.is_some()).count();
+    // Each error looks at all that is declared, the struct with the fields among it.
+    assert_eq!((with_help, errors.iter().count()), (64, 100));
+    assert!(errors.iter().skip(with_help).all(|error| error.help.is_none()));
+}
+
+#[test]
+fn many_errors_in_a_large_file_are_shown_by_the_lines_that_they_are_in() {
+    let comments = "# Behind this nothing is wrong, and nothing of it is shown.\n".repeat(200_000);
+    let wrong = (0..1_000).map(|index| format!("struct s{index} {{}}\n")).collect::<String>();
+    let Err(errors) = try_compile(&format!("{comments}{wrong}")) else { panic!("compiled") };
+    let shown = errors.to_string();
+    assert!(shown.contains("--> test.capnp:200002:8") && shown.contains("200002 | struct s0 {}"), "{shown}");
+    assert!(shown.ends_with("error: and 800 more\n") && shown.len() < 200 * 300, "{}", shown.len());
+}
+
+#[test]
+fn names_have_a_greatest_length() {
+    let name = |bytes| format!("struct {} {{}}", "S".repeat(bytes));
+    try_compile(&name(limits::NAME_BYTES)).unwrap();
+    let (kind, _, message) = error(&name(limits::NAME_BYTES + 1));
+    assert_eq!((kind, &*message), (Kind::Syntax, "this name is longer than 1000 bytes"));
+}
+
+#[test]
+fn the_names_of_all_nodes_have_a_greatest_length_together() {
+    let around = (0..60).map(|_| format!("struct {} {{\n", "S".repeat(1_000))).collect::<String>();
+    let ends = "}".repeat(60);
+    let structs = |count| (0..count).map(|index| format!("struct A{index} {{}}\n")).collect::<String>();
+    try_compile(&format!("{around}{}{ends}", structs(1_000))).unwrap();
+    limited(&format!("{around}{}{ends}", structs(1_200)));
+    let groups = (0..1_200).map(|index| format!("g{index} :group {{ f{index} @{index} :Text; }}"));
+    limited(&format!("{around}{}{ends}", groups.collect::<String>()));
+    let methods = (0..600).map(|index| format!("m{index} @{index} () -> ();")).collect::<String>();
+    limited(&format!("{around} interface I {{ {methods} }} {ends}"));
+}
+
+#[test]
+fn unions_that_take_too_long_to_lay_out_are_refused() {
+    // Each place of the inner unions is asked, for each field, whether it can be made wider.
+    let mut number = 0;
+    let mut side = |name: char, types: [&str; 2]| {
+        let mut members = [String::new(), String::new()];
+        for _ in 0..8_000 {
+            for (member, ty) in members.iter_mut().zip(types) {
+                member.push_str(&format!("{name}{number} @{number} :{ty};"));
+                number += 1;
+            }
+        }
+        let [first, second] = members;
+        format!("{name} :group {{ union {{ {name}x :group {{ {first} }} {name}y :group {{ {second} }} }} }}")
+    };
+    let (a, b) = (side('a', ["UInt8", "UInt16"]), side('b', ["UInt16", "UInt8"]));
+    limited(&format!("struct S {{ union {{ {a} {b} }} }}"));
 }
