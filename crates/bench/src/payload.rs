@@ -1,6 +1,6 @@
 //! What is moved, and the check that it arrived.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -46,6 +46,16 @@ impl Source {
                 Blocks::File(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
             }
         })
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        match self {
+            Self::Memory { bytes } => Ok(*bytes),
+            Self::File { path } => {
+                Ok(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
+            }
+        }
     }
 
     /// The checksum of all its bytes, sent in blocks of `block_bytes`.

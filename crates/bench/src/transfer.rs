@@ -8,9 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::{Figures, Purpose};
 use crate::payload::Sink;
+use crate::report::Column;
 use crate::roles::Role;
 use crate::side::{DONE_WITHIN, READY_WITHIN, Side};
 use crate::usage::Usage;
+
+/// What a table shows of transfers.
+pub(crate) const COLUMNS: &[Column] = &[
+    Column { figure: "gb_per_s", heading: "GB/s", decimals: 2 },
+    Column { figure: "server_cpu_s", heading: "server CPU s", decimals: 2 },
+    Column { figure: "client_cpu_s", heading: "client CPU s", decimals: 2 },
+    Column { figure: "server_rss_mib", heading: "server MiB", decimals: 1 },
+    Column { figure: "client_rss_mib", heading: "client MiB", decimals: 1 },
+    Column { figure: "handshake_ms", heading: "connect ms", decimals: 1 },
+];
 
 /// What a client is to read.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

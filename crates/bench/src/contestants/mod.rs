@@ -2,6 +2,7 @@
 
 pub(crate) mod h2;
 pub(crate) mod memory;
+pub(crate) mod node;
 pub(crate) mod raw;
 pub(crate) mod rpc;
 pub(crate) mod sftp;

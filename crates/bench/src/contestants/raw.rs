@@ -9,10 +9,22 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::figures::Contestant;
 use crate::noise::{self, Cipher, Contact, Inbox, RECORD};
 use crate::payload::{RECORD_PLAINTEXT, Sink, Source};
+use crate::roles::Role;
 use crate::side::Bench;
-use crate::transfer::{Connected, Order, Transfer};
+use crate::transfer::{self, Connected, Order, Transfer};
+
+/// Moves all of `source` under `cipher`.
+pub(crate) fn contestant<'a>(name: &'static str, source: Source, cipher: Cipher) -> Result<Contestant<'a>> {
+    let (bytes, checksum) = (source.bytes()?, source.checksum(RECORD_PLAINTEXT)?);
+    Ok(Contestant::new(name, move |purpose| {
+        let server = Role::RawServer(Server { source: source.clone(), cipher });
+        let client = |server, order| Role::RawClient(Client { server, cipher, order });
+        transfer::run(&server, client, bytes, checksum, purpose)
+    }))
+}
 
 /// Sends a source once a client asks for it.
 #[derive(Debug, Serialize, Deserialize)]

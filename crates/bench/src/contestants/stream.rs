@@ -11,11 +11,11 @@ use anyhow::{Context as _, Result, ensure};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use serde::{Deserialize, Serialize};
 use vatmux_driver::{Driver, SessionOptions};
-use vatmux_host::{Local, MonotonicClock, Reactor, SocketLink};
+use vatmux_host::{Dialer, MonotonicClock, Reactor, SocketLink};
 use vatmux_mux::{HeapStorage, Limits, Priority, StreamName};
 use vatmux_noise::{AllowList, Entropy};
 
-use super::vatmux::{address, fresh_key};
+use super::node::{dial_by, fresh_key};
 use super::yamux::WRITE;
 use crate::noise::{Cipher, Contact};
 use crate::payload::{Sink, Source};
@@ -93,13 +93,9 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
-        let mut local = Local::new(fresh_key()?)?;
         let options = SessionOptions { limits: self.windows.limits(), ..SessionOptions::default() };
-        let dialer = local.dialer().session_options(options).suite(self.cipher.suite());
-        let address = address(&self.server)?;
-        local.drive_until(async {
-            let dialed = Instant::now();
-            let peer = dialer.dial(&address).await?;
+        let options = |dialer: Dialer| dialer.session_options(options).suite(self.cipher.suite());
+        dial_by(options, &self.server, async |dialed, peer| {
             bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
             let mut stream = peer.session().open(&StreamName::new("bench")?, Priority::default())?;
             let mut sink = Sink::new(self.order.checks);
@@ -114,6 +110,6 @@ impl Client {
                 sink.take(&buffer[..read]);
             }
             bench.say(&Transfer::new(asked.elapsed(), &sink))
-        })?
+        })
     }
 }

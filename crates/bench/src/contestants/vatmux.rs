@@ -6,17 +6,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize};
 use vatmux::packagefs::{Client, FetchOptions, Limits, Progress, Tree};
 use vatmux::schema::health_capnp;
 use vatmux::{health, packagefs};
-use vatmux_host::{Endpoint, Local, Node, NodeAddress};
 use vatmux_mux::Priority;
-use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
+use vatmux_noise::AllowList;
 use vatmux_rpc::Remote;
 
+use super::node::{dial, serve};
 use crate::files::{LARGE_NAME, SMALL_NAME};
 use crate::noise::Contact;
 use crate::payload::Sink;
@@ -36,48 +36,33 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
         let tree = Arc::new(Tree::open(&self.root)?);
-        let node = Node::builder(fresh_key()?).allow(AllowList::Anyone).workers(1).serve_named(
-            health::SERVICE_NAME,
-            health::PRIORITY,
-            health::capability,
-        );
-        let node = packagefs::offer(node, tree, Limits::default())
-            .listen(&Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 })?
-            .start()?;
-        let Some(Endpoint::Tcp { host, port }) = node.endpoints().first() else {
-            bail!("the node listens nowhere");
-        };
-        let address = format!("{host}:{port}").parse()?;
-        bench.say(&Contact { address, key: *node.node_id().as_bytes() })?;
-        bench.wait_for_end();
-        Ok(())
+        serve(bench, |node| {
+            let node = health::offer(node, AllowList::Anyone);
+            packagefs::offer(node, tree, Limits::default())
+        })
     }
 }
 
-/// Reads the large file.
+/// Reads a large file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reader {
     pub(crate) server: Contact,
+    pub(crate) path: String,
     pub(crate) order: Order,
 }
 
 impl Reader {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
-        let mut local = Local::new(fresh_key()?)?;
-        let dialer = local.dialer();
-        let address = address(&self.server)?;
-        local.drive_until(async {
-            let dialed = Instant::now();
-            let peer = dialer.dial(&address).await?;
+        dial(&self.server, async |dialed, peer| {
             bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
             bench.wait_for_go()?;
 
             let mut sink = Sink::new(self.order.checks);
             let asked = Instant::now();
             let client = Client::connect(&peer, Priority::LAST)?;
-            client.read_to(LARGE_NAME, &mut sink, &|_| {}).await?;
+            client.read_to(&self.path, &mut sink, &|_| {}).await?;
             bench.say(&Transfer::new(asked.elapsed(), &sink))
-        })?
+        })
     }
 }
 
@@ -99,20 +84,14 @@ pub(crate) struct Fetched {
 
 impl Fetcher {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
-        let mut local = Local::new(fresh_key()?)?;
-        let dialer = local.dialer();
-        let address = address(&self.server)?;
         bench.wait_for_go()?;
-
-        let asked = Instant::now();
-        let summary = local.drive_until(async {
-            let peer = dialer.dial(&address).await?;
+        dial(&self.server, async |dialed, peer| {
             let client = Client::connect(&peer, Priority::LAST)?;
             let options = FetchOptions::default();
-            anyhow::Ok(client.fetch_tree(SMALL_NAME, &self.destination, options, &|_| {}).await?)
-        })??;
-        let seconds = asked.elapsed().as_secs_f64();
-        bench.say(&Fetched { seconds, files: summary.files, skipped: summary.skipped.len() })
+            let summary = client.fetch_tree(SMALL_NAME, &self.destination, options, &|_| {}).await?;
+            let seconds = dialed.elapsed().as_secs_f64();
+            bench.say(&Fetched { seconds, files: summary.files, skipped: summary.skipped.len() })
+        })
     }
 }
 
@@ -137,12 +116,7 @@ pub(crate) struct Pings {
 
 impl Pinger {
     pub(crate) fn play(&self, bench: &Bench) -> Result<()> {
-        let mut local = Local::new(fresh_key()?)?;
-        let dialer = local.dialer();
-        let address = address(&self.server)?;
-        local.drive_until(async {
-            let dialed = Instant::now();
-            let peer = dialer.dial(&address).await?;
+        dial(&self.server, async |dialed, peer| {
             bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
             bench.wait_for_go()?;
             let health = peer.connect_named(health::SERVICE_NAME, Priority::FIRST)?;
@@ -175,7 +149,7 @@ impl Pinger {
                 Either::Left((pings, _)) => bench.say(&pings?),
                 Either::Right((error, _)) => Err(error).context("the bulk read failed beside the pings"),
             }
-        })?
+        })
     }
 
     async fn ping(
@@ -200,17 +174,4 @@ impl Pinger {
             bulk_bytes: moved.get() - moved_before,
         })
     }
-}
-
-pub(super) fn fresh_key() -> Result<SecretKey> {
-    Ok(SecretKey::generate(Entropy::from_system()?))
-}
-
-pub(super) fn address(contact: &Contact) -> Result<NodeAddress> {
-    let Contact { address, key } = contact;
-    Ok(NodeAddress {
-        node: NodeId::from_bytes(*key)?,
-        endpoint: Endpoint::Tcp { host: address.ip().to_string(), port: address.port() },
-        path: String::new(),
-    })
 }

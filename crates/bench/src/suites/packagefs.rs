@@ -12,10 +12,10 @@ use crate::contestants::vatmux::{Fetched, Fetcher, Reader, Server};
 use crate::contestants::yamux::WRITE;
 use crate::contestants::{raw, yamux};
 use crate::figures::{self, Contestant, Figures};
-use crate::files::Files;
+use crate::files::{Files, LARGE_NAME};
 use crate::machine::Machine;
 use crate::noise::{Cipher, Contact};
-use crate::payload::{RECORD_PLAINTEXT, Source};
+use crate::payload::Source;
 use crate::relay::Relay;
 use crate::report::{Column, Goal, Ratio, Report, Table};
 use crate::roles::Role;
@@ -34,16 +34,6 @@ const CIPHER: Cipher = Cipher::ChaChaPoly;
 
 /// Resident memory that a side may need for the large file.
 const RSS_GOAL: Goal = Goal::AtMost(64.0);
-
-/// What the table of the large file shows.
-const LARGE_COLUMNS: &[Column] = &[
-    Column { figure: "gb_per_s", heading: "GB/s", decimals: 2 },
-    Column { figure: "server_rss_mib", heading: "server MiB", decimals: 1 },
-    Column { figure: "client_rss_mib", heading: "client MiB", decimals: 1 },
-    Column { figure: "server_cpu_s", heading: "server CPU s", decimals: 2 },
-    Column { figure: "client_cpu_s", heading: "client CPU s", decimals: 2 },
-    Column { figure: "handshake_ms", heading: "connect ms", decimals: 1 },
-];
 
 /// What the table of the small files shows.
 const SMALL_COLUMNS: &[Column] = &[
@@ -86,20 +76,12 @@ fn read_large(arguments: &Arguments, files: &Files) -> Result<Table> {
     let memory = || Source::Memory { bytes };
     let file = || Source::File { path: files.large() };
     let file_checksum = file().checksum(1 << 20)?;
-    let records_checksum = memory().checksum(RECORD_PLAINTEXT)?;
     let writes_checksum = memory().checksum(WRITE)?;
 
-    let raw = |name, source: Source, checksum| {
-        Contestant::new(name, move |purpose| {
-            let server = Role::RawServer(raw::Server { source: source.clone(), cipher: CIPHER });
-            let client = |server, order| Role::RawClient(raw::Client { server, cipher: CIPHER, order });
-            transfer::run(&server, client, bytes, checksum, purpose)
-        })
-    };
     let sftp = Sftp::find()?;
     let contestants = vec![
-        raw("noise_raw", memory(), records_checksum),
-        raw("noise_file", file(), file_checksum),
+        raw::contestant("noise_raw", memory(), CIPHER)?,
+        raw::contestant("noise_file", file(), CIPHER)?,
         Contestant::new("yamux", |purpose| {
             let server = Role::YamuxServer(yamux::Server { source: memory(), cipher: CIPHER });
             let client = |server, order| Role::YamuxClient(yamux::Client { server, cipher: CIPHER, order });
@@ -113,7 +95,7 @@ fn read_large(arguments: &Arguments, files: &Files) -> Result<Table> {
         },
         Contestant::new("packagefs", |purpose| {
             let server = Role::VatmuxServer(Server { root: files.root().to_owned() });
-            let client = |server, order| Role::VatmuxReader(Reader { server, order });
+            let client = |server, order| Role::VatmuxReader(Reader { server, path: LARGE_NAME.to_owned(), order });
             transfer::run(&server, client, bytes, file_checksum, purpose)
         }),
     ];
@@ -122,7 +104,7 @@ fn read_large(arguments: &Arguments, files: &Files) -> Result<Table> {
             "reading {bytes} bytes over loopback TCP: medians (least–greatest); noise_raw and yamux send from memory, \
              the others from a file"
         ),
-        columns: LARGE_COLUMNS,
+        columns: transfer::COLUMNS,
         rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
     })
 }

@@ -32,9 +32,7 @@ pub(crate) struct Called {
 }
 
 /// Makes the calls by `call`, which asks for the number after the one that it is given. Every answer is checked.
-///
-/// The connection is made by now; the first call, which the caller's machinery may need to get going, is not timed.
-pub(super) async fn measure(
+pub(super) async fn increments(
     bench: &Bench,
     dialed: Instant,
     calls: Calls,
@@ -45,7 +43,19 @@ pub(super) async fn measure(
         ensure!(answer == value + 1, "{answer} was the answer to {value}");
         Ok(())
     };
-    checked(0).await?;
+    measure(bench, dialed, calls, checked).await
+}
+
+/// Makes the calls by `call`, which is given their number.
+///
+/// The connection is made by now; the first call, which the caller's machinery may need to get going, is not timed.
+pub(crate) async fn measure(
+    bench: &Bench,
+    dialed: Instant,
+    calls: Calls,
+    call: impl AsyncFn(u64) -> Result<()>,
+) -> Result<()> {
+    call(0).await?;
     bench.say(&Connected { handshake_seconds: dialed.elapsed().as_secs_f64() })?;
 
     bench.wait_for_go()?;
@@ -53,7 +63,7 @@ pub(super) async fn measure(
     let mut latencies = Series::default();
     for value in 0..calls.sequential {
         let sent = Instant::now();
-        checked(value).await?;
+        call(value).await?;
         latencies.push(sent.elapsed().as_secs_f64());
     }
     bench.say(&called(&latencies, began)?)?;
@@ -66,7 +76,7 @@ pub(super) async fn measure(
         while next.get() < calls.concurrent {
             let value = next.replace(next.get() + 1);
             let sent = Instant::now();
-            checked(value).await?;
+            call(value).await?;
             let mut taken = latencies.take();
             taken.push(sent.elapsed().as_secs_f64());
             latencies.set(taken);

@@ -49,7 +49,7 @@ async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Resu
     let mut system = RpcSystem::new(Box::new(network(connect(server).await?, Side::Client)), None);
     let client: bench::Client = system.bootstrap(Side::Server);
     tokio::task::spawn_local(system.map(drop));
-    caller::measure(bench, dialed, calls, async |value| Ok(increment(&client, value).await?)).await
+    caller::increments(bench, dialed, calls, async |value| Ok(increment(&client, value).await?)).await
 }
 
 fn network(stream: TcpStream, side: Side) -> VatNetwork<impl futures::AsyncRead + Unpin> {

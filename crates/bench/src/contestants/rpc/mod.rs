@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use caller::{Called, Calls};
+pub(crate) use caller::{Called, Calls, measure};
 pub(crate) use vatmux::{CHUNK_BYTES, Held, Holder, Pusher};
 
 use crate::noise::Contact;

@@ -66,7 +66,7 @@ async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Resu
     let dialed = Instant::now();
     let transport = serde_transport::new(framed(connect(server).await?), Bincode::default());
     let client = IncrementClient::new(client::Config::default(), transport).spawn();
-    caller::measure(bench, dialed, calls, async |value| {
+    caller::increments(bench, dialed, calls, async |value| {
         Ok(client.increment(context::current(), value).await?)
     })
     .await

@@ -92,7 +92,7 @@ async fn call_from_here(bench: &Bench, server: SocketAddr, calls: Calls) -> Resu
     let dialed = Instant::now();
     let channel = Endpoint::from_shared(format!("http://{server}"))?.tcp_nodelay(true).connect().await?;
     let client = tonic::client::Grpc::new(channel);
-    caller::measure(bench, dialed, calls, async |value| {
+    caller::increments(bench, dialed, calls, async |value| {
         // As generated clients are cloned for each caller.
         let mut client = client.clone();
         client.ready().await?;

@@ -1,23 +1,18 @@
 //! vatmux as its users run it: a node that serves and one that dials, on default options.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::rc::Rc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use futures::future::{try_join, try_join_all};
+use anyhow::{Context as _, Result, ensure};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use vatmux_driver::{Driver, SessionOptions};
-use vatmux_host::{Endpoint, Local, MonotonicClock, Node, Reactor, SocketLink};
-use vatmux_mux::{HeapStorage, Priority};
-use vatmux_noise::{AllowList, Entropy};
-use vatmux_rpc::{Options, Peer, Remote, Services};
+use vatmux_mux::Priority;
+use vatmux_rpc::{Remote, Services};
 
 use super::bench_capnp::bench;
 use super::caller::{self, Calls};
 use super::service;
 use crate::HEAP;
-use crate::contestants::vatmux::{address, fresh_key};
+use crate::contestants::node;
 use crate::noise::Contact;
 use crate::payload::Source;
 use crate::side::Bench;
@@ -29,19 +24,9 @@ const SERVICE_NAME: &str = "bench";
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) fn serve(bench: &Bench) -> Result<()> {
-    let node = Node::builder(fresh_key()?)
-        .allow(AllowList::Anyone)
-        .workers(1)
-        .serve_named(SERVICE_NAME, Priority::default(), |_| service::capability().client)
-        .listen(&Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 })?
-        .start()?;
-    let Some(Endpoint::Tcp { host, port }) = node.endpoints().first() else {
-        bail!("the node listens nowhere");
-    };
-    let address = format!("{host}:{port}").parse()?;
-    bench.say(&Contact { address, key: *node.node_id().as_bytes() })?;
-    bench.wait_for_end();
-    Ok(())
+    node::serve(bench, |node| {
+        node.serve_named(SERVICE_NAME, Priority::default(), |_| service::capability().client)
+    })
 }
 
 /// Dials `server` and does `work` with its service, whose first call has yet to open the stream.
@@ -49,62 +34,24 @@ fn dial<T>(
     server: &Contact,
     work: impl AsyncFnOnce(Instant, Remote<bench::Client>) -> Result<T>,
 ) -> Result<T> {
-    let mut local = Local::new(fresh_key()?)?;
-    let dialer = local.dialer();
-    let address = address(server)?;
-    local.drive_until(async {
-        let dialed = Instant::now();
-        let peer = dialer.dial(&address).await?;
+    node::dial(server, async |dialed, peer| {
         work(dialed, peer.connect_named(SERVICE_NAME, Priority::default())?).await
-    })?
+    })
 }
 
 pub(super) fn call(bench: &Bench, server: &Contact, calls: Calls) -> Result<()> {
     dial(server, async |dialed, remote| {
-        caller::measure(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
+        caller::increments(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
     })
 }
 
-/// A node cannot be had without threads of its own, so this is what a node's worker and a dialer run on, on one driver.
 pub(super) fn both(bench: &Bench, calls: Calls) -> Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
-    let clock = MonotonicClock::default();
-    let reactor = Reactor::new(clock)?;
-    let calling = SocketLink::new(&reactor, TcpStream::connect(listener.local_addr()?)?)?;
-    let serving = SocketLink::new(&reactor, listener.accept()?.0)?;
-    let mut driver = Driver::new(clock, reactor.into_park()).contain_panics();
-    let handle = driver.handle();
-    let (server_key, caller_key) = (fresh_key()?, fresh_key()?);
     let mut services = Services::default();
     services.serve_named(SERVICE_NAME, Priority::default(), |_| service::capability().client)?;
-    driver.drive_until(async {
-        let dialed = Instant::now();
-        let (served, called) = try_join(
-            vatmux_driver::accept(
-                &handle,
-                serving,
-                &server_key,
-                &AllowList::Anyone,
-                Entropy::from_system()?,
-                HeapStorage::new(),
-                SessionOptions::default(),
-            ),
-            vatmux_driver::dial(
-                &handle,
-                calling,
-                &caller_key,
-                server_key.node_id(),
-                Entropy::from_system()?,
-                HeapStorage::new(),
-                SessionOptions::default(),
-            ),
-        )
-        .await?;
-        let _served = Peer::new(served, Rc::new(services), Options::default());
-        let peer = Peer::new(called, Rc::default(), Options::default());
+    node::on_one_thread(services, async |dialed, peer| {
         let remote: Remote<bench::Client> = peer.connect_named(SERVICE_NAME, Priority::default())?;
-        caller::measure(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
-    })?
+        caller::increments(bench, dialed, calls, async |value| Ok(increment(&remote, value).await?)).await
+    })
 }
 
 /// Shared with plain capnp-rpc.

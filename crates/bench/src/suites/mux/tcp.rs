@@ -8,18 +8,10 @@ use crate::contestants::yamux::WRITE;
 use crate::contestants::{h2, raw, stream, yamux};
 use crate::figures::{self, Contestant};
 use crate::noise::Cipher;
-use crate::payload::{RECORD_PLAINTEXT, Source};
-use crate::report::{Column, Goal, Ratio, Table};
+use crate::payload::Source;
+use crate::report::{Goal, Ratio, Table};
 use crate::roles::Role;
 use crate::transfer;
-
-const COLUMNS: &[Column] = &[
-    Column { figure: "gb_per_s", heading: "GB/s", decimals: 2 },
-    Column { figure: "server_cpu_s", heading: "server CPU s", decimals: 2 },
-    Column { figure: "client_cpu_s", heading: "client CPU s", decimals: 2 },
-    Column { figure: "server_rss_mib", heading: "server MiB", decimals: 1 },
-    Column { figure: "client_rss_mib", heading: "client MiB", decimals: 1 },
-];
 
 /// The contestants under one cipher, and what they are compared by.
 struct Suite {
@@ -77,7 +69,6 @@ impl Suite {
     fn run(&self, arguments: &Arguments) -> Result<Table> {
         let (bytes, cipher) = (arguments.bytes, self.cipher);
         let source = || Source::Memory { bytes };
-        let records_checksum = source().checksum(RECORD_PLAINTEXT)?;
         let writes_checksum = source().checksum(WRITE)?;
         let ours = |name, windows| {
             Contestant::new(name, move |purpose| {
@@ -88,11 +79,7 @@ impl Suite {
             })
         };
         let contestants = vec![
-            Contestant::new(self.raw, move |purpose| {
-                let server = Role::RawServer(raw::Server { source: source(), cipher });
-                let client = |server, order| Role::RawClient(raw::Client { server, cipher, order });
-                transfer::run(&server, client, bytes, records_checksum, purpose)
-            }),
+            raw::contestant(self.raw, source(), cipher)?,
             Contestant::new(self.yamux, move |purpose| {
                 let server = Role::YamuxServer(yamux::Server { source: source(), cipher });
                 let client = |server, order| Role::YamuxClient(yamux::Client { server, cipher, order });
@@ -113,7 +100,7 @@ impl Suite {
                  windows of yamux tune themselves, those of h2 are 1 MiB",
                 cipher.suite()
             ),
-            columns: COLUMNS,
+            columns: transfer::COLUMNS,
             rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
         })
     }

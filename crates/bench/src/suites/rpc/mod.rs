@@ -15,7 +15,7 @@ use crate::contestants::yamux::WRITE;
 use crate::figures::{self, Contestant, Figures};
 use crate::machine::Machine;
 use crate::noise::{Cipher, Contact};
-use crate::payload::{RECORD_PLAINTEXT, Source};
+use crate::payload::Source;
 use crate::report::{Column, Goal, Ratio, Report, Table};
 use crate::roles::Role;
 use crate::side::{DONE_WITHIN, READY_WITHIN, Side};
@@ -60,14 +60,6 @@ const CALL_COLUMNS: &[Column] = &[
     Column { figure: "inflight_calls_per_s", heading: "in flight calls/s", decimals: 0 },
     Column { figure: "inflight_p50_us", heading: "p50 µs", decimals: 0 },
     Column { figure: "inflight_cpu_us", heading: "CPU µs", decimals: 2 },
-];
-
-const STREAM_COLUMNS: &[Column] = &[
-    Column { figure: "gb_per_s", heading: "GB/s", decimals: 2 },
-    Column { figure: "server_cpu_s", heading: "server CPU s", decimals: 2 },
-    Column { figure: "client_cpu_s", heading: "client CPU s", decimals: 2 },
-    Column { figure: "server_rss_mib", heading: "server MiB", decimals: 1 },
-    Column { figure: "client_rss_mib", heading: "client MiB", decimals: 1 },
 ];
 
 const HELD_COLUMNS: &[Column] = &[
@@ -214,16 +206,11 @@ fn cpu_seconds(caller: &Side, server: Option<&Side>) -> Result<f64> {
 fn stream(arguments: &Arguments) -> Result<Table> {
     let bytes = arguments.bytes;
     let source = || Source::Memory { bytes };
-    let records_checksum = source().checksum(RECORD_PLAINTEXT)?;
     let writes_checksum = source().checksum(WRITE)?;
     let chunks_checksum = source().checksum(CHUNK_BYTES)?;
     let windows = Windows::Growing;
     let contestants = vec![
-        Contestant::new("noise_raw", |purpose| {
-            let server = Role::RawServer(raw::Server { source: source(), cipher: CIPHER });
-            let client = |server, order| Role::RawClient(raw::Client { server, cipher: CIPHER, order });
-            transfer::run(&server, client, bytes, records_checksum, purpose)
-        }),
+        raw::contestant("noise_raw", source(), CIPHER)?,
         Contestant::new("vatmux_stream", |purpose| {
             let server = Role::StreamServer(stream::Server { source: source(), windows });
             let client =
@@ -243,7 +230,7 @@ fn stream(arguments: &Arguments) -> Result<Table> {
              (least–greatest)",
             CIPHER.suite()
         ),
-        columns: STREAM_COLUMNS,
+        columns: transfer::COLUMNS,
         rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
     })
 }
