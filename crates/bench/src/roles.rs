@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::contestants::{h2, memory, raw, rpc, stream, vatmux, yamux};
+use crate::contestants::{h2, memory, raw, rpc, services, stream, vatmux, yamux};
 use crate::relay::Relay;
 use crate::side::Bench;
 
@@ -27,6 +27,12 @@ pub(crate) enum Role {
     RpcBoth(rpc::Both),
     RpcPusher(rpc::Pusher),
     RpcHolder(rpc::Holder),
+    ServicesServer(services::Server),
+    ServicesCaller(services::Caller),
+    ServicesGuest(services::Guest),
+    ServicesPuts(services::Puts),
+    ServicesInstaller(services::Installer),
+    Database(services::Database),
     Memory(memory::Run),
     Relay(Relay),
 }
@@ -52,6 +58,12 @@ impl Role {
             Self::RpcBoth(_) => "the server and its caller",
             Self::RpcPusher(_) => "the caller that streams",
             Self::RpcHolder(_) => "the caller whose calls stay open",
+            Self::ServicesServer(_) => "the node that serves state and bundles",
+            Self::ServicesCaller(_) => "the client of its state",
+            Self::ServicesGuest(_) => "the state and its client",
+            Self::ServicesPuts(_) => "the client that puts beside an install",
+            Self::ServicesInstaller(_) => "the client that installs",
+            Self::Database(_) => "the database in process",
             Self::Memory(_) => "the multiplexer in memory",
             Self::Relay(_) => "the relay",
         }
@@ -76,6 +88,12 @@ impl Role {
             Self::RpcBoth(role) => role.play(bench),
             Self::RpcPusher(role) => role.play(bench),
             Self::RpcHolder(role) => role.play(bench),
+            Self::ServicesServer(role) => role.play(bench),
+            Self::ServicesCaller(role) => role.play(bench),
+            Self::ServicesGuest(role) => role.play(bench),
+            Self::ServicesPuts(role) => role.play(bench),
+            Self::ServicesInstaller(role) => role.play(bench),
+            Self::Database(role) => role.play(bench),
             Self::Memory(role) => role.play(bench),
             Self::Relay(role) => role.play(bench),
         }

@@ -10,9 +10,10 @@ mod mux;
 mod packagefs;
 mod rpc;
 mod schema;
+mod services;
 
 /// Every suite: what it is called, what it measures, who takes part.
-pub(crate) const SUITES: [Suite; 5] = [
+pub(crate) const SUITES: [Suite; 6] = [
     Suite {
         name: "packagefs",
         about: "reading one large file, and many small ones over a path of 10 ms",
@@ -50,6 +51,12 @@ pub(crate) const SUITES: [Suite; 5] = [
         about: "compiling every schema that this machine has, whole processes",
         contestants: schema::CONTESTANTS,
         run: schema::run,
+    },
+    Suite {
+        name: "services",
+        about: "durable state beside a database in process, bundles beside raw bytes, and one beside the other",
+        contestants: services::CONTESTANTS,
+        run: services::run,
     },
 ];
 

@@ -95,7 +95,8 @@ fn read_large(arguments: &Arguments, files: &Files) -> Result<Table> {
         },
         Contestant::new("packagefs", |purpose| {
             let server = Role::VatmuxServer(Server { root: files.root().to_owned() });
-            let client = |server, order| Role::VatmuxReader(Reader { server, path: LARGE_NAME.to_owned(), order });
+            let client =
+                |server, order| Role::VatmuxReader(Reader { server, path: LARGE_NAME.to_owned(), order });
             transfer::run(&server, client, bytes, file_checksum, purpose)
         }),
     ];

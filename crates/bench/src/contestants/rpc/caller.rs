@@ -66,7 +66,7 @@ pub(crate) async fn measure(
         call(value).await?;
         latencies.push(sent.elapsed().as_secs_f64());
     }
-    bench.say(&called(&latencies, began)?)?;
+    bench.say(&Called::of(&latencies, began)?)?;
 
     bench.wait_for_go()?;
     let began = Instant::now();
@@ -85,11 +85,14 @@ pub(crate) async fn measure(
     };
     let callers: FuturesUnordered<_> = (0..calls.in_flight).map(|_| caller()).collect();
     callers.try_collect::<()>().await?;
-    bench.say(&called(&latencies.take(), began)?)
+    bench.say(&Called::of(&latencies.take(), began)?)
 }
 
-fn called(latencies: &Series, began: Instant) -> Result<Called> {
-    let seconds = began.elapsed().as_secs_f64();
-    let percentile = |percent| latencies.percentile(percent).context("there were no calls");
-    Ok(Called { p50_seconds: percentile(50)?, p99_seconds: percentile(99)?, seconds })
+impl Called {
+    /// What calls took of which the first began then.
+    pub(crate) fn of(latencies: &Series, began: Instant) -> Result<Self> {
+        let seconds = began.elapsed().as_secs_f64();
+        let percentile = |percent| latencies.percentile(percent).context("there were no calls");
+        Ok(Self { p50_seconds: percentile(50)?, p99_seconds: percentile(99)?, seconds })
+    }
 }

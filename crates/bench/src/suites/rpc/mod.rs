@@ -42,10 +42,10 @@ const STACKS: [(&str, Stack); 4] = [
 ];
 
 /// Calls under way at a time.
-const IN_FLIGHT: u64 = 64;
+pub(super) const IN_FLIGHT: u64 = 64;
 
 /// Calls one after the other, among those that are asked for.
-const SEQUENTIAL_SHARE: u64 = 4;
+pub(super) const SEQUENTIAL_SHARE: u64 = 4;
 
 /// The cipher of the bytes that are streamed: the default of vatmux.
 const CIPHER: Cipher = Cipher::ChaChaPoly;
@@ -53,7 +53,7 @@ const CIPHER: Cipher = Cipher::ChaChaPoly;
 /// Calls that stay open: nearly as many as the guard lets a peer have by default.
 const HELD_CALLS: u64 = 4_000;
 
-const CALL_COLUMNS: &[Column] = &[
+pub(super) const CALL_COLUMNS: &[Column] = &[
     Column { figure: "sequential_p50_us", heading: "sequential p50 µs", decimals: 1 },
     Column { figure: "sequential_p99_us", heading: "p99 µs", decimals: 1 },
     Column { figure: "sequential_cpu_us", heading: "CPU µs", decimals: 1 },
@@ -179,7 +179,7 @@ fn call_between_processes(stack: Stack, calls: Calls) -> Result<Figures> {
 }
 
 /// From the first call to the last.
-fn measure(caller: &mut Side, server: Option<&Side>, calls: Calls) -> Result<Figures> {
+pub(super) fn measure(caller: &mut Side, server: Option<&Side>, calls: Calls) -> Result<Figures> {
     let _: Connected = caller.hear(READY_WITHIN)?;
     let before = cpu_seconds(caller, server)?;
     caller.go()?;
