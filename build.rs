@@ -6,6 +6,7 @@ fn main() -> Result<(), vatmux_build::Error> {
         "schema/bundlemgr.capnp",
         "schema/health.capnp",
         "schema/packagefs.capnp",
+        "schema/samgr.capnp",
         "schema/statefs.capnp",
     ])
 }

@@ -12,6 +12,7 @@
 //! * [`bundle`] packs, signs and keeps trees of files; [`bundlemgr`] installs and removes them on a node.
 //! * [`packagefs`] serves and fetches read-only trees, bundles among them; [`health`] says whether a node answers, how fast, and what it is doing.
 //! * [`statefs`] keeps keys and values: an acknowledged change survives the loss of the process and of power.
+//! * [`samgr`] says who offers what, live: capabilities by name, over the node that everybody knows.
 //! * [`Observer`] looks at a node from within its process; whoever subscribes to `tracing` sees each session, stream and call.
 //!
 //! The layers below have crates of their own, of which this one names what most programs need: `vatmux-mux` (the
@@ -27,6 +28,7 @@ pub mod bundle;
 pub mod bundlemgr;
 pub mod health;
 pub mod packagefs;
+pub mod samgr;
 pub mod schema;
 pub mod statefs;
 

@@ -236,6 +236,12 @@ impl Drop for Node {
 }
 
 impl NodeBuilder {
+    /// Who the node will be.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.key.node_id()
+    }
+
     /// Who may dial. The default is nobody.
     pub fn allow(mut self, allow: AllowList) -> Self {
         self.allow = allow;

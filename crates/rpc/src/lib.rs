@@ -83,7 +83,7 @@ pub use read::FrameError;
 pub use reconnect::{
     CallError, Failure, GivenUp, PeerState, ReconnectOptions, ReconnectingPeer, ServiceOfPeer, Unreachable,
 };
-pub use services::{ServeError, Services};
+pub use services::{Directory, DirectoryEntry, ServeError, Services};
 pub use settled::{resolved, settled};
 pub use sight::{
     CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,

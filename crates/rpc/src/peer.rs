@@ -198,7 +198,7 @@ fn accept(
     drop(peer);
     let id = stream.id();
     let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false, offered.descriptor);
-    let bounds = offered.descriptor.map(|descriptor| descriptor.bounds(options));
+    let bounds = offered.bounds(options);
     let vat = Vat::serve_watched(stream, bootstrap, &handle, bounds.as_ref().unwrap_or(options), vat_sight);
     vat.shared().join(account);
     sight.watch(id, priority, false, vat.shared());

@@ -1,7 +1,9 @@
 //! What a node offers: services by name.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::fmt;
+use std::rc::{Rc, Weak};
 
 use capnp::capability::{Client, FromClientHook};
 use vatmux_mux::{ExclusiveNames, NameError, Priority, StreamName, TooManyExclusiveNames};
@@ -9,7 +11,7 @@ use vatmux_noise::NodeId;
 
 use crate::service::{Descriptor, ServedBy, Service};
 use crate::sight::Meters;
-use crate::{Peer, ServiceStatistics};
+use crate::{Options, Peer, ServiceStatistics};
 
 /// Makes the capability that one stream of one peer starts with.
 type Factory = Box<dyn Fn(&Peer) -> Client>;
@@ -17,12 +19,27 @@ type Factory = Box<dyn Fn(&Peer) -> Client>;
 /// Which peer may use which service.
 type Permit = Box<dyn Fn(&NodeId, &str) -> bool>;
 
+/// Makes the bounds of a service's vats of those that all have.
+type Bounds = Box<dyn Fn(&Options) -> Options>;
+
+/// What is offered, and to whom.
+#[derive(Default)]
+struct Offers {
+    by_name: RefCell<BTreeMap<StreamName, Rc<Offered>>>,
+    permits: RefCell<Vec<Permit>>,
+}
+
+impl Offers {
+    fn permit(&self, peer: &NodeId, name: &str) -> bool {
+        self.permits.borrow().iter().all(|permits| permits(peer, name))
+    }
+}
+
 /// The services of a node, on one thread.
 #[derive(Default)]
 pub struct Services {
-    by_name: BTreeMap<StreamName, Offered>,
+    offers: Rc<Offers>,
     exclusive: ExclusiveNames,
-    permits: Vec<Permit>,
     meters: Rc<Meters>,
 }
 
@@ -33,6 +50,25 @@ pub(crate) struct Offered {
     pub(crate) factory: Factory,
     /// What its schema says of it, where it is known.
     pub(crate) descriptor: Option<&'static Descriptor>,
+    /// Where they are not those of all vats.
+    bounds: Option<Bounds>,
+    /// A session may use it through one stream at a time.
+    is_exclusive: bool,
+}
+
+impl Offered {
+    fn named(priority: Priority, factory: impl Fn(&Peer) -> Client + 'static) -> Self {
+        Self { priority, factory: Box::new(factory), descriptor: None, bounds: None, is_exclusive: false }
+    }
+
+    /// The bounds of its vats: None where they are those of all.
+    pub(crate) fn bounds(&self, all: &Options) -> Option<Options> {
+        let own = self.bounds.as_ref().map(|bounds| bounds(all));
+        match self.descriptor {
+            Some(descriptor) => Some(descriptor.bounds(own.as_ref().unwrap_or(all))),
+            None => own,
+        }
+    }
 }
 
 /// Why a service cannot be offered.
@@ -66,12 +102,36 @@ impl Services {
     where
         S: Service + ServedBy<T>,
     {
+        self.offer::<S, T>(factory, None)
+    }
+
+    /// As [`serve`](Self::serve), each vat within what `bounds` makes of the bounds that all have. The schema's deadlines come on
+    /// top.
+    pub fn serve_within<S, T>(
+        &mut self,
+        factory: impl Fn(&Peer) -> T + 'static,
+        bounds: impl Fn(&Options) -> Options + 'static,
+    ) -> Result<(), ServeError>
+    where
+        S: Service + ServedBy<T>,
+    {
+        self.offer::<S, T>(factory, Some(Box::new(bounds)))
+    }
+
+    fn offer<S, T>(
+        &mut self,
+        factory: impl Fn(&Peer) -> T + 'static,
+        bounds: Option<Bounds>,
+    ) -> Result<(), ServeError>
+    where
+        S: Service + ServedBy<T>,
+    {
         let descriptor = S::DESCRIPTOR;
         let name = self.free(descriptor.name)?;
         let factory: Factory =
             Box::new(move |peer| Client::new(S::client_of(factory(peer)).into_client_hook()));
-        let offered = Offered { priority: descriptor.priority, factory, descriptor: Some(descriptor) };
-        self.by_name.insert(name, offered);
+        let (priority, descriptor) = (descriptor.priority, Some(descriptor));
+        self.add(name, Offered { priority, factory, descriptor, bounds, is_exclusive: false });
         Ok(())
     }
 
@@ -85,7 +145,7 @@ impl Services {
         F: Fn(&Peer) -> Client + 'static,
     {
         let name = self.free(name)?;
-        self.by_name.insert(name, Offered { priority, factory: Box::new(factory), descriptor: None });
+        self.add(name, Offered::named(priority, factory));
         Ok(())
     }
 
@@ -108,7 +168,7 @@ impl Services {
         self.exclusive
             .insert(name.clone())
             .map_err(|reason| ServeError::Exclusive { name: name.clone(), reason })?;
-        self.by_name.insert(name, Offered { priority, factory: Box::new(factory), descriptor: None });
+        self.add(name, Offered { is_exclusive: true, ..Offered::named(priority, factory) });
         Ok(())
     }
 
@@ -117,19 +177,29 @@ impl Services {
     ///
     /// Said more than once, a peer needs the permission of each. Without it, every peer is offered everything.
     pub fn permit(&mut self, permits: impl Fn(&NodeId, &str) -> bool + 'static) {
-        self.permits.push(Box::new(permits));
+        self.offers.permits.borrow_mut().push(Box::new(permits));
     }
 
     /// Whether a peer is offered what has this name, if there is such a service.
     pub(crate) fn permits(&self, peer: &NodeId, name: &StreamName) -> bool {
-        self.permits.iter().all(|permits| permits(peer, name.as_str()))
+        self.offers.permit(peer, name.as_str())
+    }
+
+    fn add(&mut self, name: StreamName, offered: Offered) {
+        self.offers.by_name.borrow_mut().insert(name, Rc::new(offered));
+    }
+
+    /// What is offered here, for a service that tells of the others or passes them on.
+    #[must_use]
+    pub fn directory(&self) -> Directory {
+        Directory(Rc::downgrade(&self.offers))
     }
 
     /// A name that a service can have and none has.
     fn free(&self, name: &str) -> Result<StreamName, ServeError> {
         let name =
             StreamName::new(name).map_err(|reason| ServeError::Name { name: name.to_owned(), reason })?;
-        if self.by_name.contains_key(&name) { Err(ServeError::Taken(name)) } else { Ok(name) }
+        if self.offers.by_name.borrow().contains_key(&name) { Err(ServeError::Taken(name)) } else { Ok(name) }
     }
 
     /// What has been counted by service, in the order of their names, over all sessions that were offered these: those
@@ -155,7 +225,65 @@ impl Services {
     }
 
     /// What a peer gets that opens a stream: None where there is no such service.
-    pub(crate) fn find(&self, name: &StreamName) -> Option<&Offered> {
-        self.by_name.get(name)
+    pub(crate) fn find(&self, name: &StreamName) -> Option<Rc<Offered>> {
+        self.offers.by_name.borrow().get(name).cloned()
+    }
+}
+
+/// What a node offers on one thread, also what it came to offer after this was made. It is empty once the [`Services`] are
+/// gone.
+///
+/// A service that a session may use through one stream at a time is not in it.
+#[derive(Clone)]
+pub struct Directory(Weak<Offers>);
+
+/// One of the services of a [`Directory`].
+#[derive(Clone, Debug)]
+pub struct DirectoryEntry {
+    /// Its name.
+    pub name: StreamName,
+    /// The most urgent that its streams may be.
+    pub priority: Priority,
+    /// What its schema says of it, where it is known.
+    pub descriptor: Option<&'static Descriptor>,
+}
+
+impl Directory {
+    /// All services, ordered by name.
+    #[must_use]
+    pub fn entries(&self) -> Vec<DirectoryEntry> {
+        let Some(offers) = self.0.upgrade() else { return Vec::new() };
+        let entry = |(name, offered): (&StreamName, &Rc<Offered>)| DirectoryEntry {
+            name: name.clone(),
+            priority: offered.priority,
+            descriptor: offered.descriptor,
+        };
+        offers.by_name.borrow().iter().filter(|(_, offered)| !offered.is_exclusive).map(entry).collect()
+    }
+
+    /// Whether a peer may use the service of this name, if there is one.
+    #[must_use]
+    pub fn permits(&self, peer: &NodeId, name: &StreamName) -> bool {
+        self.0.upgrade().is_some_and(|offers| offers.permit(peer, name.as_str()))
+    }
+
+    /// What a stream of `peer` for this service would start with: `None` where it may have none.
+    ///
+    /// Whoever passes it on does so at the priority, and within the bounds, of its own vat.
+    #[must_use]
+    pub fn capability(&self, name: &str, peer: &Peer) -> Option<Client> {
+        let offers = self.0.upgrade()?;
+        if !offers.permit(&peer.node_id(), name) {
+            return None;
+        }
+        let offered = offers.by_name.borrow().get(&StreamName::new(name).ok()?)?.clone();
+        // A factory is anybody's code: nothing is borrowed here.
+        (!offered.is_exclusive).then(|| (offered.factory)(peer))
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries()).finish()
     }
 }

@@ -42,9 +42,16 @@ impl Emitter<'_, '_> {
             pub trait {server}: {} {{ {methods} }}",
             supers.join(" + ")
         );
+        // Of an interface without methods, whose capabilities are only held or dropped.
+        let unread = if interface.shapes.is_empty() && interface.ancestors.is_empty() {
+            "#[expect(dead_code, reason = \"there is no method to call\")]"
+        } else {
+            ""
+        };
         let _ = writeln!(
             self.out,
             "/// A server, as capnpc's traits want it.
+            {unread}
             struct {adapter}<T> {{ server: T, meter: service::Meter }}
             impl<T: {server}> service::ServedBy<T> for {word} {{
                 fn client_of(server: T) -> Self::Client {{
