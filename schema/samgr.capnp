@@ -56,8 +56,8 @@ struct Descriptor {
 
 enum Reason {
   other @0 $Vatmux.unknown;
-  dropped @1;           # The provider let go of its handle.
-  disconnected @2;      # The provider's session, or its stream to the registry, ended.
+  dropped @1;           # The provider let go of its handle, or of its stream to the registry.
+  disconnected @2;      # The provider's session ended.
   replaced @3;
   expired @4;           # No heartbeat came in time.
 }
@@ -88,7 +88,8 @@ interface Samgr $Vatmux.service(name = "vatmux.samgr", priority = 1) {
   waitFor @2 (name :Text, timeoutMillis :UInt32)
       -> (status :Status, detail :Text, service :Capability, descriptor :Descriptor)
       $Vatmux.idempotent $Vatmux.deadline(minutes = 11);
-  # As `resolve`, as soon as somebody offers the name. At most 10 minutes, else `malformed`.
+  # As `resolve`, as soon as somebody offers the name. At most 10 minutes, else `malformed`. What is called on the result before it is
+  # there waits as well, by its own deadline.
 
   list @3 (prefix :Text, cursor :Data, limit :UInt32 = 256)
       -> (status :Status, detail :Text, services :List(Descriptor), next :Data, revision :UInt64, epoch :UInt64)

@@ -1,6 +1,6 @@
 //! One thread's part of a registry: the capabilities whose sessions it has.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -166,19 +166,5 @@ impl Ways {
         ways.retain(|_, way| way.strong_count() > 0);
         ways.insert(generation, Rc::downgrade(&way));
         Ok(Some(way.capability()))
-    }
-}
-
-/// Whether the vat that something came through is over.
-#[derive(Clone, Default)]
-pub(super) struct Over(Rc<Cell<bool>>);
-
-impl Over {
-    pub(super) fn set(&self) {
-        self.0.set(true);
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        self.0.get()
     }
 }

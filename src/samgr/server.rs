@@ -12,12 +12,12 @@ use capnp::any_pointer;
 use capnp::capability::Client;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use vatmux_driver::Instant;
+use vatmux_driver::{Instant, Session};
 use vatmux_rpc::service::{Call, Refusal, Stub};
 use vatmux_rpc::{Peer, settled};
 
 use super::access::{Access, Right};
-use super::desk::{Desk, Over, Ways};
+use super::desk::{Desk, Ways};
 use super::name::{Name, NameError, Prefix};
 use super::registry::{Kind, Place, TooMany};
 use super::road;
@@ -47,7 +47,6 @@ pub(super) struct Server {
     peer: Peer,
     access: Access,
     ways: Ways,
-    over: Over,
 }
 
 impl Server {
@@ -55,7 +54,7 @@ impl Server {
     pub(super) fn new(desk: Rc<Desk>, peer: &Peer, access: Access) -> Self {
         desk.open(peer);
         let access = desk.permitted(access, &peer.node_id());
-        Self { desk, peer: peer.clone(), access, ways: Ways::default(), over: Over::default() }
+        Self { desk, peer: peer.clone(), access, ways: Ways::default() }
     }
 
     fn place(&self, kind: Kind) -> Result<Place, Refusal<Status>> {
@@ -95,9 +94,8 @@ impl Server {
         self.desk.offer(generation, capability);
         let held = Rc::new(Held {
             desk: self.desk.clone(),
-            peer: self.peer.node_id(),
+            session: self.peer.session().clone(),
             entry,
-            over: self.over.clone(),
             heard: Cell::new(self.peer.session().handle().now()),
             _place: place,
         });
@@ -241,13 +239,6 @@ impl SamgrServer for Server {
     }
 }
 
-impl Drop for Server {
-    /// A vat lets go of its first capability before it lets go of those that it gave away.
-    fn drop(&mut self) {
-        self.over.set();
-    }
-}
-
 /// Dropping it ends the watch.
 struct Watching {
     _dropped: oneshot::Sender<()>,
@@ -273,9 +264,8 @@ struct Holding(Rc<Held>);
 
 struct Held {
     desk: Rc<Desk>,
-    peer: vatmux_noise::NodeId,
+    session: Session,
     entry: Arc<Entry>,
-    over: Over,
     /// When the provider was last heard.
     heard: Cell<Instant>,
     _place: Place,
@@ -290,7 +280,7 @@ impl Held {
     fn end(&self, reason: Reason) {
         let generation = self.entry.descriptor.generation;
         if self.desk.registry.unregister(&self.entry.name, generation, reason) {
-            let (peer, name) = (self.peer, self.entry.name.as_str());
+            let (peer, name) = (self.session.peer(), self.entry.name.as_str());
             tracing::info!(target: "vatmux::samgr", %peer, name, ?reason, "a service is gone");
         }
         self.desk.withdraw(generation);
@@ -299,7 +289,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.end(if self.over.is_set() { Reason::Disconnected } else { Reason::Dropped });
+        self.end(if self.session.end().is_some() { Reason::Disconnected } else { Reason::Dropped });
     }
 }
 

@@ -163,7 +163,7 @@ fn who_waits_for_a_name_gets_it_as_soon_as_it_is_there_and_may_call_it_before() 
             let waiting = caller.client.wait_for::<Health>(&name("a"), Duration::from_secs(60));
             let calling = waiting.service().ping(5);
             let registering = async {
-                guide.handle.sleep(Duration::from_secs(40)).await;
+                guide.handle.sleep(Duration::from_secs(25)).await;
                 let _other = provider.register("b", 1).await.unwrap();
                 guide.handle.sleep(Duration::from_secs(1)).await;
                 let registered = provider.register("a", 1).await.unwrap();
