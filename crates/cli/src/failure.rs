@@ -12,6 +12,7 @@ use vatmux::bundle::{ExtractError, OpenStoreError, PackError};
 use vatmux::bundlemgr::InstallError;
 use vatmux::health::{AskError, PingError};
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
+use vatmux::samgr;
 use vatmux::statefs::{self, Key, RequestError};
 use vatmux_host::bridge::{BridgeError, LeavesThisMachine};
 use vatmux_host::keys::KeyError;
@@ -97,6 +98,14 @@ pub(crate) enum Failure {
         doing: String,
         /// What came of it.
         error: RequestError,
+    },
+    /// A samgr request.
+    #[error("cannot {doing}: {error}")]
+    Services {
+        /// What was tried, on what.
+        doing: String,
+        /// What came of it.
+        error: samgr::RequestError,
     },
     /// There is no such key.
     #[error("there is no key `{0}`, or this node may not see it")]

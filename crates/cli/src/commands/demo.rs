@@ -1,6 +1,7 @@
-//! `vatmux demo`: two nodes in one process, and what passes between them.
+//! `vatmux demo`: nodes in one process, and what passes between them.
 
 mod report;
+mod tour;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ use crate::pulse::Pulse;
 use crate::text;
 use crate::visit::{self, Calls, Visit};
 use report::Report;
+use tour::Tour;
 
 /// A load shorter than this says nothing; a directory is fetched again until it lasted as long.
 const LOAD_TIME: Duration = Duration::from_millis(1500);
@@ -61,12 +63,16 @@ pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
         .start()?;
     let endpoint = node.endpoints().first().cloned().unwrap_or(loopback);
     let address = NodeAddress { node: node.node_id(), endpoint, path: String::new() };
+    let tour = tour::host(fresh_key()?, client.node_id(), workspace.path())?;
 
     let mut local = Local::new(client).map_err(Failure::system("what a node needs"))?;
     let dialer = visit::prepare(local.dialer(), arguments.timeout, Calls::Transfers);
     let (handle, me) = (local.handle(), dialer.node_id());
+    let touring = visit::dial_and_work(dialer.clone(), handle.clone(), &tour.address, None, |visit| {
+        tour::visit(visit, &tour)
+    });
     let showing = visit::dial_and_work(dialer, handle, &address, interruptible, |visit| {
-        show(visit, me, &directory, workspace.path())
+        show(visit, me, &directory, workspace.path(), touring)
     });
     let report = local.drive_until(showing).map_err(Failure::system("to wait for sockets"))??;
     output::print_line(&if arguments.json { report.to_json().to_string() } else { report.to_string() })
@@ -83,13 +89,22 @@ fn directory(demo: &Demo) -> Result<PathBuf, Failure> {
 }
 
 fn fresh_key() -> Result<SecretKey, Failure> {
-    let entropy = Entropy::from_system()
-        .map_err(|error| Failure::System { what: "random bytes", error: std::io::Error::other(error) })?;
-    Ok(SecretKey::generate(entropy))
+    Ok(SecretKey::generate(random()?))
+}
+
+fn random() -> Result<Entropy, Failure> {
+    Entropy::from_system()
+        .map_err(|error| Failure::System { what: "random bytes", error: std::io::Error::other(error) })
 }
 
 /// Everything that is shown, from the first call to the last comparison.
-async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) -> Result<Report, Failure> {
+async fn show(
+    visit: Visit,
+    client: NodeId,
+    directory: &Path,
+    workspace: &Path,
+    touring: impl Future<Output = Result<Tour, Failure>>,
+) -> Result<Report, Failure> {
     let pulse = Pulse::new(&visit.handle, Rc::new(Cell::new(false)));
     let (files, health) = (visit.files()?, visit.health()?);
     let entries = pulse.guard("listing", async { Ok(files.list("", MAX_ENTRIES).await?) }).await?;
@@ -132,6 +147,7 @@ async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) 
         pulse.beat();
         rounds.add(summary, time, equal, directory)?;
     }
+    let tour = touring.await?;
     let nothing_measured =
         || Failure::Differs { directory: directory.to_owned(), what: "nothing was measured".into() };
     Ok(Report {
@@ -143,6 +159,7 @@ async fn show(visit: Visit, client: NodeId, directory: &Path, workspace: &Path) 
         idle: Latencies::of(idle.into_inner()).ok_or_else(nothing_measured)?,
         loaded: Latencies::of(loaded.into_inner()).ok_or_else(nothing_measured)?,
         rounds,
+        tour,
         traffic: visit.peer.session().traffic(),
     })
 }

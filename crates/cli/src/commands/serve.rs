@@ -120,7 +120,7 @@ fn open_bundles(path: &Path, serve: &Serve) -> Result<Arc<Store>, Failure> {
 }
 
 /// The store in this directory, which is nobody else's business.
-fn open_state(directory: &Path) -> Result<statefs::Store, Failure> {
+pub(crate) fn open_state(directory: &Path) -> Result<statefs::Store, Failure> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -16,7 +16,8 @@ fn the_demo_fetches_everything_and_finds_it_equal() {
     symlink("/etc/passwd", world.tree().join("out")).unwrap();
     let outcome = finish(world.vatmux(["demo", world.tree().to_str().unwrap()]));
     let shown = outcome.succeeded();
-    for line in ["handshake", "streams", "listed", "fetched", "throughput", "ping idle", "ping loaded"] {
+    let lines = ["handshake", "streams", "listed", "fetched", "throughput", "ping idle", "ping loaded"];
+    for line in lines.into_iter().chain(["registry", "found", "put", "installed", "read back"]) {
         assert!(shown.lines().any(|shown| shown.starts_with(line)), "no {line} in {shown}");
     }
     assert!(shown.ends_with("equal\n"), "{shown}");
@@ -35,6 +36,11 @@ fn the_demo_gives_its_figures_to_programs() {
     assert_eq!(value["total_bytes"].as_u64().unwrap(), 5 * value["rounds"].as_u64().unwrap());
     assert!(value["ping_loaded"]["p99_seconds"].as_f64().unwrap() > 0.0);
     assert_ne!(value["server"], value["client"]);
+    let services = &value["services"];
+    for name in ["vatmux.bundles", "vatmux.packagefs", "vatmux.samgr", "vatmux.state"] {
+        assert!(services["listed"].as_array().unwrap().contains(&name.into()), "no {name} in {services}");
+    }
+    assert_eq!((&services["values_put"], &services["bundle_files"]), (&64.into(), &16.into()));
 }
 
 #[test]

@@ -10,10 +10,11 @@ use vatmux_driver::TrafficSnapshot;
 use vatmux_noise::NodeId;
 
 use super::Rounds;
+use super::tour::Tour;
 use crate::json::{seconds, skipped};
 use crate::latency::{Latencies, shown};
 use crate::text::{self, Harmless};
-use vatmux::{health, packagefs};
+use vatmux::{health, packagefs, statefs};
 
 use crate::visit::FILES_PRIORITY;
 
@@ -25,6 +26,7 @@ pub(crate) struct Report {
     pub(super) handshake: Duration,
     pub(super) entries: usize,
     pub(super) rounds: Rounds,
+    pub(super) tour: Tour,
     pub(super) idle: Latencies,
     pub(super) loaded: Latencies,
     pub(super) traffic: TrafficSnapshot,
@@ -61,6 +63,18 @@ impl Report {
             "ping_idle": self.idle.to_json(),
             "ping_loaded": self.loaded.to_json(),
             "skipped": skipped(&summary.skipped),
+            "services": {
+                "listed": self.tour.services,
+                "resolved_and_called_seconds": seconds(self.tour.resolved_and_called),
+                "values_put": self.tour.values,
+                "value_bytes": self.tour.value_bytes,
+                "put_seconds": seconds(self.tour.put),
+                "bundle_files": self.tour.files,
+                "bundle_content_bytes": self.tour.content_bytes,
+                "bundle_packed_bytes": self.tour.packed_bytes,
+                "install_seconds": seconds(self.tour.installed),
+                "read_back_seconds": seconds(self.tour.read_back),
+            },
             "equal": true,
         })
     }
@@ -109,7 +123,39 @@ impl fmt::Display for Report {
         for skipped in &summary.skipped {
             writeln!(f, "passed over {}: {}", Harmless(&skipped.path), skipped.reason)?;
         }
-        write!(f, "compared    every byte of every round: equal")
+        writeln!(f, "compared    every byte of every round: equal")?;
+        writeln!(f)?;
+        write!(f, "{}", self.tour)
+    }
+}
+
+impl fmt::Display for Tour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "a third node with fresh keys, and the services that it has")?;
+        writeln!(f)?;
+        writeln!(f, "registry    {}", self.services.join(", "))?;
+        writeln!(
+            f,
+            "found       {} in the registry, and called with the same breath: answered in {}",
+            statefs::SERVICE_NAME,
+            shown(self.resolved_and_called)
+        )?;
+        writeln!(
+            f,
+            "put         {} of {} at once, all durable in {}",
+            text::count(self.values as u64, "value", "values"),
+            BinaryBytes(self.value_bytes as u64),
+            shown(self.put)
+        )?;
+        writeln!(
+            f,
+            "installed   a signed bundle of {}, {}: verified, durable and active in {}",
+            text::count(self.files.into(), "file", "files"),
+            BinaryBytes(self.content_bytes),
+            shown(self.installed)
+        )?;
+        writeln!(f, "read back   all of it by packagefs, in {}", shown(self.read_back))?;
+        write!(f, "compared    every value and every byte: equal")
     }
 }
 
