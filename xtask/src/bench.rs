@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use crate::instructions;
 use crate::repository::{Repository, succeed};
 
-/// The suite that measures the command `vatmux`, which is built beside the bench.
-const COMMAND_SUITE: &str = "schema";
+/// The suites that run the command `vatmux`, which is built beside the bench.
+const COMMAND_SUITES: [&str; 2] = ["schema", "template"];
 
 /// Builds quietly, then runs the bench in the caller's directory, so that `--json FILE` means what the caller means.
 /// The bench reads `arguments` itself and prints its table, and after it the `ratio` lines.
@@ -16,7 +16,7 @@ pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<(),
     {
         return instructions::run(repository, arguments);
     }
-    if arguments.first().is_some_and(|suite| suite == COMMAND_SUITE) {
+    if arguments.first().is_some_and(|suite| COMMAND_SUITES.iter().any(|name| suite == name)) {
         succeed(&mut repository.cargo(&["build", "--release", "--quiet", "--package", "vatmux-cli"]))?;
     }
     let mut cargo =

@@ -1,6 +1,9 @@
 //! The suites, one file each: who takes part, what is shown, which ratios count.
 
-use anyhow::{Result, bail};
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::arguments::Arguments;
 use crate::report::Report;
@@ -11,9 +14,10 @@ mod packagefs;
 mod rpc;
 mod schema;
 mod services;
+mod template;
 
 /// Every suite: what it is called, what it measures, who takes part.
-pub(crate) const SUITES: [Suite; 6] = [
+pub(crate) const SUITES: [Suite; 7] = [
     Suite {
         name: "packagefs",
         about: "reading one large file, and many small ones over a path of 10 ms",
@@ -58,6 +62,12 @@ pub(crate) const SUITES: [Suite; 6] = [
         contestants: services::CONTESTANTS,
         run: services::run,
     },
+    Suite {
+        name: "template",
+        about: "building the crate of `vatmux new` from nothing, and the same with capnpc and the C++ tool",
+        contestants: template::CONTESTANTS,
+        run: template::run,
+    },
 ];
 
 /// Something that can be asked for by name.
@@ -79,4 +89,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report> {
         bail!("there is no contestant `{unknown}`; there are: {}", suite.contestants.join(", "));
     }
     (suite.run)(arguments)
+}
+
+/// The command that was built beside this program.
+fn our_command() -> Result<PathBuf> {
+    let program = env::current_exe().context("cannot tell where this program is")?;
+    let command = program.with_file_name(format!("vatmux{}", env::consts::EXE_SUFFIX));
+    ensure!(
+        command.is_file(),
+        "{} is not built; `cargo xtask bench` builds it where it is needed",
+        command.display()
+    );
+    Ok(command)
 }

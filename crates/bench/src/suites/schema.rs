@@ -1,11 +1,10 @@
 //! `bench schema`: compiling the schemas that this machine has, with the C++ tool and with ours, whole processes.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use vatmux_schema_reference::corpus::{Collection, Corpus};
 use vatmux_schema_reference::{difference, have_reference};
 
@@ -50,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
             collection.files.chunks(1).map(|file| Job { collection, files: file.to_vec() })
         })
         .collect();
-    let ours = our_command()?;
+    let ours = super::our_command()?;
     let contestants = vec![
         if have_capnp {
             Contestant::new("capnp", |_| measure(&together, &each, Job::theirs))
@@ -144,12 +143,4 @@ fn measure<'a>(
         Ok(start.elapsed().as_secs_f64() * 1e3 / ROUNDS as f64)
     };
     Ok(Figures::default().with("whole_ms", time(together)?).with("each_ms", time(each)?))
-}
-
-/// The command that was built beside this program.
-fn our_command() -> Result<PathBuf> {
-    let program = env::current_exe().context("cannot tell where this program is")?;
-    let command = program.with_file_name(format!("vatmux{}", env::consts::EXE_SUFFIX));
-    ensure!(command.is_file(), "{} is not built; `cargo xtask bench schema` builds it", command.display());
-    Ok(command)
 }
