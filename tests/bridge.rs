@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -21,8 +22,9 @@ use vatmux::bridge::{Bridge, BridgeError, BridgeEvent, PlainEndpoint, PlainLimit
 use vatmux::schema::health_capnp::health as health_schema;
 use vatmux::{
     AllowList, Endpoint, Entropy, Listener, Local, Node, NodeAddress, NodeBuilder, NodeEvent, Priority,
-    SecretKey, StartError, VatOptions, health,
+    SecretKey, StartError, VatOptions, health, keys,
 };
+use vatmux_liveness::{AttemptBudget, Backoff};
 
 /// The longest that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,9 +37,9 @@ fn plain(path: &Path) -> PlainEndpoint {
     PlainEndpoint::on_this_machine(Endpoint::Unix(path.to_owned())).unwrap()
 }
 
-/// A node with health, and whatever else.
+/// A node with health, and whatever else. All that were in one folder were the same node.
 fn node(folder: &TempDir, and: impl FnOnce(NodeBuilder) -> NodeBuilder) -> (Node, NodeAddress) {
-    let builder = Node::builder(key())
+    let builder = Node::builder(keys::load_or_create(&folder.path().join("key")).unwrap())
         .allow(AllowList::Anyone)
         .workers(1)
         .serve_named(health::SERVICE_NAME, health::PRIORITY, health::capability)
@@ -232,28 +234,115 @@ fn the_socket_is_its_owners_and_only_a_dead_one_is_replaced() {
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
 
+/// Somebody has taken the bootstrap message of `program`: it objects to another with the same id.
+#[track_caller]
+fn is_served(mut program: UnixStream) {
+    program.write_all(&bootstrap()).unwrap();
+    let words = last_words(program);
+    assert!(words.contains("id 0, which another call has"), "{words}");
+}
+
+/// A bridge that dials with these pauses, and whose programs wait for so long.
+fn redialing(pause: Duration, attempts: u32, patience: Duration) -> PlainLimits {
+    let mut limits = limits();
+    limits.reconnect.limits.outage.within = Duration::from_hours(24);
+    limits.reconnect.limits.outage.attempts = AttemptBudget::new(attempts).unwrap();
+    limits.reconnect.limits.outage.backoff = Backoff::new(pause, pause).unwrap();
+    limits.reconnect.patience = patience;
+    limits
+}
+
+impl Bridging {
+    /// In the place of the node somebody who hangs up; how often that was.
+    fn hang_up_from_now_on(&mut self) -> Arc<AtomicU64> {
+        drop(self.node.take());
+        let listener = UnixListener::bind(self.folder.path().join("node")).unwrap();
+        let dials = Arc::new(AtomicU64::new(0));
+        let counted = dials.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                drop(stream);
+            }
+        });
+        dials
+    }
+}
+
 #[test]
-fn a_node_that_is_gone_is_dialed_when_somebody_connects_and_at_most_once_a_second() {
-    let mut bridging = Bridging::new(limits());
+fn whoever_connects_cannot_have_a_node_that_is_gone_dialed_sooner() {
+    let mut bridging = Bridging::new(redialing(Duration::from_hours(1), 9, Duration::from_millis(50)));
+    drop(bridging.user());
+    let dials = bridging.hang_up_from_now_on();
+    for _ in 0..10 {
+        let words = last_words(bridging.connect());
+        assert!(
+            words.contains("service \"vatmux.health\" is gone: no session with the peer within 50ms"),
+            "{words}"
+        );
+        assert!(words.contains("the session was lost"), "{words}");
+    }
+    assert_eq!(dials.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_node_that_is_gone_is_given_up_and_dialed_again_for_the_next_who_connects() {
+    const ATTEMPTS: u64 = 3;
+    let mut bridging = Bridging::new(redialing(Duration::from_millis(1), ATTEMPTS as u32, PATIENCE));
+    drop(bridging.user());
+    let dials = bridging.hang_up_from_now_on();
+    for program in 1..=5 {
+        let words = last_words(bridging.connect());
+        assert!(words.contains("the last failure: no session with unix:"), "{words}");
+        // The first outage began when the bridge was opened: that dial counts as well.
+        let dialed = dials.load(Ordering::SeqCst);
+        assert!(
+            (1..=(program + 1) * ATTEMPTS - 1).contains(&dialed),
+            "{dialed} dials for {program} programs"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_connects_while_the_node_is_away_is_served_when_it_is_back() {
+    let mut bridging = Bridging::new(redialing(Duration::from_millis(20), 100_000, PATIENCE));
     drop(bridging.user());
     drop(bridging.node.take());
-    let listener = UnixListener::bind(bridging.folder.path().join("node")).unwrap();
-    let dials = Arc::new(AtomicU64::new(0));
-    let counted = dials.clone();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            counted.fetch_add(1, Ordering::SeqCst);
-            // Nobody shakes hands here.
-            drop(stream);
-        }
-    });
-    let began = Instant::now();
-    for _ in 0..10 {
+    let mut waiting = bridging.connect();
+    waiting.write_all(&bootstrap()).unwrap();
+    bridging.node = Some(node(&bridging.folder, |builder| builder).0);
+    is_served(waiting);
+}
+
+#[test]
+fn a_node_that_has_turned_the_bridge_away_is_asked_again_for_the_next_who_connects() {
+    let mut bridging = Bridging::new(redialing(Duration::from_millis(1), 100_000, PATIENCE));
+    drop(bridging.user());
+    drop(bridging.node.take());
+    let nobody = |builder: NodeBuilder| builder.allow(AllowList::Only(BTreeSet::new()));
+    bridging.node = Some(node(&bridging.folder, nobody).0);
+    for _ in 0..3 {
         let words = last_words(bridging.connect());
         assert!(words.contains("service \"vatmux.health\" is gone: "), "{words}");
     }
-    let dialed = dials.load(Ordering::SeqCst);
-    assert!((1..=1 + began.elapsed().as_secs()).contains(&dialed), "{dialed} dials in {:?}", began.elapsed());
+    drop(bridging.node.take());
+    bridging.node = Some(node(&bridging.folder, |builder| builder).0);
+    is_served(bridging.user());
+}
+
+#[test]
+fn programs_that_wait_for_a_node_hear_at_once_that_the_bridge_is_shut_down() {
+    let hour = Duration::from_hours(1);
+    let mut bridging = Bridging::new(PlainLimits { max_connections: 1, ..redialing(hour, 9, hour) });
+    drop(bridging.user());
+    assert!(bridging.event().contains("connected") && bridging.event().contains("left"));
+    drop(bridging.node.take());
+    let waiting = bridging.connect();
+    // Whoever comes after it finds its place taken: it is waiting.
+    let _another = bridging.connect();
+    assert!(bridging.event().starts_with("program 3 was turned away: the bridge has 1 users"));
+    drop(bridging.stop.take());
+    assert!(last_words(waiting).contains("the bridge is shut down"));
 }
 
 /// Opens a bridge that cannot be, and says why.

@@ -1,5 +1,6 @@
 //! A node on the calling thread: it dials others, and serves them what it is given.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
@@ -170,11 +171,35 @@ impl Dialer {
     /// ```
     #[must_use]
     pub fn reconnecting(&self, address: &NodeAddress, options: ReconnectOptions) -> ReconnectingPeer {
+        self.redialing(None, address, options)
+    }
+
+    /// As [`reconnecting`](Self::reconnecting), of a peer that there is a session with: it is dialed when that was lost.
+    pub(crate) fn reconnecting_from(
+        &self,
+        peer: Peer,
+        address: &NodeAddress,
+        options: ReconnectOptions,
+    ) -> ReconnectingPeer {
+        self.redialing(Some(peer), address, options)
+    }
+
+    fn redialing(
+        &self,
+        first: Option<Peer>,
+        address: &NodeAddress,
+        options: ReconnectOptions,
+    ) -> ReconnectingPeer {
         let (dialer, address) = (self.clone(), address.clone());
+        let first = Cell::new(first);
         let dial = move |within: Duration| {
+            let first = first.take().filter(|peer| peer.session().end().is_none());
             let dialer = dialer.clone().connect_deadline(within.min(dialer.connect_deadline));
             let address = address.clone();
             async move {
+                if let Some(first) = first {
+                    return Attempted::Success(first);
+                }
                 match dialer.dial(&address).await {
                     Ok(peer) => Attempted::Success(peer),
                     Err(error) if error.is_lasting() => Attempted::Rejected(error),

@@ -22,7 +22,8 @@ mod offer;
 
 use std::time::Duration;
 
-use vatmux_rpc::Options;
+use vatmux_liveness::{AttemptBudget, RedialLimits, RetryLimits};
+use vatmux_rpc::{Options, ReconnectOptions};
 
 pub use endpoint::{LeavesThisMachine, PlainEndpoint};
 pub use offer::{Bridge, BridgeError, BridgeEvent};
@@ -43,6 +44,9 @@ pub struct PlainLimits {
     /// How long a connection may be without a byte in either direction; None, the default, is for ever: a program may
     /// wait to be called back. Calls that are under way do not count as bytes, so it should be longer than their deadline.
     pub idle: Option<Duration>,
+    /// How a [`Bridge`] dials its node again once a session with it was lost, and how long a program that connects waits for
+    /// that. Default: for a minute and at most 30 times, with the pauses of [`ReconnectOptions`]; a program waits for 5 s.
+    pub reconnect: ReconnectOptions,
     /// Bounds and times of each vat. [`Options::call_deadline`] is that of every call that passes the bridge.
     pub vat: Options,
 }
@@ -54,9 +58,19 @@ impl Default for PlainLimits {
             connect_deadline: Duration::from_secs(5),
             first_message: Duration::from_secs(10),
             idle: None,
+            reconnect: reconnect(),
             vat: Options::default(),
         }
     }
+}
+
+/// Programs come and go, and those that are there wait for an answer: a bridge gives up sooner than whoever holds a node.
+fn reconnect() -> ReconnectOptions {
+    let usual = ReconnectOptions::default();
+    let attempts = AttemptBudget::new(30).unwrap_or(AttemptBudget::ONE);
+    let outage = RetryLimits { within: Duration::from_mins(1), attempts, ..usual.limits.outage };
+    let limits = RedialLimits { outage, ..usual.limits };
+    ReconnectOptions { limits, patience: Duration::from_secs(5) }
 }
 
 /// As a plain program reads of the end of its connection.

@@ -13,17 +13,14 @@ use capnp::capability::Client;
 use futures::channel::mpsc;
 use futures::future::{Either, LocalBoxFuture, Shared, select};
 use futures::{FutureExt, StreamExt};
-use vatmux_driver::{Handle, Instant, SessionEnd};
+use vatmux_driver::{Handle, SessionEnd};
 use vatmux_mux::{CloseCode, Priority};
-use vatmux_rpc::{ConnectError, Peer, Remote, Vat, VatEnd};
+use vatmux_rpc::{ConnectError, GivenUp, PeerState, Remote, Vat, VatEnd};
 
 use super::PlainLimits;
 use super::link::{Places, PlainLink};
 use crate::listen::{Accepted, WatchedListener};
-use crate::{DialError, Dialer, Endpoint, Listener, NodeAddress};
-
-/// How long a node that could not be reached is not dialed again, whoever connects.
-const REDIAL_PAUSE: Duration = Duration::from_secs(1);
+use crate::{DialError, Dialer, Endpoint, Listener, NodeAddress, ReconnectingPeer};
 
 /// How many programs that came too many are told so at once; more are dropped without a word.
 const REFUSALS: usize = 16;
@@ -31,12 +28,16 @@ const REFUSALS: usize = 16;
 /// How long programs have to hear that the bridge is down.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What programs are told then.
+const SHUT_DOWN: &str = "the bridge is shut down";
+
 /// After this long without a byte a TCP connection is probed, so that a machine that is gone is found out.
 const PROBE_AFTER: Duration = Duration::from_mins(1);
 
 /// One service of one node, reachable without vatmux. Clones are the same bridge.
 ///
-/// The node is dialed once, and again when a program connects and the session has ended in between: never by itself.
+/// The node is dialed once, and again when its session is lost, as [`PlainLimits::reconnect`] says: with growing pauses, and not
+/// for ever. Once it was given up, the next program that connects has it dialed anew.
 #[derive(Clone)]
 pub struct Bridge(Rc<Inner>);
 
@@ -48,15 +49,11 @@ struct Inner {
     limits: PlainLimits,
     places: Places,
     refusals: Places,
-    /// The last dial, under way or done.
-    dial: RefCell<Shared<LocalBoxFuture<'static, Dialed>>>,
+    node: ReconnectingPeer,
     /// The stream on which the service was seen to be there, for the first program.
     first: RefCell<Option<Remote<Client>>>,
     next_program: Cell<u64>,
 }
-
-/// What came of a dial, and when.
-type Dialed = Result<Peer, (Rc<DialError>, Instant)>;
 
 /// Done when the bridge is to end.
 type Stop = Shared<LocalBoxFuture<'static, ()>>;
@@ -66,7 +63,7 @@ type Stop = Shared<LocalBoxFuture<'static, ()>>;
 pub enum BridgeError {
     /// There is no session with the node.
     #[error(transparent)]
-    Dial(Rc<DialError>),
+    Dial(#[from] DialError),
     /// The node does not allow this one.
     #[error("the node at {endpoint} does not allow this node")]
     NotAllowed {
@@ -137,21 +134,9 @@ impl Bridge {
         limits: PlainLimits,
     ) -> Result<Self, BridgeError> {
         let dialer = dialer.vat_options(limits.vat.clone());
-        let bridge = Self(Rc::new(Inner {
-            dial: RefCell::new(dialing(&dialer, &address)),
-            dialer,
-            address,
-            service: service.to_owned(),
-            priority,
-            places: Places::new(limits.max_connections),
-            refusals: Places::new(REFUSALS),
-            limits,
-            first: RefCell::default(),
-            next_program: Cell::new(1),
-        }));
-        let inner = &bridge.0;
-        let peer = inner.peer().await.map_err(BridgeError::Dial)?;
-        let endpoint = || inner.address.endpoint.clone();
+        // Once, and not as often as a node is dialed that was there before: what is wrong with the address is told at once.
+        let peer = dialer.dial(&address).await?;
+        let endpoint = || address.endpoint.clone();
         let remote = peer
             .connect_named::<Client>(service, priority)
             .map_err(|error| BridgeError::Connect { endpoint: endpoint(), error })?;
@@ -163,8 +148,21 @@ impl Bridge {
                 BridgeError::Service { endpoint: endpoint(), error }
             });
         }
-        *inner.first.borrow_mut() = Some(remote);
-        Ok(bridge)
+        let node = dialer.reconnecting_from(peer, &address, limits.reconnect.clone());
+        // From here on its session is watched. Where that is lost already, the first program hears of it.
+        let _ = node.session().await;
+        Ok(Self(Rc::new(Inner {
+            node,
+            dialer,
+            address,
+            service: service.to_owned(),
+            priority,
+            places: Places::new(limits.max_connections),
+            refusals: Places::new(REFUSALS),
+            limits,
+            first: RefCell::new(Some(remote)),
+            next_program: Cell::new(1),
+        })))
     }
 
     /// Serves whoever connects to `listeners` until `stop` is done, then tells everybody that it is over and takes
@@ -201,11 +199,7 @@ impl Bridge {
         drop(inner.first.borrow_mut().take());
         // Where they do not listen, they need not hear.
         let _ = handle.timeout(LAST_WORDS, all_closed.next()).await;
-        let dialed = inner.dial.borrow().peek().cloned();
-        if let Some(Ok(peer)) = dialed {
-            peer.close(CloseCode::DONE);
-            peer.closed().await;
-        }
+        inner.leave().await;
         Ok(())
     }
 }
@@ -221,31 +215,7 @@ async fn answers(client: &Client) -> capnp::Result<()> {
     }
 }
 
-fn dialing(dialer: &Dialer, address: &NodeAddress) -> Shared<LocalBoxFuture<'static, Dialed>> {
-    let (dialer, address) = (dialer.clone(), address.clone());
-    async move { dialer.dial(&address).await.map_err(|error| (Rc::new(error), dialer.handle().now())) }
-        .boxed_local()
-        .shared()
-}
-
 impl Inner {
-    /// The node, dialed anew where the session is over.
-    async fn peer(&self) -> Result<Peer, Rc<DialError>> {
-        let dial = {
-            let mut dial = self.dial.borrow_mut();
-            let is_over = match dial.peek() {
-                None => false,
-                Some(Ok(peer)) => peer.session().end().is_some(),
-                Some(Err((_, failed_at))) => self.handle().now() >= *failed_at + REDIAL_PAUSE,
-            };
-            if is_over {
-                *dial = dialing(&self.dialer, &self.address);
-            }
-            dial.clone()
-        };
-        dial.await.map_err(|(error, _)| error)
-    }
-
     fn handle(&self) -> &Handle {
         self.dialer.handle()
     }
@@ -258,8 +228,24 @@ impl Inner {
         {
             return Ok(first);
         }
-        let peer = self.peer().await.map_err(|error| error.to_string())?;
-        peer.connect_named(&self.service, self.priority).map_err(|error| error.to_string())
+        // What cannot be mended by dialing may have been mended by somebody: the pauses between dials are the same.
+        if matches!(self.node.state(), PeerState::GivenUp(GivenUp::Rejected { .. })) {
+            self.node.start_over();
+        }
+        let remote = self.node.connect_named(&self.service, self.priority).await;
+        remote.map_err(|error| format!("{error} (the node at {})", self.address.endpoint))
+    }
+
+    /// Takes leave of the node, if there is a session with it, and dials it no more.
+    async fn leave(&self) {
+        let session = match self.node.state() {
+            PeerState::Connected { .. } => self.node.session().await.ok(),
+            _ => None,
+        };
+        self.node.close(CloseCode::DONE);
+        if let Some((peer, _)) = session {
+            peer.closed().await;
+        }
     }
 
     /// Gives a connection its place, and has it carried to its end.
@@ -306,7 +292,11 @@ impl Inner {
         stop: Stop,
         on_event: Rc<E>,
     ) {
-        let remote = match self.remote().await {
+        let remote = match select(pin!(self.remote()), stop.clone()).await {
+            Either::Left((remote, _)) => remote,
+            Either::Right(((), _)) => Err(SHUT_DOWN.to_owned()),
+        };
+        let remote = match remote {
             Ok(remote) => remote,
             Err(reason) => {
                 self.turn_away(link, &reason);
@@ -324,7 +314,7 @@ impl Inner {
         let let_go = async {
             match select(select(pin!(lost), pin!(silent)), stop).await {
                 Either::Left((reason, _)) => reason.factor_first().0,
-                Either::Right(((), _)) => "the bridge is shut down".to_owned(),
+                Either::Right(((), _)) => SHUT_DOWN.to_owned(),
             }
         };
         let over = async {
