@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
-use crate::{fuzz, instructions, interop, links, marks, portable, reference, retries, schema, sim};
+use crate::{
+    fuzz, instructions, interop, links, marks, portable, reference, retries, schema, sim, without_capnp,
+};
 
 /// One thing that must hold for the project to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,7 @@ pub(crate) enum Check {
     Lint,
     Quiet,
     Test,
+    WithoutCapnp,
     Interop,
     Reference,
     Sim,
@@ -33,7 +36,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 15] = [
+    pub(crate) const ALL: [Check; 16] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -42,6 +45,7 @@ impl Check {
         Check::Lint,
         Check::Quiet,
         Check::Test,
+        Check::WithoutCapnp,
         Check::Interop,
         Check::Reference,
         Check::Sim,
@@ -62,6 +66,7 @@ impl Check {
             Check::Lint => "lint",
             Check::Quiet => "quiet",
             Check::Test => "test",
+            Check::WithoutCapnp => "without-capnp",
             Check::Interop => "interop",
             Check::Reference => "reference",
             Check::Sim => "sim",
@@ -84,6 +89,9 @@ impl Check {
             Check::Quiet => "no library prints",
             Check::Test => {
                 "every test passes: units, documentation examples, processes that talk to each other"
+            }
+            Check::WithoutCapnp => {
+                "the build scripts write the same where there is no C++ tool, as a crate of `vatmux new` builds there"
             }
             Check::Interop => {
                 "the C++ implementation of Cap'n Proto uses our services and offers its own through the bridge"
@@ -108,12 +116,16 @@ impl Check {
             // The tests of the schema check compile schemas.
             Check::Schema | Check::Test => &[Need::SchemaCompiler, Need::StandardSchemas],
             Check::Lint | Check::Quiet => &[Need::Clippy],
-            Check::Interop => &[Need::Python, Need::CppPeer],
+            Check::Interop => {
+                &[Need::Python, Need::CppPeer, Need::CppCompiler, Need::CppLibrary, Need::SchemaCompiler]
+            }
             Check::Reference => &[Need::SchemaCompiler, Need::StandardSchemas, Need::Python, Need::CppPeer],
             Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
             Check::Instructions => &[Need::InstructionCounter],
-            Check::Marks | Check::Links | Check::Retries | Check::Sim | Check::Doc => &[],
+            Check::Marks | Check::Links | Check::Retries | Check::WithoutCapnp | Check::Sim | Check::Doc => {
+                &[]
+            }
         }
     }
 
@@ -135,6 +147,7 @@ impl Check {
                 cargo(&[&["clippy", "--workspace", "--lib"], &lints[..]].concat())
             }
             Check::Test => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Check::WithoutCapnp => without_capnp::check(repository),
             Check::Interop => interop::check(repository),
             Check::Reference => reference::check(repository),
             Check::Sim => sim::check(repository).map(|()| Skipped::new()),

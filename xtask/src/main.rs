@@ -21,6 +21,7 @@ mod schema;
 mod setup;
 mod sim;
 mod usage;
+mod without_capnp;
 
 use std::process::ExitCode;
 

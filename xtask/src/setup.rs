@@ -27,8 +27,10 @@ pub(crate) enum Need {
     StandardSchemas,
     Rustfmt,
     Clippy,
-    /// What libFuzzer, which the fuzz targets link, is compiled with.
+    /// What libFuzzer, which the fuzz targets link, is compiled with, and the C++ program of the guide.
     CppCompiler,
+    /// The headers and libraries of the C++ implementation of Cap'n Proto.
+    CppLibrary,
     /// Any of the compilers that can build for [`bare::TARGET`].
     BareCompiler,
     /// The tool `valgrind`, which counts instructions.
@@ -59,6 +61,7 @@ impl Need {
             Need::Rustfmt => "`cargo fmt`",
             Need::Clippy => "`cargo clippy`",
             Need::CppCompiler => "the C++ compiler `c++`",
+            Need::CppLibrary => "the C++ library of Cap'n Proto, `capnp/ez-rpc.h` among it",
             Need::BareCompiler => "a compiler for riscv64gc-unknown-none-elf, or one with its library source",
             Need::InstructionCounter => "the instruction counter `valgrind`",
             Need::Python => "`python3` with its module `venv`",
@@ -69,7 +72,7 @@ impl Need {
     fn source(self) -> Source {
         match self {
             Need::SchemaCompiler => Source::Packages(&["capnproto"]),
-            Need::StandardSchemas => Source::Packages(&["libcapnp-dev"]),
+            Need::StandardSchemas | Need::CppLibrary => Source::Packages(&["libcapnp-dev"]),
             Need::Rustfmt => Source::Component { name: "rustfmt", package: "rustfmt" },
             Need::Clippy => Source::Component { name: "clippy", package: "rust-clippy" },
             Need::CppCompiler => Source::Packages(&["g++"]),
@@ -89,7 +92,8 @@ impl Need {
             | Need::StandardSchemas
             | Need::Rustfmt
             | Need::Clippy
-            | Need::CppCompiler => false,
+            | Need::CppCompiler
+            | Need::CppLibrary => false,
         }
     }
 
@@ -97,7 +101,10 @@ impl Need {
         match self {
             Need::SchemaCompiler => find_program("capnp").is_some(),
             Need::StandardSchemas => {
-                holds_standard_schemas(&include_directories(find_program("capnp").as_deref()))
+                holds("capnp/stream.capnp", &include_directories(find_program("capnp").as_deref()))
+            }
+            Need::CppLibrary => {
+                holds("capnp/ez-rpc.h", &include_directories(find_program("capnp").as_deref()))
             }
             Need::Rustfmt => answers("cargo", &["fmt", "--version"]),
             Need::Clippy => answers("cargo", &["clippy", "--version"]),
@@ -292,8 +299,8 @@ fn include_directories(capnp: Option<&Path>) -> Vec<PathBuf> {
     ["/usr/local/include", "/usr/include"].into_iter().map(PathBuf::from).chain(own).collect()
 }
 
-fn holds_standard_schemas(directories: &[PathBuf]) -> bool {
-    directories.iter().any(|directory| directory.join("capnp/stream.capnp").is_file())
+fn holds(file: &str, directories: &[PathBuf]) -> bool {
+    directories.iter().any(|directory| directory.join(file).is_file())
 }
 
 #[cfg(test)]
@@ -402,9 +409,9 @@ mod tests {
         let directories = include_directories(Some(&prefix.path().join("bin/capnp")));
         let own = directories.last().unwrap().clone();
         assert_eq!(own, prefix.path().join("include"));
-        assert!(!holds_standard_schemas(std::slice::from_ref(&own)));
+        assert!(!holds("capnp/stream.capnp", std::slice::from_ref(&own)));
         std::fs::create_dir_all(own.join("capnp")).unwrap();
         std::fs::write(own.join("capnp/stream.capnp"), "").unwrap();
-        assert!(holds_standard_schemas(&directories));
+        assert!(holds("capnp/stream.capnp", &directories));
     }
 }

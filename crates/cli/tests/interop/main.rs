@@ -6,6 +6,7 @@
 
 #![cfg(unix)]
 
+mod guide;
 #[path = "../command/harness.rs"]
 #[allow(dead_code, reason = "the tests of the command use all of it")]
 mod harness;
