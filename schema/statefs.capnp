@@ -114,6 +114,12 @@ interface StateFs $Vatmux.service(name = "vatmux.state", priority = 2) {
   narrow @9 (prefix :Text, readOnly :Bool) -> (status :Status, detail :Text, state :StateFs);
   # The same store, seen through a prefix: whoever has the result can see no other keys and, if it is `readOnly`, change none. Keys
   # are named in full all the same.
+
+  since @10 (mark :Data) -> (status :Status, detail :Text, state :StateFs, mark :Data) $Vatmux.idempotent;
+  # The same store, if it still has all that it had given out when it gave this mark; else `rollbackDetected`: an older copy of it was put in
+  # its place, or another store, also where it has been changed since and its versions are beyond those of the mark. A store does not go
+  # back while it is served, so that asking once on each new session is enough. An empty mark is about nothing, and always `ok`. The `mark` in
+  # the results is about all that was acknowledged before this call: whoever keeps it where the node's owner cannot reach can tell.
 }
 
 interface Upload $Vatmux.deadline(minutes = 60) {

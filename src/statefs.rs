@@ -23,6 +23,7 @@ pub mod device;
 #[cfg(feature = "host")]
 mod error;
 pub mod key;
+mod mark;
 #[cfg(feature = "host")]
 mod record;
 mod request;
@@ -57,6 +58,9 @@ pub use device::{BlockDevice, FileDevice};
 #[cfg(feature = "host")]
 pub use error::Error;
 pub use key::{Key, KeyError, Prefix};
+#[cfg(feature = "host")]
+pub use mark::MAX_OPENINGS;
+pub use mark::{MARK_BYTES, Mark, MarkError};
 #[cfg(feature = "host")]
 pub use request::TransactError;
 pub use request::{Condition, Operation, Step};

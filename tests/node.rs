@@ -5,12 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use vatmux::health;
 use vatmux::schema::health_capnp;
 use vatmux::{
     AllowList, Bound, DialError, Endpoint, Entropy, HandshakeFailure, Local, Node, NodeAddress, NodeBuilder,
     NodeEvent, NodeId, Peer, Priority, Remote, SecretKey, SessionEnd, SessionOptions,
 };
+use vatmux::{health, packagefs};
 use vatmux_mux::CloseCode;
 use vatmux_noise::Suite;
 use vatmux_rpc::VatEnd;
@@ -476,9 +476,8 @@ fn a_thread_that_is_busy_misses_no_wake_up() {
 }
 
 #[test]
-fn all_vats_together_open_a_bounded_number_of_files() {
-    use vatmux::packagefs;
-    use vatmux::schema::packagefs_capnp::{Status, package_fs};
+fn all_vats_together_and_those_of_one_peer_open_a_bounded_number_of_files() {
+    use vatmux::packagefs::{MAX_OPEN_FILES, MAX_PEER_OPEN_FILES};
 
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "x").unwrap();
@@ -487,33 +486,47 @@ fn all_vats_together_open_a_bounded_number_of_files() {
         let builder = builder.listen(&anywhere()).unwrap();
         packagefs::offer(builder, tree, packagefs::Limits::default())
     });
-    let mut local = Local::new(key()).unwrap();
-    let peer = dial(&mut local, &address(&node)).unwrap();
-    let (opened, refused) = local
-        .drive_until(async {
-            let (mut vats, mut files, mut refused) = (Vec::new(), Vec::new(), 0);
-            for _ in 0..4 {
+    let mut locals: Vec<_> = (0..3).map(|_| Local::new(key()).unwrap()).collect();
+    let [first, second, third] = &mut locals[..] else { unreachable!() };
+    // One peer, on as many streams and sessions as it likes.
+    let peers = [dial(first, &address(&node)).unwrap(), dial(first, &address(&node)).unwrap()];
+    let _one = open_files(first, &peers[0], 100, 100);
+    let most = MAX_PEER_OPEN_FILES as usize;
+    let _two = open_files(first, &peers[1], 400, most - 100);
+    // All of them together.
+    let peer = dial(second, &address(&node)).unwrap();
+    let _three = open_files(second, &peer, 400, most.min(MAX_OPEN_FILES as usize - most));
+    let peer = dial(third, &address(&node)).unwrap();
+    let _four = open_files(third, &peer, 10, (MAX_OPEN_FILES as usize).saturating_sub(2 * most));
+}
+
+/// Opens a file `asked` times on several streams, of which `opened` come to something; and the rest is too many.
+#[track_caller]
+fn open_files(local: &mut Local, peer: &Peer, asked: usize, opened: usize) -> impl Sized + use<> {
+    use vatmux::schema::packagefs_capnp::{Status, package_fs};
+
+    let asking = async {
+        let (mut vats, mut files, mut refused) = (Vec::new(), Vec::new(), 0);
+        for at in 0..asked {
+            if at % 150 == 0 {
                 let vat: Remote<package_fs::Client> =
                     peer.connect_named(packagefs::SERVICE_NAME, packagefs::PRIORITY).unwrap();
-                for _ in 0..200 {
-                    let mut request = vat.open_request();
-                    request.get().set_path("file");
-                    let answer = request.send().promise.await.unwrap();
-                    match answer.get().unwrap().get_status().unwrap() {
-                        Status::Ok => files.push(answer.get().unwrap().get_file().unwrap()),
-                        Status::TooManyOpen => refused += 1,
-                        other => panic!("{other:?}"),
-                    }
-                }
                 vats.push(vat);
             }
-            (files.len(), refused)
-        })
-        .unwrap();
-    assert_eq!(
-        (opened, refused),
-        (packagefs::MAX_OPEN_FILES as usize, 800 - packagefs::MAX_OPEN_FILES as usize)
-    );
+            let mut request = vats.last().unwrap().open_request();
+            request.get().set_path("file");
+            let answer = request.send().promise.await.unwrap();
+            match answer.get().unwrap().get_status().unwrap() {
+                Status::Ok => files.push(answer.get().unwrap().get_file().unwrap()),
+                Status::TooManyOpen => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        (vats, files, refused)
+    };
+    let (vats, files, refused) = local.drive_until(asking).unwrap();
+    assert_eq!((files.len(), refused), (opened, asked - opened));
+    (vats, files)
 }
 
 #[cfg(unix)]

@@ -1,10 +1,13 @@
 //! Of each node, what it may do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use vatmux_host::NodeBuilder;
 use vatmux_noise::{AllowList, NodeId};
 
 use super::grant::{Files, Grant};
+use crate::{bundle, health, statefs};
 
 /// What each node may do: those that it names, what their [`Grant`] says, and all others nothing; they may not even connect, unless
 /// [`anyone`](Self::anyone) may.
@@ -79,10 +82,24 @@ impl Policy {
         self.nodes.iter().filter(|(_, grant)| grant.operator).map(|(node, _)| *node).collect()
     }
 
-    /// Whether a node is offered a service, on a node with these files: for
-    /// [`NodeBuilder::permit`](vatmux_host::NodeBuilder::permit).
-    #[must_use]
-    pub fn permits(&self, node: &NodeId, service: &str, files: Files) -> bool {
-        self.of(node).offers(service, files)
+    /// Has a node let in whom this lets in, offer each of them [`health`] as it is granted, and of all that it offers besides
+    /// only what is granted. What is behind a service is narrowed where the service is offered.
+    pub fn guard(self: &Arc<Self>, builder: NodeBuilder, files: Files) -> NodeBuilder {
+        let policy = self.clone();
+        health::offer(builder.allow(self.allow_list()), self.operators())
+            .permit(move |node, service| policy.of(node).offers(service, files))
+    }
+
+    /// For [`statefs::offer`].
+    pub fn state(self: &Arc<Self>) -> impl Fn(NodeId) -> statefs::Access + Clone + Send + Sync + use<> {
+        let policy = self.clone();
+        move |node| policy.of(&node).state.clone()
+    }
+
+    /// For [`bundlemgr::offer_narrowed`](crate::bundlemgr::offer_narrowed) and
+    /// [`packagefs::offer_narrowed`](crate::packagefs::offer_narrowed).
+    pub fn bundles(self: &Arc<Self>) -> impl Fn(NodeId) -> bundle::Rights + Clone + Send + Sync + use<> {
+        let policy = self.clone();
+        move |node| policy.of(&node).bundles.clone()
     }
 }

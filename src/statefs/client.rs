@@ -9,6 +9,7 @@ use vatmux_rpc::service::{self, Call, Fault, Stub};
 use vatmux_rpc::{ConnectError, Peer};
 
 use super::key::{Key, Prefix};
+use super::mark::Mark;
 use super::request::{Condition, Operation, Step};
 use super::value::{Entry, MAX_PUT_BYTES, MAX_VALUE_BYTES, Page, Usage, Value, Version};
 use crate::schema::packagefs::{ByteSink, ByteSinkServer};
@@ -222,6 +223,17 @@ impl Client {
     pub async fn usage(&self, prefix: &Prefix) -> Result<(Usage, u64), RequestError> {
         let usage = self.remote.usage(prefix.as_str()).await?;
         Ok((Usage { keys: usage.keys, value_bytes: usage.value_bytes }, usage.quota_bytes))
+    }
+
+    /// The same, if the store still has all that it had given out when it gave `mark`, and a new mark of all that was acknowledged
+    /// before this call. [`Status::RollbackDetected`] says that it has not: it went back, or is another one.
+    ///
+    /// A mark of nothing, [`Mark::default`], is always good. Once on each new session is enough.
+    pub async fn since(&self, mark: &Mark) -> Result<(Self, Mark), RequestError> {
+        let found = self.remote.since(&mark.to_bytes()).await?;
+        let mark =
+            Mark::from_bytes(&found.mark).map_err(|_| RequestError::Answer("it gives what is no mark"))?;
+        Ok((Self { remote: found.state }, mark))
     }
 
     /// The same, seen through a prefix; its capability may be given to others.

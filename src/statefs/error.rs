@@ -71,6 +71,15 @@ pub enum Error {
         /// The last one that it gave out.
         found: u64,
     },
+    /// The store has not given out what somebody has seen of it.
+    #[error(
+        "this store has not given out version {version} as it was seen: an older copy of it was put in its place and has been \
+         changed since, or it is another store"
+    )]
+    Diverged {
+        /// The version that was seen.
+        version: u64,
+    },
     /// The storage failed. A change that was under way may have been made, or not, as a whole.
     #[error("the storage failed: {0}")]
     Io(Arc<io::Error>),

@@ -5,6 +5,7 @@
 //! | `entries` | the key | checksum 16, version 8, size 8, then the value, or the number 8 of the blob that has it |
 //! | `chunks` | blob 8, index 4 | checksum 16, then up to 65,408 bytes of a value |
 //! | `staged` | blob 8 | nothing: the blob is of an upload that was not committed |
+//! | `openings` | version 8 | checksum 16, id 16 of an opening: it has given out the versions after this one, up to the next |
 //! | `counters` | nothing | checksum 16, last version 8, next blob 8, keys 8, bytes of values 8 |
 //!
 //! Numbers are little-endian. A value of at most [`MAX_INLINE_BYTES`] is in its entry, so that a small one costs one record; a
@@ -15,6 +16,7 @@ use redb::{TableDefinition, TableHandle as _};
 
 use super::error::Error;
 use super::key::Key;
+use super::mark::OpeningId;
 use super::store::Version;
 
 /// By key.
@@ -23,6 +25,8 @@ pub(super) const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 pub(super) const CHUNKS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("chunks");
 /// Blobs that no entry names.
 pub(super) const STAGED: TableDefinition<'_, u64, ()> = TableDefinition::new("staged");
+/// Ids of the openings that have given out versions, by the last version before them.
+pub(super) const OPENINGS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("openings");
 /// The one record of [`Counters`].
 pub(super) const COUNTERS: TableDefinition<'_, (), &[u8]> = TableDefinition::new("counters");
 
@@ -144,6 +148,19 @@ impl Counters {
     }
 }
 
+/// The id of an opening.
+pub(super) fn encode_opening(after: u64, id: &OpeningId) -> Vec<u8> {
+    let mut record = vec![0; SUM_BYTES];
+    record.extend(id);
+    seal(record, b"opening", &after.to_le_bytes())
+}
+
+pub(super) fn decode_opening(after: u64, record: &[u8]) -> Result<OpeningId, Error> {
+    check(record, b"opening", &after.to_le_bytes())
+        .and_then(|()| record.get(SUM_BYTES..)?.try_into().ok())
+        .ok_or_else(|| Error::integrity(format!("the opening after version {after}")))
+}
+
 fn number(record: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?))
 }
@@ -201,10 +218,11 @@ mod tests {
             size_bytes: 5,
             content: Content::Inline(b"value"),
         };
-        let records: [(Vec<u8>, Reads); 3] = [
+        let records: [(Vec<u8>, Reads); 4] = [
             (entry.encode(&key("a")), |record| EntryRecord::decode(b"a", record).is_ok()),
             (encode_chunk(3, 9, b"abc"), |record| decode_chunk(3, 9, record).is_ok()),
             (Counters::default().encode(), |record| Counters::decode(record).is_ok()),
+            (encode_opening(9, &[7; 16]), |record| decode_opening(9, record).is_ok()),
         ];
         for (record, reads) in records {
             assert!(reads(&record));
@@ -231,5 +249,6 @@ mod tests {
         assert!(decode_chunk(3, 8, &chunk).is_err());
         assert!(decode_chunk(2, 9, &chunk).is_err());
         assert!(Counters::decode(&chunk).is_err());
+        assert!(decode_opening(8, &encode_opening(9, &[7; 16])).is_err());
     }
 }

@@ -13,6 +13,7 @@ use super::SERVICE_NAME;
 use super::access::{Access, Right};
 use super::error::Error;
 use super::key::{Key, KeyError, Prefix};
+use super::mark::Mark;
 use super::request::{Condition, Operation, Step};
 use super::store::{MAX_PAGE_ENTRIES, MAX_PEER_READINGS, Store, Usage, Version};
 use super::upload::{MAX_PEER_UPLOADS, Upload};
@@ -21,7 +22,8 @@ use crate::access::Mutation;
 use crate::access::shares::Share;
 use crate::schema::packagefs::ByteSink;
 use crate::schema::statefs::{
-    self as wire, StateFs, StateFsReadResults, StateFsServer, StateFsUsageResults, Status, UploadServer,
+    self as wire, StateFs, StateFsReadResults, StateFsServer, StateFsSinceResults, StateFsUsageResults,
+    Status, UploadServer,
 };
 use crate::schema::statefs_capnp::{condition, operation, state_fs};
 
@@ -298,6 +300,14 @@ impl StateFsServer for Server {
         let access = self.access.narrowed(&prefix, read_only);
         Ok(StateFs::serve(Self::new(self.store.clone(), access)))
     }
+
+    async fn since(&self, _call: &Call, mark: &[u8]) -> Result<StateFsSinceResults, Refusal<Status>> {
+        let mark =
+            Mark::from_bytes(mark).map_err(|error| Refusal::new(Status::Malformed, error.to_string()))?;
+        self.store.check(&mark).map_err(refused)?;
+        let mark = self.store.mark().map_err(refused)?.to_bytes();
+        Ok(StateFsSinceResults { state: StateFs::serve(self.clone()), mark })
+    }
 }
 
 /// The changes that a transaction is to make: as many as a transaction may have, or one for all of them where it has too many.
@@ -417,7 +427,7 @@ fn refused(error: Error) -> Refusal<Status> {
         Error::QuotaExceeded { .. } | Error::DiskFull => Status::QuotaExceeded,
         Error::Busy(_) => Status::Busy,
         Error::Integrity(_) => Status::IntegrityViolation,
-        Error::Rollback { .. } => Status::RollbackDetected,
+        Error::Rollback { .. } | Error::Diverged { .. } => Status::RollbackDetected,
         Error::Io(_) | Error::Closed => Status::IoError,
     };
     Refusal::new(status, error.to_string())

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
@@ -14,8 +14,10 @@ use super::blocks::{Backend, Blocks};
 use super::device::{BlockDevice, FileDevice};
 use super::error::{Error, engine};
 use super::key::{Key, Prefix};
+use super::mark::{Mark, OpeningId};
 use super::record::{
-    CHUNKS, COUNTERS, Content, Counters, ENTRIES, EntryRecord, STAGED, decode_chunk, missing_chunk,
+    CHUNKS, COUNTERS, Content, Counters, ENTRIES, EntryRecord, OPENINGS, STAGED, decode_chunk,
+    decode_opening, missing_chunk,
 };
 use super::request::{Condition, Operation, Step, TransactError};
 use super::upload::Upload;
@@ -210,6 +212,35 @@ impl Store {
     /// The last version that was given out, 0 before the first; durable.
     pub fn last_version(&self) -> Result<u64, Error> {
         Ok(self.shared().counters()?.last_version)
+    }
+
+    /// What the store has given out by now, durable: to be checked later by [`check`](Self::check).
+    pub fn mark(&self) -> Result<Mark, Error> {
+        self.shared().reading(|snapshot, _| {
+            let counters = read_counters(snapshot)?;
+            let Some(opening) = opening_of(snapshot, counters.last_version)? else {
+                return Ok(Mark::default());
+            };
+            Ok(Mark { opening, version: counters.last_version })
+        })
+    }
+
+    /// Whether this is still the store that gave `mark`, with all that it had given out then: [`Error::Rollback`] and
+    /// [`Error::Diverged`] say that it is not.
+    pub fn check(&self, mark: &Mark) -> Result<(), Error> {
+        if mark.version == 0 {
+            return Ok(());
+        }
+        self.shared().reading(|snapshot, _| {
+            let found = read_counters(snapshot)?.last_version;
+            if found < mark.version {
+                return Err(Error::Rollback { seen: mark.version, found });
+            }
+            match opening_of(snapshot, mark.version)? {
+                Some(opening) if opening == mark.opening => Ok(()),
+                Some(_) | None => Err(Error::Diverged { version: mark.version }),
+            }
+        })
     }
 
     /// Gives a key a value of at most [`MAX_PUT_BYTES`]; ends with its version.
@@ -418,6 +449,10 @@ pub(super) struct Shared {
     pub(super) discarded: Mutex<Vec<u64>>,
     pub(super) uploads: AtomicUsize,
     readings: AtomicUsize,
+    /// Which opening of the store this is.
+    pub(super) opening: OpeningId,
+    /// Whether the store knows of it: from the first version on that it gives out.
+    pub(super) opening_noted: AtomicBool,
     /// What each peer has of the uploads.
     pub(super) uploads_by_peer: Shares,
     /// And of the readings.
@@ -454,6 +489,8 @@ impl Shared {
             discarded: Mutex::default(),
             uploads: AtomicUsize::new(0),
             readings: AtomicUsize::new(0),
+            opening: super::mark::fresh_opening()?,
+            opening_noted: AtomicBool::new(false),
             uploads_by_peer: Shares::default(),
             readings_by_peer: Shares::default(),
         })
@@ -506,13 +543,27 @@ impl Shared {
     }
 
     pub(super) fn counters(&self) -> Result<Counters, Error> {
-        self.reading(|snapshot, _| {
-            let table = snapshot.open_table(COUNTERS).map_err(engine)?;
-            let record = table.get(()).map_err(engine)?;
-            let record = record.ok_or_else(|| Error::integrity("its counters are missing"))?;
-            Counters::decode(record.value())
-        })
+        self.reading(|snapshot, _| read_counters(snapshot))
     }
+}
+
+/// The opening that gave out a version, where the store knows it.
+fn opening_of(snapshot: &redb::ReadTransaction, version: u64) -> Result<Option<OpeningId>, Error> {
+    let openings = match snapshot.open_table(OPENINGS) {
+        Ok(openings) => openings,
+        // Nothing has been given out yet.
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(engine(error)),
+    };
+    let found = openings.range(..version).map_err(engine)?.next_back().transpose().map_err(engine)?;
+    found.map(|(after, record)| decode_opening(after.value(), record.value())).transpose()
+}
+
+fn read_counters(snapshot: &redb::ReadTransaction) -> Result<Counters, Error> {
+    let table = snapshot.open_table(COUNTERS).map_err(engine)?;
+    let record = table.get(()).map_err(engine)?;
+    let record = record.ok_or_else(|| Error::integrity("its counters are missing"))?;
+    Counters::decode(record.value())
 }
 
 fn open_engine(

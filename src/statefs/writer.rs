@@ -10,13 +10,14 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use futures::channel::oneshot;
-use redb::{Database, Durability, ReadableTable as _, Table, WriteTransaction};
+use redb::{Database, Durability, ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::error::{Error, engine};
 use super::key::Key;
+use super::mark::MAX_OPENINGS;
 use super::record::{
-    CHUNK_BYTES, CHUNKS, COUNTERS, Content, Counters, ENTRIES, EntryRecord, MAX_INLINE_BYTES, STAGED,
-    encode_chunk,
+    CHUNK_BYTES, CHUNKS, COUNTERS, Content, Counters, ENTRIES, EntryRecord, MAX_INLINE_BYTES, OPENINGS,
+    STAGED, encode_chunk, encode_opening,
 };
 use super::request::{Condition, Operation, Step, TransactError};
 use super::store::{Limits, Shared, Version, caught};
@@ -249,16 +250,20 @@ impl Writer<'_> {
         let mut failure = Failure { error: Error::Closed, generation, committing: false };
         let attempt = caught(|| {
             let transaction = begin(&*database?)?;
-            let (answers, changed) = {
+            let (answers, changed, noted) = {
                 let mut batch_of = Batch::open(&transaction, self.shared, &mut self.staged_bytes, old_blobs)?;
                 let answers =
                     batch.iter().map(|pending| batch_of.apply(pending)).collect::<Result<_, _>>()?;
                 batch_of.discard()?;
-                (answers, batch_of.close()?)
+                let noted = batch_of.notes_opening;
+                (answers, batch_of.close()?, noted)
             };
             if changed {
                 failure.committing = true;
                 transaction.commit().map_err(engine)?;
+                if noted {
+                    self.shared.opening_noted.store(true, Ordering::Relaxed);
+                }
             } else {
                 transaction.abort().map_err(engine)?;
             }
@@ -294,6 +299,9 @@ struct Batch<'txn, 'a> {
     table: Table<'txn, (), &'static [u8]>,
     counters: Counters,
     changed: bool,
+    /// Where the opening is noted before the first version that it gives out, until it is.
+    openings: Option<Table<'txn, u64, &'static [u8]>>,
+    notes_opening: bool,
 }
 
 impl<'txn, 'a> Batch<'txn, 'a> {
@@ -319,6 +327,11 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             table,
             counters,
             changed: false,
+            openings: match shared.opening_noted.load(Ordering::Relaxed) {
+                true => None,
+                false => Some(transaction.open_table(OPENINGS).map_err(engine)?),
+            },
+            notes_opening: false,
         })
     }
 
@@ -363,6 +376,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         if changes_any {
             after.last_version = after.last_version.checked_add(1).ok_or_else(no_more_versions)?;
             self.changed = true;
+            self.note_opening()?;
         }
         self.counters = after;
         let mut applied = Vec::with_capacity(changes.len());
@@ -382,6 +396,19 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             applied.push(Applied { before, after });
         }
         Ok(Ok(applied))
+    }
+
+    /// Has the store know which opening gave out the versions from here on, from which marks can be checked.
+    fn note_opening(&mut self) -> Result<(), Error> {
+        let Some(mut openings) = self.openings.take() else { return Ok(()) };
+        let after = self.counters.last_version;
+        let record = encode_opening(after, &self.shared.opening);
+        openings.insert(after, &*record).map_err(engine)?;
+        while openings.len().map_err(engine)? > MAX_OPENINGS {
+            openings.pop_first().map_err(engine)?;
+        }
+        self.notes_opening = true;
+        Ok(())
     }
 
     /// What a key has, without its value.

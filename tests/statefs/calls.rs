@@ -1,6 +1,6 @@
 //! What each method does.
 
-use vatmux::statefs::{Operation, Step, Usage, Version};
+use vatmux::statefs::{Mark, Operation, Step, Usage, Version};
 
 use super::*;
 
@@ -68,4 +68,19 @@ fn a_transaction_is_made_whole_and_tells_the_versions() {
     assert_eq!((versions[0], versions[1]), (first, None));
     assert!(versions[2] > first);
     assert_eq!((get(&client, "b"), get(&client, "c")), (None, Some(b"2".to_vec())));
+}
+
+#[test]
+fn a_mark_is_good_for_the_store_that_gave_it_and_leads_to_the_same_keys() {
+    let kept = Kept::new();
+    let client = kept.client(Access::none().and(prefix("a/"), vatmux::statefs::Right::Write));
+    let (client, nothing) = block_on(client.since(&Mark::default())).unwrap();
+    assert_eq!((nothing, nothing.version()), (Mark::default(), 0));
+    let version = put(&client, "a/b", b"1").unwrap();
+    let (client, mark) = block_on(client.since(&nothing)).unwrap();
+    assert_eq!(mark.version(), version);
+    put(&client, "a/b", b"2").unwrap();
+    let (same, _) = block_on(client.since(&mark)).unwrap();
+    assert_eq!(get(&same, "a/b"), Some(b"2".to_vec()));
+    assert_eq!(status(put(&same, "b", b"1")), Some(Status::AccessDenied), "it is no wider");
 }

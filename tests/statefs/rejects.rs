@@ -151,3 +151,22 @@ fn test_reject_busy_uploads_beyond_the_limit() {
         assert_eq!((uploads.len(), refused.status()), (vatmux::statefs::MAX_UPLOADS, Some(&Status::Busy)));
     });
 }
+
+#[test]
+fn test_reject_rollback_detected_by_the_mark_of_another_store() {
+    let (one, two) = (Kept::new(), Kept::new());
+    let (first, second) = (one.client(Access::full()), two.client(Access::full()));
+    put(&first, "a", b"1").unwrap();
+    let (_, mark) = block_on(first.since(&vatmux::statefs::Mark::default())).unwrap();
+    for _ in 0..2 {
+        // As far as the other and further: its versions alone would pass.
+        let refused = block_on(second.since(&mark));
+        assert_eq!(status(refused), Some(Status::RollbackDetected));
+        put(&second, "a", b"2").unwrap();
+    }
+    let stub = StateFs::serve(Server::new(one.store.clone(), Access::full()));
+    for bytes in [&[0][..], &[0; 23], &[0; 25], &[0; 1000]] {
+        let error = block_on(stub.since(bytes).into_future()).err().unwrap();
+        assert_eq!(error.status(), Some(&Status::Malformed), "{} bytes", bytes.len());
+    }
+}

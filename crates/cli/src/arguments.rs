@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
 use vatmux::bundle::PublisherId;
-use vatmux::statefs::{Key, Prefix, Version};
+use vatmux::statefs::{Key, Mark, Prefix, Version};
 use vatmux_host::{AddressError, Endpoint, NodeAddress};
 use vatmux_noise::NodeId;
 
@@ -341,6 +341,9 @@ pub(crate) enum State {
     /// Wait until all that was changed before is durable
     #[command(after_long_help = help::STATE_SYNC)]
     Sync(StateSync),
+    /// Print a mark of all that was changed by now, from which one can tell later whether the node went back
+    #[command(after_long_help = help::STATE_MARK)]
+    Mark(StateMark),
     /// Say how many keys and bytes there are
     #[command(after_long_help = help::STATE_USAGE)]
     Usage(StateUsage),
@@ -411,6 +414,17 @@ pub(crate) struct StateSync {
     /// The node
     #[arg(value_parser = node)]
     pub(crate) address: NodeAddress,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateMark {
+    /// The node
+    #[arg(value_parser = node)]
+    pub(crate) address: NodeAddress,
+
+    /// An earlier mark: fail if the node has lost anything that it had acknowledged then
+    #[arg(long, value_name = "MARK", default_value = "")]
+    pub(crate) since: Mark,
 }
 
 #[derive(Debug, Args)]
@@ -737,6 +751,16 @@ Example:
 Prints the last version that the node gave out.
 
 JSON: {\"version\"}";
+
+    pub(super) const STATE_MARK: &str = "\
+Example:
+  vatmux state mark vat://vat1…@127.0.0.1:7070 > mark
+  vatmux state mark vat://vat1…@127.0.0.1:7070 --since \"$(cat mark)\"
+
+A node whose store was replaced by an older copy, or by another one, cannot show that it has what the mark is about, however much \
+was changed since. The mark of a store in which nothing was ever changed is empty.
+
+JSON: {\"mark\", \"version\"}";
 
     pub(super) const STATE_USAGE: &str = "\
 Example:

@@ -40,22 +40,15 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     })?;
 
     let files = if bundles.is_some() { Files::Bundles } else { Files::Directory };
-    let permitting = policy.clone();
-    let mut builder = bare_node(key, policy.allow_list(), policy.operators())
-        .permit(move |node, service| permitting.permits(node, service, files));
-    let rights = {
-        let policy = policy.clone();
-        move |node: NodeId| policy.of(&node).bundles.clone()
-    };
+    let mut builder = policy.guard(Node::builder(key), files);
     if let Some(tree) = tree {
-        builder = packagefs::offer_narrowed(builder, tree, packagefs::Limits::default(), rights.clone());
+        builder = packagefs::offer_narrowed(builder, tree, packagefs::Limits::default(), policy.bundles());
     }
     if let Some(store) = bundles {
-        builder = bundlemgr::offer_narrowed(builder, store, rights);
+        builder = bundlemgr::offer_narrowed(builder, store, policy.bundles());
     }
     if let Some(directory) = &serve.state {
-        let policy = policy.clone();
-        builder = statefs::offer(builder, open_state(directory)?, move |node| policy.of(&node).state.clone());
+        builder = statefs::offer(builder, open_state(directory)?, policy.state());
     }
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
@@ -131,12 +124,8 @@ pub(crate) fn open_state(directory: &Path) -> Result<statefs::Store, Failure> {
 
 /// A node that offers `tree`, and health: all of it to `operators`.
 pub(crate) fn node(key: SecretKey, allow: AllowList, operators: AllowList, tree: &Arc<Tree>) -> NodeBuilder {
-    packagefs::offer(bare_node(key, allow, operators), tree.clone(), packagefs::Limits::default())
-}
-
-/// A node that offers what every node does.
-fn bare_node(key: SecretKey, allow: AllowList, operators: AllowList) -> NodeBuilder {
-    health::offer(Node::builder(key).allow(allow), operators)
+    let builder = health::offer(Node::builder(key).allow(allow), operators);
+    packagefs::offer(builder, tree.clone(), packagefs::Limits::default())
 }
 
 /// Whether it is no address that can be dialed from elsewhere, but stands for all that can.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use vatmux::statefs::{Condition, Entry, Key, MAX_PAGE_ENTRIES, MAX_VALUE_BYTES, RequestError};
 use vatmux_host::NodeAddress;
 
-use crate::arguments::{Arguments, State, StateDelete, StateKey, StateList, StatePut, StateUsage};
+use crate::arguments::{Arguments, State, StateDelete, StateKey, StateList, StateMark, StatePut, StateUsage};
 use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::text::{self, Harmless};
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments, state: &State) -> Result<(), Failure> {
         }
         State::List(of) => visit(arguments, &of.address, |visit| list(visit, of, arguments.json)),
         State::Sync(of) => visit(arguments, &of.address, sync)?.print(arguments.json),
+        State::Mark(of) => visit(arguments, &of.address, |visit| mark(visit, of))?.print(arguments.json),
         State::Usage(of) => visit(arguments, &of.address, |visit| usage(visit, of))?.print(arguments.json),
     }
 }
@@ -60,6 +61,12 @@ fn failed(doing: impl Into<String>) -> impl FnOnce(RequestError) -> Failure {
 
 fn named(what: &str, key: &Key) -> String {
     format!("{what} `{key}`")
+}
+
+async fn mark(visit: Visit, of: &StateMark) -> Result<Told, Failure> {
+    let (_, mark) = visit.state()?.since(&of.since).await.map_err(failed("vouch for the state"))?;
+    let json = json!({ "mark": mark.to_string(), "version": mark.version() });
+    Ok(Told { text: mark.to_string(), json })
 }
 
 async fn get(visit: Visit, of: &StateKey) -> Result<(), Failure> {

@@ -14,6 +14,7 @@ mod harness;
 mod health;
 mod keys;
 mod paths;
+mod policy;
 mod programs;
 mod reading;
 mod reconnecting;

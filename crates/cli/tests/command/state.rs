@@ -85,3 +85,28 @@ fn a_store_that_is_served_is_served_by_one_node_alone() {
     );
     finish(second).failed(1, &["cannot serve the state", "another process"]);
 }
+
+#[test]
+fn a_mark_shows_that_a_node_went_back_and_that_another_did_not() {
+    let world = World::new();
+    let store = world.path("state").join("statefs");
+    let serving = serve(&world);
+    finish(state(&world, &serving, &["put", "a", "--value", "1"])).succeeded();
+    serving.stop(Signal::TERM);
+    let old = fs::read(&store).unwrap();
+
+    let serving = serve(&world);
+    finish(state(&world, &serving, &["put", "a", "--value", "2"])).succeeded();
+    let mark = finish(state(&world, &serving, &["mark"])).succeeded().trim_end().to_owned();
+    serving.stop(Signal::TERM);
+    let serving = serve(&world);
+    finish(state(&world, &serving, &["mark", "--since", &mark])).succeeded();
+    serving.stop(Signal::TERM);
+
+    fs::write(&store, old).unwrap();
+    let serving = serve(&world);
+    finish(state(&world, &serving, &["mark", "--since", &mark])).failed(1, &["older than it was"]);
+    finish(state(&world, &serving, &["put", "a", "--value", "another"])).succeeded();
+    finish(state(&world, &serving, &["mark", "--since", &mark])).failed(1, &["an older copy", "version 2"]);
+    finish(state(&world, &serving, &["mark", "--since", "12"])).failed(2, &["a mark has 24 bytes"]);
+}
