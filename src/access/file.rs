@@ -1,6 +1,7 @@
 //! Policies as files.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -15,6 +16,7 @@ use super::grant::{Grant, WITH_RIGHTS};
 use super::pattern::NamePattern;
 use super::policy::Policy;
 use crate::bundle::{PublisherId, Right, Rights, Rule};
+use crate::samgr;
 use crate::statefs::{self, Access, Prefix};
 
 /// The longest file, in bytes: a few thousand nodes.
@@ -101,8 +103,8 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn new(at: Range<usize>, problem: impl ToString) -> Self {
-        Self { at, problem: problem.to_string() }
+    fn new(at: Range<usize>, problem: impl Into<String>) -> Self {
+        Self { at, problem: problem.into() }
     }
 }
 
@@ -139,6 +141,8 @@ struct NodeTable {
     state: StateTable,
     #[serde(default)]
     bundles: Vec<BundlesTable>,
+    #[serde(default)]
+    samgr: SamgrTable,
 }
 
 #[derive(Default, Deserialize)]
@@ -148,6 +152,15 @@ struct StateTable {
     read: Vec<Text>,
     #[serde(default)]
     write: Vec<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SamgrTable {
+    #[serde(default)]
+    see: Vec<Text>,
+    #[serde(default)]
+    register: Vec<Text>,
 }
 
 #[derive(Deserialize)]
@@ -170,7 +183,7 @@ fn policy(text: &str) -> Result<Policy, Wrong> {
         let Some(id) = &table.id else {
             return Err(Wrong::new(span, "a node without `id`, which `vatmux id` prints on that node"));
         };
-        let node: NodeId = id.get_ref().parse().map_err(|error| Wrong::new(id.span(), error))?;
+        let node: NodeId = read(id)?;
         if let Some(first) = ids.insert(node, id.span().start) {
             let problem = format!("this node is in line {} already: say all of it there", line_of(first));
             return Err(Wrong::new(id.span(), problem));
@@ -216,8 +229,24 @@ fn grant(table: NodeTable) -> Result<Grant, Wrong> {
         files: table.files,
         state,
         bundles,
+        registry: registry(&table.samgr)?,
         services: table.services.iter().map(service).collect::<Result<_, _>>()?,
     })
+}
+
+fn registry(table: &SamgrTable) -> Result<Vec<(NamePattern, samgr::Right)>, Wrong> {
+    let rights = [(&table.see, samgr::Right::See), (&table.register, samgr::Right::Register)];
+    let all = rights.into_iter().flat_map(|(texts, right)| texts.iter().map(move |text| (text, right)));
+    all.map(|(text, right)| {
+        let pattern = pattern(text)?;
+        let checked = match &pattern {
+            NamePattern::Exactly(name) => name.parse::<samgr::Name>().map(drop),
+            NamePattern::Begins(begin) => begin.parse::<samgr::Prefix>().map(drop),
+        };
+        checked.map_err(|error| Wrong::new(text.span(), error.to_string()))?;
+        Ok((pattern, right))
+    })
+    .collect()
 }
 
 fn check_name(name: &Text) -> Result<(), Wrong> {
@@ -229,9 +258,14 @@ fn check_name(name: &Text) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// A text as what it is to be.
+fn read<T: FromStr<Err: fmt::Display>>(text: &Text) -> Result<T, Wrong> {
+    text.get_ref().parse().map_err(|error: T::Err| Wrong::new(text.span(), error.to_string()))
+}
+
 /// A prefix of keys that ends where a segment does: `log` would be about `login` as well.
 fn prefix(text: &Text) -> Result<Prefix, Wrong> {
-    let prefix: Prefix = text.get_ref().parse().map_err(|error| Wrong::new(text.span(), error))?;
+    let prefix: Prefix = read(text)?;
     if prefix.is_empty() || prefix.as_str().ends_with('/') {
         return Ok(prefix);
     }
@@ -252,7 +286,7 @@ fn service(text: &Text) -> Result<NamePattern, Wrong> {
         if let Some((_, instead)) = WITH_RIGHTS.iter().find(|(with_rights, _)| **with_rights == **name) {
             return Err(Wrong::new(text.span(), format!("{name} is not granted by its name: {instead}")));
         }
-        vatmux_mux::StreamName::new(name).map_err(|error| Wrong::new(text.span(), error))?;
+        vatmux_mux::StreamName::new(name).map_err(|error| Wrong::new(text.span(), error.to_string()))?;
     }
     Ok(pattern)
 }
@@ -285,7 +319,7 @@ fn bundle_pattern(text: &Text) -> Result<NamePattern, Wrong> {
 }
 
 fn publisher(text: &Text) -> Result<PublisherId, Wrong> {
-    text.get_ref().parse().map_err(|error| Wrong::new(text.span(), error))
+    read(text)
 }
 
 fn right(text: &Text) -> Result<Right, Wrong> {

@@ -2,7 +2,7 @@
 
 use super::pattern::NamePattern;
 use crate::bundle::{self, Right};
-use crate::{bundlemgr, health, packagefs, statefs};
+use crate::{bundlemgr, health, packagefs, samgr, statefs};
 
 /// What a node is granted: nothing but [`crate::health`] of its own session, unless it is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Grant {
     pub state: statefs::Access,
     /// What it may do with which bundles.
     pub bundles: bundle::Rights,
+    /// Which names of the registry it may see, and which register.
+    pub registry: Vec<(NamePattern, samgr::Right)>,
     /// Which services it may use besides those for which there are rights of their own.
     pub services: Vec<NamePattern>,
 }
@@ -31,7 +33,7 @@ pub enum Files {
 }
 
 /// The services that are granted by rights of their own, and how.
-pub(super) const WITH_RIGHTS: [(&str, &str); 4] = [
+pub(super) const WITH_RIGHTS: [(&str, &str); 5] = [
     (health::SERVICE_NAME, "every node that may connect has it; `operator = true` shows it all of the node"),
     (
         packagefs::SERVICE_NAME,
@@ -39,6 +41,7 @@ pub(super) const WITH_RIGHTS: [(&str, &str); 4] = [
     ),
     (statefs::SERVICE_NAME, "say which keys in [node.state]"),
     (bundlemgr::SERVICE_NAME, "say which bundles in [[node.bundles]]"),
+    (samgr::SERVICE_NAME, "say which names in [node.samgr]"),
 ];
 
 impl Grant {
@@ -48,7 +51,7 @@ impl Grant {
         Self::default()
     }
 
-    /// To read all files and bundles, to see and change all keys, and to use all services; but neither to change bundles nor to see the
+    /// To read all files and bundles, to see and change all keys, to register services, and to use all that there are; but neither to change bundles nor to see the
     /// whole node.
     #[must_use]
     pub fn guest() -> Self {
@@ -58,8 +61,24 @@ impl Grant {
             files: true,
             state: statefs::Access::full(),
             bundles: bundle::Rights::looking(),
+            registry: vec![(NamePattern::all(), samgr::Right::Register)],
             services: vec![NamePattern::all()],
         }
+    }
+
+    /// What it may do with the names of a registry. A pattern that no name can have gives nothing.
+    #[must_use]
+    pub fn registry_access(&self) -> samgr::Access {
+        self.registry.iter().fold(samgr::Access::none(), |access, (pattern, right)| match pattern {
+            NamePattern::Exactly(name) => match name.parse() {
+                Ok(name) => access.and_only(name, *right),
+                Err(_) => access,
+            },
+            NamePattern::Begins(begin) => match begin.parse() {
+                Ok(prefix) => access.and(prefix, *right),
+                Err(_) => access,
+            },
+        })
     }
 
     /// Whether the node is offered the service of this name at all.
@@ -73,6 +92,7 @@ impl Grant {
             },
             statefs::SERVICE_NAME => !self.state.is_none(),
             bundlemgr::SERVICE_NAME => self.bundles.give(Right::See),
+            samgr::SERVICE_NAME => !self.registry.is_empty(),
             other => self.services.iter().any(|pattern| pattern.matches(other)),
         }
     }

@@ -7,7 +7,7 @@ use vatmux_host::NodeBuilder;
 use vatmux_noise::{AllowList, NodeId};
 
 use super::grant::{Files, Grant};
-use crate::{bundle, health, statefs};
+use crate::{bundle, health, samgr, statefs};
 
 /// What each node may do: those that it names, what their [`Grant`] says, and all others nothing; they may not even connect, unless
 /// [`anyone`](Self::anyone) may.
@@ -94,6 +94,12 @@ impl Policy {
     pub fn state(self: &Arc<Self>) -> impl Fn(NodeId) -> statefs::Access + Clone + Send + Sync + use<> {
         let policy = self.clone();
         move |node| policy.of(&node).state.clone()
+    }
+
+    /// For [`samgr::offer`].
+    pub fn registry(self: &Arc<Self>) -> impl Fn(NodeId) -> samgr::Access + Clone + Send + Sync + use<> {
+        let policy = self.clone();
+        move |node| policy.of(&node).registry_access()
     }
 
     /// For [`bundlemgr::offer_narrowed`](crate::bundlemgr::offer_narrowed) and

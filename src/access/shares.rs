@@ -64,19 +64,19 @@ mod tests {
 
     use super::*;
 
-    fn peer(number: u8) -> Option<NodeId> {
-        Some(SecretKey::generate(Entropy::from_bytes([number; 32]).unwrap()).node_id())
+    fn peer(number: u8) -> NodeId {
+        SecretKey::generate(Entropy::from_bytes([number; 32]).unwrap()).node_id()
     }
 
     #[test]
     fn a_peer_gets_its_share_and_leaves_the_others_theirs() {
         let shares = Shares::default();
-        let first: Vec<_> = (0..2).map(|_| shares.take(peer(1), 2).unwrap()).collect();
-        assert!(shares.clone().take(peer(1), 2).is_none());
-        let other = shares.take(peer(2), 2).unwrap();
+        let first: Vec<_> = (0..2).map(|_| shares.take(Some(peer(1)), 2).unwrap()).collect();
+        assert!(shares.clone().take(Some(peer(1)), 2).is_none());
+        let other = shares.take(Some(peer(2)), 2).unwrap();
         let ours: Vec<_> = (0..10).map(|_| shares.take(None, 2).unwrap()).collect();
         drop(first);
-        assert!(shares.take(peer(1), 1).is_some());
+        assert!(shares.take(Some(peer(1)), 1).is_some());
         drop((other, ours));
         assert!(shares.lock().is_empty(), "nobody is kept who has nothing");
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bundle::Right;
+use crate::samgr;
 use crate::statefs::{self, Prefix};
 
 const GATEWAY: &str = "vat1f6j7u6875p2cvyrgjr0d2uecyzah0kgeek38h39czwdhe5em3qys5j8vmz";
@@ -44,10 +45,16 @@ fn the_example_of_the_guide_grants_what_the_guide_says() {
         ("org.example.clock", Files::Directory, true),
         ("org.example.clocks", Files::Directory, false),
         ("org.example.sensors.1", Files::Directory, true),
+        ("vatmux.samgr", Files::Directory, true),
         ("vatmux.other", Files::Directory, false),
     ] {
         assert_eq!(gateway.offers(service, files), offered, "{service} over {files:?}");
     }
+
+    let registry = gateway.registry_access();
+    let of = |name: &str| registry.of(&name.parse().unwrap());
+    assert_eq!(of("org.example.sensors.1"), Some(samgr::Right::Register));
+    assert_eq!(of("org.example.sensors"), Some(samgr::Right::See));
 
     let release = policy.of(&RELEASE.parse().unwrap());
     assert!(release.operator && right(release, "anything") == Some(statefs::Right::Read));
@@ -66,7 +73,7 @@ const SECRET: &str = "vat1m7ac3883n0dg9mvdat0c9h3r99u65nkvsv3cvfwxg57uf3vhksaqtc
 
 #[test]
 fn what_a_file_does_not_say_is_denied() {
-    for text in ["".to_owned(), "# nothing\n".into(), format!("[[node]]\nid = \"{GATEWAY}\"\n")] {
+    for text in [String::new(), "# nothing\n".into(), format!("[[node]]\nid = \"{GATEWAY}\"\n")] {
         let policy: Policy = text.parse().unwrap();
         let known = !policy.is_nobody();
         assert_eq!(policy.allow_list().permits(&GATEWAY.parse().unwrap()), known);
@@ -74,7 +81,8 @@ fn what_a_file_does_not_say_is_denied() {
         for node in [GATEWAY, SECRET] {
             let grant = policy.of(&node.parse().unwrap());
             assert_eq!(grant, &Grant::none());
-            for service in ["vatmux.state", "vatmux.bundles", "vatmux.packagefs", "a"] {
+            assert_eq!(grant.registry_access(), samgr::Access::none());
+            for service in ["vatmux.state", "vatmux.bundles", "vatmux.packagefs", "vatmux.samgr", "a"] {
                 assert!(!grant.offers(service, Files::Directory) && !grant.offers(service, Files::Bundles));
             }
         }
@@ -156,6 +164,10 @@ fn test_reject_policies_with_names_publishers_and_rights_that_there_cannot_be() 
     wrong(&node("services = [\"vatmux.state\"]"), 3, &["[node.state]"]);
     wrong(&node("services = [\"vatmux.packagefs\"]"), 3, &["files = true"]);
     wrong(&node("services = [\"a\", \"a*b\"]"), 3, &["`*` once"]);
+    wrong(&node("services = [\"vatmux.samgr\"]"), 3, &["[node.samgr]"]);
+    wrong(&node("[node.samgr]\nsee = [\"a b\"]"), 4, &["no blanks"]);
+    wrong(&node("[node.samgr]\nregister = [\"a\\tb*\"]"), 4, &["no blanks"]);
+    wrong(&node("[node.samgr]\nwatch = [\"a\"]"), 4, &["unknown field `watch`"]);
     wrong(&node(&format!("services = [\"{}\"]", "a".repeat(300))), 3, &[]);
 }
 

@@ -16,6 +16,7 @@ use vatmux_driver::{Instant, Session};
 use vatmux_rpc::service::{Call, Refusal, Stub};
 use vatmux_rpc::{Peer, settled};
 
+use super::SERVICE_NAME;
 use super::access::{Access, Right};
 use super::desk::{Desk, Ways};
 use super::name::{Name, NameError, Prefix};
@@ -23,6 +24,7 @@ use super::registry::{Kind, Place, TooMany};
 use super::road;
 use super::table::{By, Entry, Taken};
 use super::watch::Watched;
+use crate::access::Mutation;
 use crate::schema::samgr::{
     Descriptor, Policy, Registration, RegistrationServer, SamgrRegisterResults, SamgrServer,
     SamgrWatchResults, Status, Watch, WatchServer, Watcher,
@@ -68,7 +70,7 @@ impl Server {
     async fn registered(
         &self,
         params: samgr::register_params::Reader<'_>,
-    ) -> Result<(Name, SamgrRegisterResults), Refusal<Status>> {
+    ) -> Result<SamgrRegisterResults, Refusal<Status>> {
         let name: Name = text(params.get_name())?.parse().map_err(invalid_name)?;
         match self.access.of(&name) {
             Some(Right::Register) => {}
@@ -89,7 +91,7 @@ impl Server {
         let by =
             By::Peer { node: self.peer.node_id(), replaceable: policy.replaceable, home: self.desk.home() };
         let registry = &self.desk.registry;
-        let entry = registry.register(name.clone(), descriptor, by, policy.conflict).map_err(taken)?;
+        let entry = registry.register(name, descriptor, by, policy.conflict).map_err(taken)?;
         let (generation, revision) = (entry.descriptor.generation, entry.descriptor.revision);
         self.desk.offer(generation, capability);
         let held = Rc::new(Held {
@@ -104,7 +106,7 @@ impl Server {
             expire_without_heartbeat(&held, &self.peer, every);
         }
         let registration = Registration::serve(Holding(held));
-        Ok((name, SamgrRegisterResults { registration, generation, revision }))
+        Ok(SamgrRegisterResults { registration, generation, revision })
     }
 
     /// Puts what was found into the results: `None` where it is gone already.
@@ -117,24 +119,14 @@ impl Server {
 impl SamgrServer for Server {
     async fn register(
         &self,
-        _call: &Call,
+        call: &Call,
         params: samgr::register_params::Reader<'_>,
     ) -> Result<SamgrRegisterResults, Refusal<Status>> {
-        match self.registered(params).await {
-            Ok((name, results)) => {
-                log(&self.peer, "register", name.as_str(), "ok");
-                Ok(results)
-            }
-            Err(refusal) => {
-                let outcome = match &refusal {
-                    Refusal::Status { status, .. } => format!("{status:?}"),
-                    Refusal::Failed(error) => error.to_string(),
-                };
-                let name = params.get_name().ok().and_then(|name| name.to_str().ok());
-                log(&self.peer, "register", name.unwrap_or_default(), &outcome);
-                Err(refusal)
-            }
-        }
+        let name = params.get_name()?.as_bytes();
+        let mutation = Mutation::asked(SERVICE_NAME, call, name);
+        let registered = self.registered(params).await;
+        mutation.end(&registered);
+        registered
     }
 
     async fn resolve(
@@ -370,10 +362,4 @@ fn taken(taken: Taken) -> Refusal<Status> {
         Taken::ByOwn => "this node offers it, and one of the two refuses the replacement",
     };
     Refusal::new(Status::AlreadyRegistered, detail)
-}
-
-/// Says who offered what, or tried to.
-fn log(peer: &Peer, method: &str, name: &str, outcome: &str) {
-    let peer = peer.node_id();
-    tracing::info!(target: "vatmux::samgr", %peer, method, name, outcome, "services changed");
 }

@@ -327,9 +327,10 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             table,
             counters,
             changed: false,
-            openings: match shared.opening_noted.load(Ordering::Relaxed) {
-                true => None,
-                false => Some(transaction.open_table(OPENINGS).map_err(engine)?),
+            openings: if shared.opening_noted.load(Ordering::Relaxed) {
+                None
+            } else {
+                Some(transaction.open_table(OPENINGS).map_err(engine)?)
             },
             notes_opening: false,
         })

@@ -249,3 +249,36 @@ fn test_reject_installs_of_what_a_peer_may_not_install() {
         bundles_of(peer).collect().await.unwrap();
     });
 }
+
+#[test]
+fn test_reject_services_of_the_registry_that_a_peer_may_not_use_as_if_they_were_not_there() {
+    let world = World::new(policy().and(id(4), Grant { registry: vec![see("org.a.*")], ..Grant::none() }));
+    let registry_of = |peer: &Peer| samgr::Client::connect(peer).unwrap();
+    let listed = async |peer: &Peer| -> Vec<String> {
+        let page = registry_of(peer).list(&"".parse().unwrap(), None, 100).await.unwrap();
+        page.services.iter().map(|service| service.name.to_string()).collect()
+    };
+    world.visit(1, async |peer| {
+        // The node's own, as far as node 1 is offered them.
+        let own = ["vatmux.bundles", "vatmux.health", "vatmux.packagefs", "vatmux.samgr", "vatmux.state"];
+        assert_eq!(listed(peer).await, own);
+    });
+    world.visit(4, async |peer| {
+        assert!(listed(peer).await.is_empty());
+        let resolve = async |name: &str| {
+            let resolving = registry_of(peer).resolve::<bundlemgr::BundleMgr>(&name.parse().unwrap());
+            without(name, resolving.await.err().unwrap())
+        };
+        let absent = resolve("org.a.nothing").await;
+        for name in ["vatmux.state", "vatmux.bundles", "org.b.nothing"] {
+            assert_eq!(resolve(name).await, absent, "{name}");
+        }
+    });
+    world.visit(2, async |peer| {
+        assert_eq!(asked(peer, "vatmux.samgr").await, asked(peer, "vatmux.nothing").await);
+    });
+}
+
+fn see(pattern: &str) -> (NamePattern, samgr::Right) {
+    (pattern.parse().unwrap(), samgr::Right::See)
+}

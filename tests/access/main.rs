@@ -11,7 +11,9 @@ use vatmux::access::{Files, Grant, NamePattern, Policy};
 use vatmux::bundle::{self, InstallOptions, PublisherKey, Right, Rights, Rule, Source, StoreOptions, Trust};
 use vatmux::packagefs::{Limits, Tree};
 use vatmux::statefs::{self, Access, Key, OpenOptions, Prefix};
-use vatmux::{CloseCode, Entropy, Local, Node, NodeAddress, NodeId, Peer, SecretKey, bundlemgr, packagefs};
+use vatmux::{
+    CloseCode, Entropy, Local, Node, NodeAddress, NodeId, Peer, SecretKey, bundlemgr, packagefs, samgr,
+};
 
 /// A node's key, the same for the same number.
 fn secret(number: u8) -> SecretKey {
@@ -75,6 +77,8 @@ impl World {
         let mut builder = policy.guard(Node::builder(secret(200)), Files::Bundles).workers(2);
         builder = statefs::offer(builder, state.clone(), policy.state());
         builder = bundlemgr::offer_narrowed(builder, bundles.clone(), policy.bundles());
+        let registry = samgr::Registry::new(samgr::Limits::default());
+        builder = samgr::offer(builder, registry, policy.registry());
         let tree = Arc::new(Tree::of_bundles(bundles.clone()));
         builder = packagefs::offer_narrowed(builder, tree, Limits::default(), policy.bundles());
         let node = builder.listen(&"127.0.0.1:0".parse().unwrap()).unwrap().start().unwrap();
@@ -118,8 +122,10 @@ fn policy() -> Policy {
         Some(&publisher(1)),
         &[Right::Install, Right::Remove],
     ));
+    let all = (NamePattern::all(), samgr::Right::See);
+    let registry = vec![all, ("org.a.*".parse().unwrap(), samgr::Right::Register)];
     Policy::nobody()
-        .and(id(1), Grant { state, bundles, ..Grant::none() })
+        .and(id(1), Grant { state, bundles, registry, ..Grant::none() })
         .and(id(2), Grant { state: own(2), ..Grant::none() })
         .and(id(3), Grant { bundles: Rights::all(), ..Grant::guest() })
 }

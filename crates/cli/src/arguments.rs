@@ -675,7 +675,7 @@ What is in a policy, docs/guide/access.md says.
 
 JSON: one object per node: {\"node_id\" (null for anyone else), \"name\", \"operator\", \"files\", \"state\": {\"read\": [PREFIX, …], \
 \"write\": [PREFIX, …]}, \"bundles\": [{\"names\": [PATTERN, …], \"publishers\": [PUBLISHER, …] or null for all, \"may\": [RIGHT, …]}, \
-…], \"services\": [PATTERN, …]}";
+…], \"samgr\": {\"see\": [PATTERN, …], \"register\": [PATTERN, …]}, \"services\": [PATTERN, …]}";
 
     pub(super) const LS: &str = "\
 Example:

@@ -40,7 +40,9 @@ pub struct Install {
 }
 
 /// Whether the bundle may be installed by whoever installs it: the reason if not.
-struct Permission(Box<dyn Fn(&Manifest) -> Result<(), &'static str> + Send>);
+struct Permission(Box<Judge>);
+
+type Judge = dyn Fn(&Manifest) -> Result<(), &'static str> + Send;
 
 impl fmt::Debug for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

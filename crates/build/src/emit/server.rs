@@ -96,7 +96,7 @@ impl Emitter<'_, '_> {
                     shape.params.iter().map(|param| types.take(param, "params")).collect();
                 reads = format!(
                     "let params = params.get()?;
-                    let taken = match service::taken(|| Ok({})) {{
+                    let taken = match service::taken(|| {}) {{
                         Ok(taken) => taken,
                         Err(error) => {{
                             let mut results = results.get();
@@ -106,8 +106,12 @@ impl Emitter<'_, '_> {
                         }}
                     }};",
                     match &taken[..] {
-                        [one] => one.clone(),
-                        several => format!("({})", several.join(", ")),
+                        // Bytes are taken as they are, and `Ok` of what `?` gave would be what it was.
+                        [one] if matches!(shape.params[..], [Field { kind: Some(Type::Data), .. }]) => {
+                            one.trim_end_matches('?').to_owned()
+                        }
+                        [one] => format!("Ok({one})"),
+                        several => format!("Ok(({}))", several.join(", ")),
                     },
                     names::snake(&status.field),
                     types.enumeration(status.id),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use vatmux::access::{Grant, NamePattern, Policy};
 use vatmux::bundle::Rule;
+use vatmux::samgr;
 use vatmux::statefs::Right;
 use vatmux_noise::NodeId;
 
@@ -57,6 +58,12 @@ fn paragraph(node: Option<&NodeId>, grant: &Grant) -> String {
         });
     }
     may.extend(grant.bundles.rules().iter().map(bundles));
+    for (right, does) in [(samgr::Right::See, "finds"), (samgr::Right::Register, "finds and registers")] {
+        let names = registry(grant, right);
+        if !names.is_empty() {
+            may.push(format!("{does} in the registry {}", Harmless(&names.join(", "))));
+        }
+    }
     if !grant.services.is_empty() {
         may.push(format!("uses the services {}", list(&grant.services)));
     }
@@ -64,6 +71,12 @@ fn paragraph(node: Option<&NodeId>, grant: &Grant) -> String {
         let _ = write!(text, "\n  {line}");
     }
     text
+}
+
+/// The names with which somebody may do this, and no more.
+fn registry(grant: &Grant, of: samgr::Right) -> Vec<String> {
+    let rules = grant.registry.iter().filter(|(_, right)| *right == of);
+    rules.map(|(pattern, _)| pattern.to_string()).collect()
 }
 
 fn bundles(rule: &Rule) -> String {
@@ -103,6 +116,10 @@ fn value(node: Option<&NodeId>, grant: &Grant) -> Value {
         "files": grant.files,
         "state": { "read": prefixes(Right::Read), "write": prefixes(Right::Write) },
         "bundles": grant.bundles.rules().iter().map(rule).collect::<Vec<_>>(),
+        "samgr": {
+            "see": registry(grant, samgr::Right::See),
+            "register": registry(grant, samgr::Right::Register),
+        },
         "services": patterns(&grant.services),
     })
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use vatmux::access::{Files, Grant, Policy};
 use vatmux::bundle::{Access, Rights, Store, StoreOptions, Trust};
 use vatmux::packagefs::Tree;
-use vatmux::{bundlemgr, health, packagefs, statefs};
+use vatmux::{bundlemgr, health, packagefs, samgr, statefs};
 use vatmux_host::bridge::PlainLimits;
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
 use vatmux_noise::{AllowList, NodeId, SecretKey};
@@ -50,6 +50,8 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     if let Some(directory) = &serve.state {
         builder = statefs::offer(builder, open_state(directory)?, policy.state());
     }
+    let registry = samgr::Registry::new(samgr::Limits::default());
+    builder = samgr::offer(builder, registry, policy.registry());
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
         builder = builder.import(&import.name, plain::IMPORT_PRIORITY, server, PlainLimits::default());

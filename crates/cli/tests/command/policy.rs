@@ -1,7 +1,7 @@
 //! `serve --policy` and `policy check`: what a file grants, and what is wrong with one.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -20,7 +20,7 @@ fn policy(world: &World, more: &str) -> PathBuf {
     path
 }
 
-fn serve(world: &World, policy: &PathBuf, more: &[&str]) -> Command {
+fn serve(world: &World, policy: &Path, more: &[&str]) -> Command {
     let words = ["serve", "--listen", "127.0.0.1:0", "--policy", policy.to_str().unwrap()];
     world.vatmux_of("server", words.iter().chain(more))
 }
