@@ -51,8 +51,8 @@ impl Grant {
         Self::default()
     }
 
-    /// To read all files and bundles, to see and change all keys, to register services, and to use all that there are; but neither to change bundles nor to see the
-    /// whole node.
+    /// To read all files and bundles, to see and change all keys, and to find and use all services; but not to change bundles, to
+    /// register services, or to see the whole node.
     #[must_use]
     pub fn guest() -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Grant {
             files: true,
             state: statefs::Access::full(),
             bundles: bundle::Rights::looking(),
-            registry: vec![(NamePattern::all(), samgr::Right::Register)],
+            registry: vec![(NamePattern::all(), samgr::Right::See)],
             services: vec![NamePattern::all()],
         }
     }

@@ -10,7 +10,6 @@
 mod file;
 #[cfg(feature = "host")]
 mod grant;
-#[cfg(feature = "host")]
 mod mutation;
 #[cfg(feature = "host")]
 mod pattern;
@@ -22,9 +21,7 @@ pub(crate) mod shares;
 pub use file::{MAX_POLICY_BYTES, PolicyError, ReadPolicyError};
 #[cfg(feature = "host")]
 pub use grant::{Files, Grant};
-#[cfg(feature = "host")]
 pub(crate) use mutation::Mutation;
-#[cfg(feature = "host")]
 pub use mutation::{MAX_TARGET_BYTES, MUTATIONS};
 #[cfg(feature = "host")]
 pub use pattern::{NamePattern, PatternError};

@@ -44,6 +44,7 @@ impl Mutation {
     }
 
     /// What it is about, where that is learned later.
+    #[cfg(feature = "host")]
     pub(crate) fn set_target(&mut self, target: &str) {
         if let Some(asked) = &mut self.0 {
             asked.target = shortened(target.as_bytes());

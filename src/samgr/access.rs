@@ -1,6 +1,7 @@
 //! Who may see and register what.
 
-use std::collections::BTreeSet;
+use vatmux_noise::NodeId;
+use vatmux_rpc::Directory;
 
 use super::name::{Name, Prefix};
 
@@ -17,8 +18,6 @@ pub enum Right {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     rules: Vec<(Names, Right)>,
-    /// Whatever the rules say.
-    denied: BTreeSet<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,30 +59,41 @@ impl Access {
         self
     }
 
-    /// This, without a name, whatever was said of it.
-    #[must_use]
-    pub fn but(mut self, name: Name) -> Self {
-        self.denied.insert(name);
-        self
-    }
-
     /// What may be done with a name.
     #[must_use]
     pub fn of(&self, name: &Name) -> Option<Right> {
-        if self.denied.contains(name) {
-            return None;
-        }
         let fits = |names: &Names| match names {
             Names::One(one) => one == name,
             Names::All(prefix) => prefix.begins(name),
         };
         self.rules.iter().filter(|(names, _)| fits(names)).map(|(_, right)| *right).max()
     }
+}
+
+/// What one peer sees: what its access says, but for those of the node's own services that it is not permitted.
+#[derive(Clone)]
+pub(super) struct View {
+    access: Access,
+    directory: Directory,
+    peer: NodeId,
+}
+
+impl View {
+    pub(super) fn new(access: Access, directory: Directory, peer: NodeId) -> Self {
+        Self { access, directory, peer }
+    }
 
     pub(super) fn sees(&self, name: &Name) -> bool {
-        match self.of(name) {
-            Some(Right::See | Right::Register) => true,
+        match self.access.of(name) {
+            Some(Right::See | Right::Register) => !self.directory.hides(name.as_str(), &self.peer),
             None => false,
+        }
+    }
+
+    pub(super) fn registers(&self, name: &Name) -> bool {
+        match self.access.of(name) {
+            Some(Right::Register) => true,
+            Some(Right::See) | None => false,
         }
     }
 }
@@ -107,7 +117,6 @@ mod tests {
         for outside in ["board", "clocks", "cloc", "Board.fan", "x.board.fan"] {
             assert_eq!(access.of(&name(outside)), None, "{outside}");
         }
-        assert_eq!(access.but(name("clock")).of(&name("clock")), None);
         assert_eq!(Access::see_all().of(&name("a")), Some(Right::See));
         assert_eq!(Access::full().of(&name("a")), Some(Right::Register));
     }

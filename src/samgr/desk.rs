@@ -12,7 +12,6 @@ use vatmux_driver::Handle;
 use vatmux_noise::NodeId;
 use vatmux_rpc::{Directory, Options, Peer};
 
-use super::access::Access;
 use super::registry::{Kind, Registry, TooMany};
 use super::road::{Visit, Way};
 use super::table::{By, Entry, Home};
@@ -24,7 +23,7 @@ pub(super) struct Desk {
     pub(super) registry: Registry,
     home: Home,
     /// The node's own services, and who it is.
-    directory: Directory,
+    pub(super) directory: Directory,
     node: NodeId,
     /// What peers of this thread offer, by generation.
     offered: RefCell<BTreeMap<u64, Client>>,
@@ -85,13 +84,6 @@ impl Desk {
             // The name is taken where another thread was here first.
             let _ = self.registry.register(name, descriptor, By::Node, Conflict::Refuse);
         }
-    }
-
-    /// What is left of `access` without the node's own services that the peer may not use: they are not there for it.
-    pub(super) fn permitted(&self, access: Access, peer: &NodeId) -> Access {
-        let denied =
-            self.directory.entries().into_iter().filter(|entry| !self.directory.permits(peer, &entry.name));
-        denied.filter_map(|entry| entry.name.as_str().parse().ok()).fold(access, Access::but)
     }
 
     pub(super) fn home(&self) -> Home {

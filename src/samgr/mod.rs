@@ -9,59 +9,44 @@
 //!   Where provider and caller are on two threads of the node, a vat of its own between the threads carries them.
 //! * **A watch misses nothing.** Its watcher is told what there is, that this was all, and then each change, in order, each
 //!   once; or that it was too slow, and what there is now.
-//! * **Denied looks like absent.** What a peer's [`Access`] does not let it see is answered as if it were not there.
+//! * **Denied looks like absent.** What a peer's [`Access`] does not let it see is answered as if it were not there, and so are
+//!   services of the node that the peer is not permitted.
 //! * **Everything is bounded** ([`Limits`]), by peer and for all.
 //!
 //! The node's own services are registered as well. [`Client`] is the other side of it.
 
-#[cfg(feature = "host")]
 mod access;
 mod client;
-#[cfg(feature = "host")]
 mod desk;
 mod name;
-#[cfg(feature = "host")]
 mod registry;
-#[cfg(feature = "host")]
 mod road;
-#[cfg(feature = "host")]
 mod server;
-#[cfg(feature = "host")]
 mod table;
-#[cfg(feature = "host")]
 mod watch;
 
-#[cfg(feature = "host")]
 use std::rc::Rc;
 
 #[cfg(feature = "host")]
 use vatmux_host::NodeBuilder;
 use vatmux_mux::Priority;
-#[cfg(feature = "host")]
 use vatmux_noise::NodeId;
-#[cfg(feature = "host")]
 use vatmux_rpc::{ServeError, Services};
 
-#[cfg(feature = "host")]
 pub use access::{Access, Right};
 pub use client::{
     Client, Event, Found, Page, Policy, Registered, RequestError, Resolving, Seen, WatchError, Watching,
 };
 pub use name::{MAX_NAME_BYTES, Name, NameError, Prefix};
-#[cfg(feature = "host")]
 pub use registry::{Limits, Registry};
-#[cfg(feature = "host")]
 pub use server::{MAX_PAGE_SERVICES, MAX_VERSION_BYTES, MAX_WAIT};
-#[cfg(feature = "host")]
 pub use watch::{MAX_BATCH, WATCHER_PATIENCE};
 
 pub use crate::schema::samgr::{Descriptor, Samgr};
 pub use crate::schema::samgr_capnp::{Reason, Status};
 
 use crate::schema::samgr::SAMGR_DESCRIPTOR;
-#[cfg(feature = "host")]
 use desk::Desk;
-#[cfg(feature = "host")]
 use server::Server;
 
 /// The name under which a node offers samgr.
@@ -84,8 +69,7 @@ pub fn offer(
     builder.services(move |services| offer_among(services, &registry, node, access.clone()))
 }
 
-/// As [`offer`], for the `services` of one thread of a `node`.
-#[cfg(feature = "host")]
+/// Has `services` offer `registry`, on one thread of a `node`, as `offer` does on all.
 pub fn offer_among(
     services: &mut Services,
     registry: &Registry,

@@ -17,7 +17,7 @@ use vatmux_rpc::service::{Call, Refusal, Stub};
 use vatmux_rpc::{Peer, settled};
 
 use super::SERVICE_NAME;
-use super::access::{Access, Right};
+use super::access::{Access, View};
 use super::desk::{Desk, Ways};
 use super::name::{Name, NameError, Prefix};
 use super::registry::{Kind, Place, TooMany};
@@ -47,7 +47,7 @@ const DIGEST_BYTES: usize = 32;
 pub(super) struct Server {
     desk: Rc<Desk>,
     peer: Peer,
-    access: Access,
+    view: View,
     ways: Ways,
 }
 
@@ -55,8 +55,8 @@ impl Server {
     /// What `access` lets a peer see and register.
     pub(super) fn new(desk: Rc<Desk>, peer: &Peer, access: Access) -> Self {
         desk.open(peer);
-        let access = desk.permitted(access, &peer.node_id());
-        Self { desk, peer: peer.clone(), access, ways: Ways::default() }
+        let view = View::new(access, desk.directory.clone(), peer.node_id());
+        Self { desk, peer: peer.clone(), view, ways: Ways::default() }
     }
 
     fn place(&self, kind: Kind) -> Result<Place, Refusal<Status>> {
@@ -72,9 +72,8 @@ impl Server {
         params: samgr::register_params::Reader<'_>,
     ) -> Result<SamgrRegisterResults, Refusal<Status>> {
         let name: Name = text(params.get_name())?.parse().map_err(invalid_name)?;
-        match self.access.of(&name) {
-            Some(Right::Register) => {}
-            Some(Right::See) | None => return Err(Status::AccessDenied.into()),
+        if !self.view.registers(&name) {
+            return Err(Status::AccessDenied.into());
         }
         let policy = Policy::read(params.get_policy()?)?;
         let descriptor = described(&name, params.get_descriptor()?, &self.peer)?;
@@ -122,11 +121,11 @@ impl SamgrServer for Server {
         call: &Call,
         params: samgr::register_params::Reader<'_>,
     ) -> Result<SamgrRegisterResults, Refusal<Status>> {
-        let name = params.get_name()?.as_bytes();
+        let name = params.get_name().map_or(&[][..], |name| name.as_bytes());
         let mutation = Mutation::asked(SERVICE_NAME, call, name);
-        let registered = self.registered(params).await;
-        mutation.end(&registered);
-        registered
+        let outcome = self.registered(params).await;
+        mutation.end(&outcome);
+        outcome
     }
 
     async fn resolve(
@@ -136,7 +135,7 @@ impl SamgrServer for Server {
         mut results: samgr::resolve_results::Builder<'_>,
     ) -> Result<(), Refusal<Status>> {
         let name = self.visible(name)?;
-        let entry = self.desk.registry.find(&name).filter(|_| self.access.sees(&name));
+        let entry = self.desk.registry.find(&name).filter(|_| self.view.sees(&name));
         let entry = entry.ok_or(Status::NotFound)?;
         set(results.reborrow().init_service(), self.give(&entry)?);
         entry.descriptor.write(results.init_descriptor());
@@ -158,7 +157,7 @@ impl SamgrServer for Server {
         let place = self.place(Kind::Wait)?;
         let handle = self.peer.session().handle();
         let waiting = async {
-            if self.access.sees(&name) {
+            if self.view.sees(&name) {
                 let _forget = Forget { server: self, place: &place, name: &name };
                 self.desk.registry.registered(&place, &name).await
             } else {
@@ -185,12 +184,12 @@ impl SamgrServer for Server {
             [] => None,
             cursor => {
                 let after = std::str::from_utf8(cursor).ok().and_then(|after| after.parse::<Name>().ok());
-                let after = after.filter(|after| prefix.begins(after) && self.access.sees(after));
+                let after = after.filter(|after| prefix.begins(after) && self.view.sees(after));
                 Some(after.ok_or(Status::InvalidCursor)?)
             }
         };
         let limit = (limit as usize).clamp(1, MAX_PAGE_SERVICES);
-        let see = |name: &Name| self.access.sees(name);
+        let see = |name: &Name| self.view.sees(name);
         let (page, more, revision) = self.desk.registry.page(&prefix, after.as_ref(), limit, see);
         results.set_revision(revision);
         results.set_epoch(self.desk.registry.epoch());
@@ -218,7 +217,7 @@ impl SamgrServer for Server {
         let own_epoch = registry.epoch();
         // Of another registry nothing is known, whatever its revisions were.
         let since = (since > 0).then_some(if epoch == own_epoch { since } else { u64::MAX });
-        let watched = Watched { registry, place, access: self.access.clone(), prefix, watcher };
+        let watched = Watched { registry, place, view: self.view.clone(), prefix, watcher };
         let (dropped, ended) = oneshot::channel();
         self.peer.session().handle().spawn(async move {
             let telling = watched.tell(since);
@@ -273,7 +272,7 @@ impl Held {
         let generation = self.entry.descriptor.generation;
         if self.desk.registry.unregister(&self.entry.name, generation, reason) {
             let (peer, name) = (self.session.peer(), self.entry.name.as_str());
-            tracing::info!(target: "vatmux::samgr", %peer, name, ?reason, "a service is gone");
+            tracing::info!(%peer, name, ?reason, "a service is gone");
         }
         self.desk.withdraw(generation);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vatmux_rpc::deadline;
 use vatmux_rpc::service::Error;
 
-use super::access::Access;
+use super::access::View;
 use super::name::{Name, Prefix};
 use super::registry::{Place, Registry};
 use super::table::{Change, Entry};
@@ -23,14 +23,14 @@ pub const WATCHER_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Watched {
     pub(super) registry: Registry,
     pub(super) place: Place,
-    pub(super) access: Access,
+    pub(super) view: View,
     pub(super) prefix: Prefix,
     pub(super) watcher: Watcher,
 }
 
 impl Watched {
     fn sees(&self, name: &Name) -> bool {
-        self.prefix.begins(name) && self.access.sees(name)
+        self.prefix.begins(name) && self.view.sees(name)
     }
 
     /// Tells the watcher all there is and will be, until it does not take it any more. A watcher that knows the state at
@@ -83,14 +83,14 @@ impl Watched {
     /// What there is, and that this was all.
     async fn tell_state(&self) -> Result<u64, Error> {
         let (state, _, revision) =
-            self.registry.page(&self.prefix, None, usize::MAX, |name| self.access.sees(name));
+            self.registry.page(&self.prefix, None, usize::MAX, |name| self.view.sees(name));
         self.state(&state, revision).await
     }
 
     /// That changes were missed, and what there is now.
     async fn tell_anew(&self) -> Result<u64, Error> {
         let (state, _, revision) =
-            self.registry.page(&self.prefix, None, usize::MAX, |name| self.access.sees(name));
+            self.registry.page(&self.prefix, None, usize::MAX, |name| self.view.sees(name));
         patiently(|| self.watcher.compacted(revision)).await?;
         self.state(&state, revision).await
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use vatmux::samgr::{Access, Limits, Policy, Right, Status};
+use vatmux::samgr::{Access, Event, Limits, Policy, Right, Status};
 use vatmux::schema::health::Health;
 use vatmux::schema::samgr::{Samgr, Watcher, WatcherDouble};
 use vatmux::service::{self, Stub};
 
-use crate::world::{OUTSIDER, ROUND_TRIP, Visitor, World, adder, name, node, prefix, status};
+use crate::world::{ROUND_TRIP, Visitor, World, adder, name, node, prefix, status};
 
 fn refusal<T>(answer: Result<T, service::Error<Status>>) -> Option<Status> {
     answer.err().and_then(|error| error.status().copied())
@@ -265,23 +265,23 @@ fn test_reject_too_many_waits_and_watches_and_what_is_let_go_of_makes_room() {
 }
 
 #[test]
-fn test_reject_resolving_what_the_peer_may_not_use_so_that_it_looks_absent() {
+fn test_reject_not_found_services_of_the_node_that_the_caller_is_not_permitted() {
     let mut world = World::open();
+    world.permit(|peer, service| *peer != node(2) || service != "vatmux.health");
     world.run(async |guide| {
-        let (outsider, visitor) = (guide.visitor(OUTSIDER, 0).await, guide.visitor(1, 0).await);
-        let health = vatmux::health::SERVICE_NAME;
-        visitor.ping(health, 1).await.unwrap();
-        for absent in [health, "nobody"] {
-            let answer = stub(&outsider).resolve(absent).await;
-            assert_eq!(refusal(answer), Some(Status::NotFound), "{absent}");
-            assert_eq!(
-                refusal(stub(&outsider).wait_for(absent, 10).await),
-                Some(Status::TimedOut),
-                "{absent}"
-            );
-        }
-        let listed = outsider.client.list(&prefix(""), None, 10).await.unwrap();
-        let names: Vec<_> = listed.services.iter().map(|descriptor| descriptor.name.as_str()).collect();
-        assert_eq!(names, [vatmux::samgr::SERVICE_NAME]);
+        let (one, other) = (guide.visitor(1, 0).await, guide.visitor(2, 0).await);
+        let page = one.client.list(&prefix("vatmux."), None, 10).await.unwrap();
+        assert_eq!(page.services.len(), 2);
+        let page = other.client.list(&prefix("vatmux."), None, 10).await.unwrap();
+        assert_eq!(page.services.iter().map(|service| &*service.name).collect::<Vec<_>>(), ["vatmux.samgr"]);
+        let resolved = other.client.resolve::<Health>(&name("vatmux.health")).await;
+        assert_eq!(refusal(resolved), Some(Status::NotFound));
+        let waited = other.client.wait_for::<Health>(&name("vatmux.health"), Duration::from_secs(1)).await;
+        assert_eq!(refusal(waited), Some(Status::TimedOut));
+        let mut watching = other.client.watch(&prefix("vatmux."), None).await.unwrap();
+        assert!(
+            matches!(watching.next().await, Ok(Event::Registered(service)) if service.name == "vatmux.samgr")
+        );
+        assert!(matches!(watching.next().await, Ok(Event::Current(_))));
     });
 }

@@ -27,9 +27,6 @@ pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(10);
 /// The number of the node that has the registry.
 const REGISTRAR: u8 = 200;
 
-/// The number of the node that may use the registry, and nothing else of the node that has it.
-pub(crate) const OUTSIDER: u8 = 201;
-
 /// What may be on the way between two reads of a link.
 const PIECES: usize = 1024;
 
@@ -64,7 +61,7 @@ pub(crate) struct World {
     pub(crate) handle: Handle,
     pub(crate) registry: Registry,
     /// The services of each thread of the node. All run on the thread of the test.
-    threads: Vec<Rc<Services>>,
+    threads: Vec<Services>,
     options: VatOptions,
 }
 
@@ -86,23 +83,27 @@ impl World {
         let registry = Registry::new(limits);
         let services = || {
             let mut services = Services::default();
-            let outsider = node(OUTSIDER);
-            services.permit(move |peer, service| *peer != outsider || service == samgr::SERVICE_NAME);
             samgr::offer_among(&mut services, &registry, node(REGISTRAR), access).unwrap();
             // Later than the registry that tells of it.
             health::offer_among(&mut services).unwrap();
-            Rc::new(services)
+            services
         };
         let threads = (0..threads).map(|_| services()).collect();
         let handle = driver.handle();
         Self { driver, clock, handle, registry, threads, options: VatOptions::default() }
     }
 
+    /// Keeps services of the node from peers.
+    pub(crate) fn permit(&mut self, permits: fn(&NodeId, &str) -> bool) {
+        self.threads.iter_mut().for_each(|services| services.permit(permits));
+    }
+
+    /// Once.
     pub(crate) fn run<T>(&mut self, test: impl AsyncFnOnce(&Guide) -> T) -> T {
         let guide = Guide {
             clock: self.clock.clone(),
             handle: self.handle.clone(),
-            threads: self.threads.clone(),
+            threads: self.threads.drain(..).map(Rc::new).collect(),
             options: self.options.clone(),
             registry: self.registry.clone(),
         };

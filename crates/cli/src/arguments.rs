@@ -12,8 +12,10 @@ use vatmux_host::{AddressError, Endpoint, NodeAddress};
 use vatmux_noise::NodeId;
 
 mod bundle;
+mod services;
 
 pub(crate) use bundle::{Bundle, BundleRef, Install, Pack, Trusted, Unpack, Verify};
+pub(crate) use services::{Services, ServicesBelow, ServicesName, ServicesWait};
 
 /// The longest time that can be asked for, in seconds: a day.
 const MAX_SECONDS: f64 = 86_400.0;
@@ -85,6 +87,9 @@ pub(crate) enum Command {
     /// Read and change the keys and values that a node keeps
     #[command(subcommand)]
     State(State),
+    /// See who offers what through a node
+    #[command(subcommand)]
+    Services(Services),
     /// Check who may do what on a node
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -108,7 +113,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The directory; symbolic links that lead out of it are not followed
-    #[arg(required_unless_present_any = ["import", "bundles", "state"], conflicts_with = "bundles")]
+    #[arg(required_unless_present_any = ["import", "bundles", "state", "registrar"], conflicts_with = "bundles")]
     pub(crate) dir: Option<PathBuf>,
 
     /// Serve the bundles in the store STORE, each as a directory of its name; the store is made if there is none
@@ -131,6 +136,11 @@ pub(crate) struct Serve {
     /// all of them
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+
+    /// A node that may offer services of its own here, under any name, to all that may connect (`vatmux services`); it must be allowed
+    /// as well; may be given several times
+    #[arg(long, value_name = "NODE-ID", num_args = 1..)]
+    pub(crate) registrar: Vec<NodeId>,
 
     /// Listen on host:port (port 0: any free one) or on unix:PATH; may be given several times
     #[arg(long, value_name = "ADDR", required = true)]

@@ -13,5 +13,6 @@ pub(crate) mod ping;
 pub(crate) mod policy;
 pub(crate) mod schema;
 pub(crate) mod serve;
+pub(crate) mod services;
 pub(crate) mod stat;
 pub(crate) mod state;

@@ -107,6 +107,9 @@ pub(crate) enum Failure {
         /// What came of it.
         error: samgr::RequestError,
     },
+    /// A watch that came to an end.
+    #[error("cannot go on watching the services: {0}")]
+    Watch(samgr::WatchError),
     /// There is no such key.
     #[error("there is no key `{0}`, or this node may not see it")]
     NoKey(Key),

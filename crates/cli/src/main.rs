@@ -66,6 +66,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Bridge(bridge) => commands::bridge::run(arguments, bridge),
         Command::Ping(ping) => commands::ping::run(arguments, ping),
         Command::State(state) => commands::state::run(arguments, state),
+        Command::Services(services) => commands::services::run(arguments, services),
         Command::Policy(policy) => commands::policy::run(arguments, policy),
         Command::Schema(schema) => commands::schema::run(arguments, schema),
         Command::Call(call) => commands::call::run(arguments, call),

@@ -22,6 +22,14 @@ type Permit = Box<dyn Fn(&NodeId, &str) -> bool>;
 /// Makes the bounds of a service's vats of those that all have.
 type Bounds = Box<dyn Fn(&Options) -> Options>;
 
+/// The services of a node, on one thread.
+#[derive(Default)]
+pub struct Services {
+    offers: Rc<Offers>,
+    exclusive: ExclusiveNames,
+    meters: Rc<Meters>,
+}
+
 /// What is offered, and to whom.
 #[derive(Default)]
 struct Offers {
@@ -33,14 +41,6 @@ impl Offers {
     fn permit(&self, peer: &NodeId, name: &str) -> bool {
         self.permits.borrow().iter().all(|permits| permits(peer, name))
     }
-}
-
-/// The services of a node, on one thread.
-#[derive(Default)]
-pub struct Services {
-    offers: Rc<Offers>,
-    exclusive: ExclusiveNames,
-    meters: Rc<Meters>,
 }
 
 /// One of them.
@@ -261,24 +261,24 @@ impl Directory {
         offers.by_name.borrow().iter().filter(|(_, offered)| !offered.is_exclusive).map(entry).collect()
     }
 
-    /// Whether a peer may use the service of this name, if there is one.
+    /// Whether a service of this name is kept from a peer: there is one, and the peer is not [permitted](Services::permit) to
+    /// know.
     #[must_use]
-    pub fn permits(&self, peer: &NodeId, name: &StreamName) -> bool {
-        self.0.upgrade().is_some_and(|offers| offers.permit(peer, name.as_str()))
+    pub fn hides(&self, name: &str, peer: &NodeId) -> bool {
+        let Some(offers) = self.0.upgrade() else { return false };
+        let there = StreamName::new(name).is_ok_and(|name| offers.by_name.borrow().contains_key(&name));
+        there && !offers.permit(peer, name)
     }
 
-    /// What a stream of `peer` for this service would start with: `None` where it may have none.
+    /// What a stream of `peer` for this service would start with. None where there is none for it.
     ///
     /// Whoever passes it on does so at the priority, and within the bounds, of its own vat.
     #[must_use]
     pub fn capability(&self, name: &str, peer: &Peer) -> Option<Client> {
         let offers = self.0.upgrade()?;
-        if !offers.permit(&peer.node_id(), name) {
-            return None;
-        }
         let offered = offers.by_name.borrow().get(&StreamName::new(name).ok()?)?.clone();
         // A factory is anybody's code: nothing is borrowed here.
-        (!offered.is_exclusive).then(|| (offered.factory)(peer))
+        (!offered.is_exclusive && offers.permit(&peer.node_id(), name)).then(|| (offered.factory)(peer))
     }
 }
 

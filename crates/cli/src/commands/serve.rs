@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use serde_json::json;
-use vatmux::access::{Files, Grant, Policy};
+use vatmux::access::{Files, Grant, NamePattern, Policy};
 use vatmux::bundle::{Access, Rights, Store, StoreOptions, Trust};
 use vatmux::packagefs::Tree;
 use vatmux::{bundlemgr, health, packagefs, samgr, statefs};
@@ -50,8 +50,7 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
     if let Some(directory) = &serve.state {
         builder = statefs::offer(builder, open_state(directory)?, policy.state());
     }
-    let registry = samgr::Registry::new(samgr::Limits::default());
-    builder = samgr::offer(builder, registry, policy.registry());
+    builder = samgr::offer(builder, samgr::Registry::default(), policy.registry());
     for import in &serve.import {
         let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
         builder = builder.import(&import.name, plain::IMPORT_PRIORITY, server, PlainLimits::default());
@@ -88,12 +87,15 @@ fn policy(serve: &Serve) -> Result<Policy, Failure> {
     let mut named: BTreeSet<NodeId> = serve.allow.iter().copied().collect();
     if serve.allow_anyone {
         policy = policy.anyone(Grant::guest());
-        named.extend(serve.installer.iter().chain(&serve.operator));
+        named.extend(serve.installer.iter().chain(&serve.operator).chain(&serve.registrar));
     }
     for node in named {
         let mut grant = Grant { operator: serve.operator.contains(&node), ..Grant::guest() };
         if serve.installer.contains(&node) {
             grant.bundles = Rights::all();
+        }
+        if serve.registrar.contains(&node) {
+            grant.registry = vec![(NamePattern::all(), samgr::Right::Register)];
         }
         policy = policy.and(node, grant);
     }

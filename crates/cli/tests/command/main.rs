@@ -20,6 +20,7 @@ mod reading;
 mod reconnecting;
 mod relay;
 mod schemas;
+mod services;
 mod serving;
 mod showing;
 mod state;

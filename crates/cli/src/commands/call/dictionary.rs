@@ -13,18 +13,24 @@ use vatmux_schema::{Disk, Files};
 use super::raw::Pointer;
 
 /// Schemas of shipped services, and what they import.
-const SHIPPED: [(&str, &str); 6] = [
+const SHIPPED: [(&str, &str); 7] = [
     ("shipped/bundle.capnp", include_str!("../../../../../schema/bundle.capnp")),
     ("shipped/bundlemgr.capnp", include_str!("../../../../../schema/bundlemgr.capnp")),
     ("shipped/health.capnp", include_str!("../../../../../schema/health.capnp")),
     ("shipped/packagefs.capnp", include_str!("../../../../../schema/packagefs.capnp")),
+    ("shipped/samgr.capnp", include_str!("../../../../../schema/samgr.capnp")),
     ("shipped/statefs.capnp", include_str!("../../../../../schema/statefs.capnp")),
     ("shipped/vatmux.capnp", include_str!("../../../../../schema/vatmux.capnp")),
 ];
 
 /// Those that have services.
-pub(super) const SHIPPED_SERVICES: [&str; 4] =
-    ["shipped/bundlemgr.capnp", "shipped/health.capnp", "shipped/packagefs.capnp", "shipped/statefs.capnp"];
+pub(super) const SHIPPED_SERVICES: [&str; 5] = [
+    "shipped/bundlemgr.capnp",
+    "shipped/health.capnp",
+    "shipped/packagefs.capnp",
+    "shipped/samgr.capnp",
+    "shipped/statefs.capnp",
+];
 
 /// Annotations of `schema/vatmux.capnp`.
 const SERVICE: u64 = 0xc6a7_b922_aa72_f8d3;
