@@ -272,9 +272,8 @@ impl Registry {
         let mut after = after;
         poll_fn(|cx| {
             let mut state = self.state();
-            let (changes, upto) = match state.table.changes(after, most, &see) {
-                None => return Poll::Ready(None),
-                Some(found) => found,
+            let Some((changes, upto)) = state.table.changes(after, most, &see) else {
+                return Poll::Ready(None);
             };
             if !changes.is_empty() {
                 return Poll::Ready(Some((changes, upto)));
@@ -314,8 +313,10 @@ impl Registry {
 
     /// Sends somebody to a thread. Where that is gone, so is what they bring.
     pub(super) fn visit(&self, home: Home, visit: Visit) {
-        let sent = self.state().homes.get(&home).map(|visits| visits.unbounded_send(visit));
-        drop(sent);
+        let visits = self.state().homes.get(&home).cloned();
+        if let Some(visits) = visits {
+            let _ = visits.unbounded_send(visit);
+        }
     }
 }
 

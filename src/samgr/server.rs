@@ -63,10 +63,6 @@ impl Server {
         self.desk.registry.claim(self.peer.node_id(), kind).map_err(too_many)
     }
 
-    fn visible(&self, name: &str) -> Result<Name, Refusal<Status>> {
-        name.parse().map_err(invalid_name)
-    }
-
     async fn registered(
         &self,
         params: samgr::register_params::Reader<'_>,
@@ -134,7 +130,7 @@ impl SamgrServer for Server {
         name: &str,
         mut results: samgr::resolve_results::Builder<'_>,
     ) -> Result<(), Refusal<Status>> {
-        let name = self.visible(name)?;
+        let name: Name = name.parse().map_err(invalid_name)?;
         let entry = self.desk.registry.find(&name).filter(|_| self.view.sees(&name));
         let entry = entry.ok_or(Status::NotFound)?;
         set(results.reborrow().init_service(), self.give(&entry)?);
@@ -149,7 +145,7 @@ impl SamgrServer for Server {
         timeout_millis: u32,
         mut results: samgr::wait_for_results::Builder<'_>,
     ) -> Result<(), Refusal<Status>> {
-        let name = self.visible(name)?;
+        let name: Name = name.parse().map_err(invalid_name)?;
         let patience = Duration::from_millis(timeout_millis.into());
         if patience > MAX_WAIT {
             return Err(Refusal::new(Status::Malformed, format!("nobody waits longer than {MAX_WAIT:?}")));

@@ -160,7 +160,7 @@ fn who_waits_for_a_name_gets_it_as_soon_as_it_is_there_and_may_call_it_before() 
         world.run(async |guide| {
             let provider = guide.visitor(1, 0).await;
             let caller = guide.visitor(2, thread).await;
-            let waiting = caller.client.wait_for::<Health>(&name("a"), Duration::from_secs(60));
+            let waiting = caller.client.wait_for::<Health>(&name("a"), Duration::from_mins(1));
             let calling = waiting.service().ping(5);
             let registering = async {
                 guide.handle.sleep(Duration::from_secs(25)).await;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use capnp::capability::FromClientHook as _;
 use futures::executor::block_on;
 use futures::future::join;
 use vatmux::samgr::{Client, Event, RequestError, Seen, WatchError};
@@ -39,7 +40,6 @@ fn test_reject_descriptors_that_are_of_something_else() {
             let mut descriptor = descriptor("a", 1);
             lie(&mut descriptor);
             descriptor.write(results.reborrow().init_descriptor());
-            use capnp::capability::FromClientHook as _;
             let client = adder(1).capability().client().clone();
             results.init_service().set_as_capability(client.into_client_hook());
             Ok(())
