@@ -14,7 +14,7 @@ use vatmux_rpc::service::{self, Stub};
 
 use super::*;
 use crate::bundle::samples::{content, key, packed, small};
-use crate::bundle::{Access, InstallOptions, Manifest, SignedManifest, StoreOptions, Trust};
+use crate::bundle::{Access, InstallOptions, Manifest, SignedManifest, StoreError, StoreOptions, Trust};
 use crate::schema::bundle::Version;
 use crate::schema::bundlemgr::UploadFinishResults;
 
@@ -212,6 +212,16 @@ fn test_reject_changes_of_a_store_that_is_read_only() {
     let bundles = BundleMgr::serve(Server::new(store, Rights::all()));
     assert_eq!(refused(send_all(&bundles, &small("1.0.0").1)), Status::ReadOnly);
     assert_eq!(status(&block_on(bundles.collect()).unwrap_err()), Status::ReadOnly);
+}
+
+/// No test mounts a file system that is full or read-only: what a store says of one, its own tests show on a disk in memory.
+#[test]
+fn test_reject_disk_full_and_read_only_disks_by_their_words() {
+    for (error, wanted) in
+        [(StoreError::DiskFull, Status::DiskFull), (StoreError::ReadOnly, Status::ReadOnly)]
+    {
+        assert_eq!(super::status::of(&error), wanted, "{error}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The serving side's end of the way behind the stage, and the services that are on it.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capnp::any_pointer;
@@ -9,8 +10,9 @@ use capnp::{Error, MessageSize};
 use vatmux::schema::bundlemgr::BundleMgr;
 use vatmux::schema::health::Health;
 use vatmux::schema::packagefs::PackageFs;
+use vatmux::schema::samgr::Samgr;
 use vatmux::schema::statefs::StateFs;
-use vatmux::{Priority, ServeError, Services, bundlemgr, health, packagefs, statefs};
+use vatmux::{Priority, ServeError, Services, bundlemgr, health, packagefs, samgr, statefs};
 
 use crate::scene::{Scene, Set};
 use crate::stage::{Held, OnStage, Stage};
@@ -52,8 +54,26 @@ impl House {
         services.serve::<BundleMgr, _>(move |_| {
             let set = house.set();
             let store = set.bundles.clone().expect("a scene with bundles");
-            let server = bundlemgr::Server::new(store, set.rights).upload_patience(set.upload_patience);
+            let server = bundlemgr::Server::new(store, set.rights.clone()).sharing(set.installs.clone());
             OnStage::of::<BundleMgr, _>(&house.stage, server)
+        })?;
+        let house = self.clone();
+        // A thread has one desk of a registry, and it can be had from services alone.
+        let desk: RefCell<Option<(Arc<Set>, Services)>> = RefCell::default();
+        services.serve::<Samgr, _>(move |peer| {
+            let set = house.set();
+            let mut desk = desk.borrow_mut();
+            if desk.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, &set)) {
+                let (registry, access) = set.registry.clone().expect("a scene with a registry");
+                let mut services = Services::default();
+                samgr::offer_among(&mut services, &registry, peer.node_id(), move |_| access.clone())
+                    .expect("no name is taken");
+                *desk = Some((set, services));
+            }
+            let directory = desk.as_ref().map(|(_, services)| services.directory()).expect("it is there");
+            drop(desk);
+            let server = directory.capability(samgr::SERVICE_NAME, peer).expect("it is offered");
+            OnStage::new(&house.stage, server)
         })?;
         let house = self.clone();
         services.serve_named(NAME, Priority::FIRST, move |_| Client::new(Box::new(Prompter(house.clone()))))

@@ -80,7 +80,7 @@ pub(crate) struct Claim {
     pub(crate) kind: Kind,
     /// What the serving side has.
     pub(crate) scene: Scene,
-    /// Whether the serving side waits for sinks for moments only.
+    /// Whether the caller serves its own sinks for moments only.
     pub(crate) impatient: bool,
     /// Whether it is the caller whose capability is called.
     pub(crate) here: bool,
@@ -177,7 +177,11 @@ impl Pending {
         E: 'static,
         Ended: From<Result<T, E>>,
     {
-        Self { call: call.map(Ended::from).boxed_local(), kept: Box::new(kept) }
+        Self::of(kept, call.map(Ended::from))
+    }
+
+    pub(crate) fn of(kept: impl Any, call: impl Future<Output = Ended> + 'static) -> Self {
+        Self { call: call.boxed_local(), kept: Box::new(kept) }
     }
 }
 
@@ -248,10 +252,15 @@ async fn interrupt(
     let here = hold == Hold::AtTheCallersDoor;
     let mut patience = visit.time.patience();
     let (call, kept) = loop {
-        let visit = if kind == Kind::Deadline && !here { visit.with_patience(patience) } else { visit.clone() };
+        let visit =
+            if kind == Kind::Deadline && !here { visit.with_patience(patience) } else { visit.clone() };
         let Pending { call, kept } = attempt(visit.clone()).await;
         let under_way = async {
-            if here { visit.stage.under_way(asked.key()).await } else { visit.backstage.under_way(asked).await }
+            if here {
+                visit.stage.under_way(asked.key()).await;
+            } else {
+                visit.backstage.under_way(asked).await;
+            }
         };
         match select(call, under_way.boxed_local()).await {
             Either::Right(((), call)) => break (call, kept),
@@ -273,7 +282,8 @@ async fn interrupt(
         Kind::Cancelled => drop(call),
         Kind::Good | Kind::Refusal(_) => unreachable!("{kind:?} interrupts nothing"),
     }
-    let over = async || if here { visit.stage.over(asked.key()).await } else { visit.backstage.over(asked).await };
+    let over =
+        async || if here { visit.stage.over(asked.key()).await } else { visit.backstage.over(asked).await };
     if kind == Kind::Cancelled && asked.method.streaming {
         // Whoever sent it had its answer: that there is room for the next. It is the stream that ends, and this goes on by itself.
         visit.open(here).await;

@@ -87,7 +87,9 @@ impl BlockDevice for Device {
         let bytes = state.bytes.get(at..at + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(bytes);
         if state.trouble == Trouble::Forgetful {
-            buffer.iter_mut().for_each(|byte| *byte ^= 0x55);
+            for byte in buffer {
+                *byte ^= 0x55;
+            }
         }
         Ok(())
     }

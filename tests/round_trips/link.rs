@@ -67,11 +67,11 @@ impl AsyncWrite for Cuttable {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(1, cx, |link, cx| link.poll_flush(cx))
+        self.poll(1, cx, AsyncWrite::poll_flush)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(1, cx, |link, cx| link.poll_close(cx))
+        self.poll(1, cx, AsyncWrite::poll_close)
     }
 }
 

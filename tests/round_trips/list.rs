@@ -60,9 +60,7 @@ impl Contract {
 
     fn methods(&self) -> impl Iterator<Item = Asked> {
         let interfaces = self.service.interfaces.iter();
-        interfaces.flat_map(|interface| {
-            interface.methods.iter().map(|method| Asked { interface, method })
-        })
+        interfaces.flat_map(|interface| interface.methods.iter().map(|method| Asked { interface, method }))
     }
 
     fn status(&self, number: u16) -> &str {
@@ -114,7 +112,8 @@ fn a_claim_that_is_taken_away_is_missed() {
     let mut claims = crate::claims();
     for at in 0..claims.len() {
         let taken = claims.swap_remove(at);
-        let another = claims.iter().any(|claim| (claim.asked.key(), claim.kind) == (taken.asked.key(), taken.kind));
+        let another =
+            claims.iter().any(|claim| (claim.asked.key(), claim.kind) == (taken.asked.key(), taken.kind));
         // A method of an interface that two services share is missed by both.
         assert_eq!(missing(&claims, &contracts).is_empty(), another, "{taken}");
         claims.push(taken);
@@ -128,9 +127,10 @@ fn every_refusal_that_is_claimed_is_one_of_the_contract() {
     let contracts = crate::contracts();
     for claim in crate::claims() {
         let Kind::Refusal(status) = claim.kind else { continue };
-        let promised = contracts.iter().flat_map(|contract| &contract.refusals).any(|(asked, statuses)| {
-            asked.key() == claim.asked.key() && statuses.contains(&status)
-        });
+        let promised = contracts
+            .iter()
+            .flat_map(|contract| &contract.refusals)
+            .any(|(asked, statuses)| asked.key() == claim.asked.key() && statuses.contains(&status));
         assert!(promised, "{claim} is not in the contract");
     }
 }

@@ -11,11 +11,15 @@
 #![cfg(unix)]
 
 mod backstage;
+mod bundlemgr;
 mod claim;
 mod device;
 mod health;
 mod link;
 mod list;
+mod packagefs;
+mod packed;
+mod samgr;
 mod scene;
 mod sink;
 mod stage;
@@ -30,12 +34,21 @@ use world::LinkKind;
 
 /// All that is claimed.
 fn claims() -> Vec<Claim> {
-    [health::claims(), statefs::claims()].into_iter().flatten().collect()
+    [health::claims(), packagefs::claims(), statefs::claims(), bundlemgr::claims(), samgr::claims()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What the services' schemas say of refusals.
 fn contracts() -> Vec<Contract> {
-    vec![health::contract(), statefs::contract()]
+    vec![
+        health::contract(),
+        packagefs::contract(),
+        statefs::contract(),
+        bundlemgr::contract(),
+        samgr::contract(),
+    ]
 }
 
 #[test]

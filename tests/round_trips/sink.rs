@@ -43,3 +43,21 @@ pub(crate) fn sink(visit: &Visit) -> (ByteSink, Written) {
     let sink = ByteSink::serve(OnStage::of::<ByteSink, _>(&visit.stage, written.clone()));
     (sink, written)
 }
+
+/// A sink that takes nothing.
+struct Failing;
+
+impl ByteSinkServer for Failing {
+    async fn write(&self, _call: &Call, _bytes: &[u8]) -> capnp::Result<()> {
+        Err(capnp::Error::failed("my disk is full".to_owned()))
+    }
+
+    async fn end(&self, _call: &Call, _total_bytes: u64) -> capnp::Result<()> {
+        panic!("a stream that failed has no end")
+    }
+}
+
+/// A sink that takes nothing, on the stage of a visit.
+pub(crate) fn failing_sink(visit: &Visit) -> ByteSink {
+    ByteSink::serve(OnStage::of::<ByteSink, _>(&visit.stage, Failing))
+}

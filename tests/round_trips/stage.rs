@@ -18,8 +18,9 @@ use capnp::{Error, MessageSize};
 use vatmux::schema::bundlemgr::{BUNDLE_MGR_INTERFACE, BundleMgr};
 use vatmux::schema::health::Health;
 use vatmux::schema::packagefs::{ByteSink, PACKAGE_FS_INTERFACE, PackageFs};
+use vatmux::schema::samgr::{SAMGR_INTERFACE, Samgr, Watcher};
 use vatmux::schema::statefs::{STATE_FS_INTERFACE, StateFs};
-use vatmux::schema::{bundlemgr_capnp, packagefs_capnp, statefs_capnp};
+use vatmux::schema::{bundlemgr_capnp, packagefs_capnp, samgr_capnp, statefs_capnp};
 use vatmux::service::ServedBy;
 
 /// What is seen of the calls of all capabilities on it, from any thread.
@@ -100,6 +101,11 @@ impl Stage {
     /// Until none is.
     pub(crate) async fn over(&self, method: Key) {
         self.until(|calls| calls.running.get(&method).is_none_or(|running| *running == 0)).await;
+    }
+
+    /// Until there were so many.
+    pub(crate) async fn seen_so_many(&self, method: Key, count: u32) {
+        self.until(|calls| calls.seen.get(&method).is_some_and(|seen| *seen >= count)).await;
     }
 
     /// How many calls of the method there were since it was cleared.
@@ -275,36 +281,40 @@ macro_rules! put_on {
 
 /// Puts the capabilities that a method gave on the stage, too.
 fn put_on(stage: &Stage, (interface, method): Key, results: &mut dyn ResultsHook) -> capnp::Result<()> {
-        let name = [&STATE_FS_INTERFACE, &PACKAGE_FS_INTERFACE, &BUNDLE_MGR_INTERFACE]
-            .into_iter()
-            .find(|known| known.id == interface)
-            .and_then(|known| known.methods.get(usize::from(method)))
-            .map(|method| (method.interface, method.name));
-        match name {
-            Some(("StateFs", "write")) => {
-                use statefs_capnp::state_fs::write_results::Builder;
-                put_on!(stage, results.get()?, Builder<'_>, has_upload, get_upload, set_upload);
-            }
-            Some(("StateFs", "narrow")) => {
-                use statefs_capnp::state_fs::narrow_results::Builder;
-                put_on!(stage, results.get()?, Builder<'_>, has_state, get_state, set_state);
-            }
-            Some(("PackageFs", "open")) => {
-                use packagefs_capnp::package_fs::open_results::Builder;
-                put_on!(stage, results.get()?, Builder<'_>, has_file, get_file, set_file);
-            }
-            Some(("PackageFs", "readSmall")) => {
-                use packagefs_capnp::package_fs::read_small_results::Builder;
-                put_on!(stage, results.get()?, Builder<'_>, has_file, get_file, set_file);
-            }
-            Some(("BundleMgr", "install")) => {
-                use bundlemgr_capnp::bundle_mgr::install_results::Builder;
-                put_on!(stage, results.get()?, Builder<'_>, has_upload, get_upload, set_upload);
-            }
-            _ => {}
+    let name = [&STATE_FS_INTERFACE, &PACKAGE_FS_INTERFACE, &BUNDLE_MGR_INTERFACE, &SAMGR_INTERFACE]
+        .into_iter()
+        .find(|known| known.id == interface)
+        .and_then(|known| known.methods.get(usize::from(method)))
+        .map(|method| (method.interface, method.name));
+    match name {
+        Some(("StateFs", "write")) => {
+            use statefs_capnp::state_fs::write_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_upload, get_upload, set_upload);
         }
-        Ok(())
+        Some(("StateFs", "narrow")) => {
+            use statefs_capnp::state_fs::narrow_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_state, get_state, set_state);
+        }
+        Some(("PackageFs", "open")) => {
+            use packagefs_capnp::package_fs::open_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_file, get_file, set_file);
+        }
+        Some(("PackageFs", "readSmall")) => {
+            use packagefs_capnp::package_fs::read_small_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_file, get_file, set_file);
+        }
+        Some(("Samgr", "register")) => {
+            use samgr_capnp::samgr::register_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_registration, get_registration, set_registration);
+        }
+        Some(("BundleMgr", "install")) => {
+            use bundlemgr_capnp::bundle_mgr::install_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_upload, get_upload, set_upload);
+        }
+        _ => {}
     }
+    Ok(())
+}
 
 impl ServedBy<OnStage> for Health {
     fn client_of(server: OnStage) -> Self::Client {
@@ -331,6 +341,18 @@ impl ServedBy<OnStage> for BundleMgr {
 }
 
 impl ServedBy<OnStage> for ByteSink {
+    fn client_of(server: OnStage) -> Self::Client {
+        server.into_client()
+    }
+}
+
+impl ServedBy<OnStage> for Samgr {
+    fn client_of(server: OnStage) -> Self::Client {
+        server.into_client()
+    }
+}
+
+impl ServedBy<OnStage> for Watcher {
     fn client_of(server: OnStage) -> Self::Client {
         server.into_client()
     }

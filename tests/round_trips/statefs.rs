@@ -9,7 +9,10 @@ use vatmux::schema::statefs::{
 };
 use vatmux::schema::statefs_capnp::{condition, operation, state_fs};
 use vatmux::service::{Calling, Error};
-use vatmux::statefs::{MAX_OPERATIONS, MAX_PUT_BYTES, MAX_READINGS, MAX_UPLOADS, MAX_VALUE_BYTES, MAX_WRITE_BYTES};
+use vatmux::statefs::{
+    MAX_OPERATIONS, MAX_PEER_READINGS, MAX_PEER_UPLOADS, MAX_PUT_BYTES, MAX_READINGS, MAX_VALUE_BYTES,
+    MAX_WRITE_BYTES,
+};
 
 use crate::claim::{Asked, Claim, Hold, Interrupted, Pending, good, interrupted, refused};
 use crate::list::{Contract, Elsewhere};
@@ -32,7 +35,11 @@ const COMMIT: Asked = Asked::of(&UPLOAD_INTERFACE, "commit");
 
 /// What its schema says of refusals.
 pub(crate) fn contract() -> Contract {
-    use Status::*;
+    use Status::{
+        AccessDenied, Busy, IntegrityViolation, InvalidCursor, InvalidKey, IoError, KeyTooLong, Malformed,
+        NotFound, QuotaExceeded, RollbackDetected, TransactionLimit, Unsupported, ValueTooLarge,
+        VersionMismatch,
+    };
 
     const KEY: &[Status] = &[InvalidKey, KeyTooLong];
     const STORAGE: &[Status] = &[IoError, IntegrityViolation];
@@ -46,10 +53,7 @@ pub(crate) fn contract() -> Contract {
             (WRITE, &[KEY, &[AccessDenied, Unsupported, ValueTooLarge, Busy]]),
             (DELETE, &[KEY, STORAGE, CHANGE, &[NotFound]]),
             (LIST, &[KEY, STORAGE, &[InvalidCursor]]),
-            (
-                TRANSACT,
-                &[KEY, STORAGE, CHANGE, &[Malformed, ValueTooLarge, TransactionLimit, QuotaExceeded]],
-            ),
+            (TRANSACT, &[KEY, STORAGE, CHANGE, &[Malformed, ValueTooLarge, TransactionLimit, QuotaExceeded]]),
             (SYNC, &[STORAGE]),
             (USAGE, &[KEY, STORAGE]),
             (NARROW, &[KEY]),
@@ -59,7 +63,10 @@ pub(crate) fn contract() -> Contract {
             RollbackDetected,
             Elsewhere {
                 why: "a store that is too old is not opened, and so not served",
-                tested: Some(("src/statefs/tests/damage.rs", "test_reject_rollback_detected_by_the_version_that_the_owner_has_seen")),
+                tested: Some((
+                    "src/statefs/tests/damage.rs",
+                    "test_reject_rollback_detected_by_the_version_that_the_owner_has_seen",
+                )),
             },
         )],
     )
@@ -195,14 +202,14 @@ fn good_calls() -> Vec<Claim> {
         good(UPLOAD_WRITE, Scene::State, |visit| async move {
             let state = state(&visit);
             let upload = begin(&state, "new", 3_000_000, If::Absent).await.unwrap();
-            for piece in [3; 3_000_000].chunks(100_000) {
+            for piece in vec![3; 3_000_000].chunks(100_000) {
                 upload.write(piece).await.unwrap();
             }
             assert_eq!(value(&state, "new").await, None, "it is not committed");
             upload.commit().await.unwrap();
             let (sink, written) = sink(&visit);
             assert_eq!(state.read("new", &sink).await.unwrap().size_bytes, 3_000_000);
-            assert!(written.whole().unwrap() == [3; 3_000_000]);
+            assert!(written.whole().unwrap() == vec![3; 3_000_000]);
         }),
         good(COMMIT, Scene::State, |visit| async move {
             let state = state(&visit);
@@ -270,10 +277,30 @@ fn of_keys() -> Vec<Claim> {
         let on = Scene::State;
         claims.extend([
             refused(GET, status, on, move |visit| async move { state(&visit).get(key, 10).await }),
-            refused(READ, status, on, move |visit| async move { state(&visit).read(key, &sink(&visit).0).await }),
-            refused(PUT, status, on, move |visit| async move { put(&state(&visit), key, b"", If::Any).await }),
-            refused(WRITE, status, on, move |visit| async move { begin(&state(&visit), key, 1, If::Any).await }),
-            refused(DELETE, status, on, move |visit| async move { delete(&state(&visit), key, If::Any).await }),
+            refused(
+                READ,
+                status,
+                on,
+                move |visit| async move { state(&visit).read(key, &sink(&visit).0).await },
+            ),
+            refused(
+                PUT,
+                status,
+                on,
+                move |visit| async move { put(&state(&visit), key, b"", If::Any).await },
+            ),
+            refused(
+                WRITE,
+                status,
+                on,
+                move |visit| async move { begin(&state(&visit), key, 1, If::Any).await },
+            ),
+            refused(
+                DELETE,
+                status,
+                on,
+                move |visit| async move { delete(&state(&visit), key, If::Any).await },
+            ),
             refused(LIST, status, on, move |visit| async move { state(&visit).list(key, b"", 1).await }),
             refused(TRANSACT, status, on, move |visit| async move {
                 transact(&state(&visit), &["x", key], b"", If::Any).await
@@ -285,7 +312,12 @@ fn of_keys() -> Vec<Claim> {
     // What is not there, and what may not be seen.
     for (scene, key) in [(Scene::State, "nothing"), (Scene::StateOfAGuest, "secret")] {
         claims.extend([
-            refused(GET, Status::NotFound, scene, move |visit| async move { state(&visit).get(key, 10).await }),
+            refused(
+                GET,
+                Status::NotFound,
+                scene,
+                move |visit| async move { state(&visit).get(key, 10).await },
+            ),
             refused(READ, Status::NotFound, scene, move |visit| async move {
                 state(&visit).read(key, &sink(&visit).0).await
             }),
@@ -360,9 +392,12 @@ fn of_requests() -> Vec<Claim> {
             upload.write(b"less").await.unwrap();
             upload.commit().await
         }),
-        refused(LIST, Status::InvalidCursor, on, |visit| async move {
-            state(&visit).list("a", b"/", 10).await
-        }),
+        refused(
+            LIST,
+            Status::InvalidCursor,
+            on,
+            |visit| async move { state(&visit).list("a", b"/", 10).await },
+        ),
     ]
 }
 
@@ -370,9 +405,14 @@ fn of_requests() -> Vec<Claim> {
 fn of_limits() -> Vec<Claim> {
     let on = Scene::State;
     vec![
-        refused(GET, Status::ValueTooLarge, on, |visit| async move { state(&visit).get("large", 9_999).await }),
+        refused(
+            GET,
+            Status::ValueTooLarge,
+            on,
+            |visit| async move { state(&visit).get("large", 9_999).await },
+        ),
         refused(PUT, Status::ValueTooLarge, on, |visit| async move {
-            put(&state(&visit), "x", &[0; MAX_PUT_BYTES + 1], If::Any).await
+            put(&state(&visit), "x", &vec![0; MAX_PUT_BYTES + 1], If::Any).await
         }),
         refused(WRITE, Status::ValueTooLarge, on, |visit| async move {
             begin(&state(&visit), "x", MAX_VALUE_BYTES + 1, If::Any).await
@@ -383,7 +423,7 @@ fn of_limits() -> Vec<Claim> {
             upload.commit().await
         }),
         refused(TRANSACT, Status::ValueTooLarge, on, |visit| async move {
-            transact(&state(&visit), &["x"], &[0; MAX_PUT_BYTES + 1], If::Any).await
+            transact(&state(&visit), &["x"], &vec![0; MAX_PUT_BYTES + 1], If::Any).await
         }),
         refused(TRANSACT, Status::TransactionLimit, on, |visit| async move {
             let keys: Vec<_> = (0..=MAX_OPERATIONS).map(|at| at.to_string()).collect();
@@ -391,34 +431,37 @@ fn of_limits() -> Vec<Claim> {
             transact(&state(&visit), &keys, b"", If::Any).await
         }),
         refused(TRANSACT, Status::TransactionLimit, on, |visit| async move {
-            transact(&state(&visit), &["1", "2", "3", "4", "5"], &[0; MAX_PUT_BYTES], If::Any).await
+            transact(&state(&visit), &["1", "2", "3", "4", "5"], &vec![0; MAX_PUT_BYTES], If::Any).await
         }),
         refused(PUT, Status::QuotaExceeded, Scene::SmallState, |visit| async move {
             let state = state(&visit);
-            put(&state, "x", &[0; 60_000], If::Any).await.unwrap();
-            put(&state, "y", &[0; 60_000], If::Any).await
+            put(&state, "x", &vec![0; 60_000], If::Any).await.unwrap();
+            put(&state, "y", &vec![0; 60_000], If::Any).await
         }),
         refused(TRANSACT, Status::QuotaExceeded, Scene::SmallState, |visit| async move {
             let state = state(&visit);
-            let refused = transact(&state, &["x", "y"], &[0; 60_000], If::Any).await;
+            let refused = transact(&state, &["x", "y"], &vec![0; 60_000], If::Any).await;
             assert_eq!(value(&state, "x").await, None, "all or nothing");
             refused
         }),
         refused(COMMIT, Status::QuotaExceeded, Scene::SmallState, |visit| async move {
             let upload = begin(&state(&visit), "x", 100_000, If::Any).await.unwrap();
-            upload.write(&[0; 100_000]).await.unwrap();
+            upload.write(&vec![0; 100_000]).await.unwrap();
             upload.commit().await
         }),
         refused(WRITE, Status::Busy, on, |visit| async move {
             let state = state(&visit);
             let mut uploads = Vec::new();
-            for at in 0..MAX_UPLOADS {
+            for at in 0..MAX_PEER_UPLOADS {
                 uploads.push(begin(&state, &at.to_string(), 1, If::Any).await.unwrap());
             }
             begin(&state, "x", 1, If::Any).await
         }),
         refused(GET, Status::Busy, on, |visit| async move {
-            let _readings = as_many_readings_as_may_be(&visit).await;
+            let mut readings = Vec::new();
+            for _ in 0..MAX_READINGS / MAX_PEER_READINGS {
+                readings.extend(as_many_readings_as_may_be(&visit.as_a_stranger().await).await);
+            }
             state(&visit).get("large", 10_000).await
         }),
         refused(READ, Status::Busy, on, |visit| async move {
@@ -428,16 +471,17 @@ fn of_limits() -> Vec<Claim> {
     ]
 }
 
-/// Reads of values whose sinks take nothing.
-async fn as_many_readings_as_may_be(visit: &Visit) -> Vec<impl Sized> {
+/// Reads of values whose sinks take nothing: as many as one peer may have.
+async fn as_many_readings_as_may_be(visit: &Visit) -> Vec<impl Sized + use<>> {
+    // As many as the schema allows a vat.
     const OF_ONE_VAT: usize = 16;
     visit.stage.hold(sink::WRITE.held());
     let mut readings = Vec::new();
-    for _ in 0..MAX_READINGS / OF_ONE_VAT {
+    for _ in 0..MAX_PEER_READINGS / OF_ONE_VAT {
         let state = state(visit);
         readings.extend((0..OF_ONE_VAT).map(|_| (state.read("large", &sink(visit).0), state.clone())));
     }
-    visit.stage.so_many_under_way(sink::WRITE.key(), MAX_READINGS as u32).await;
+    visit.stage.so_many_under_way(sink::WRITE.key(), MAX_PEER_READINGS as u32).await;
     readings
 }
 
@@ -447,11 +491,11 @@ fn of_storage() -> Vec<Claim> {
         let state = state(&visit);
         visit.backstage.cue("device full").await;
         for at in 0..1_000 {
-            if let Err(error) = put(&state, &format!("fill/{at}"), &[1; 60_000], If::Any).await {
+            if let Err(error) = put(&state, &format!("fill/{at}"), &vec![1; 60_000], If::Any).await {
                 assert!(error.to_string().contains("the disk is full"), "{error}");
                 assert_eq!(value(&state, "a").await.unwrap(), b"1", "what was there is there");
                 visit.backstage.cue("device nothing").await;
-                put(&state, "fill/again", &[1; 60_000], If::Any).await.expect("there is room again");
+                put(&state, "fill/again", &vec![1; 60_000], If::Any).await.expect("there is room again");
                 return Err::<(), _>(error);
             }
         }
@@ -499,12 +543,18 @@ fn of_storage() -> Vec<Claim> {
             refused(LIST, status, on, move |visit| async move { cue(visit).await.list("", b"", 10).await }),
             refused(USAGE, status, on, move |visit| async move { cue(visit).await.usage("").await }),
             refused(SYNC, status, on, move |visit| async move { cue(visit).await.sync().await }),
-            refused(PUT, status, on, move |visit| async move {
-                put(&cue(visit).await, "y", b"", If::Any).await
-            }),
-            refused(DELETE, status, on, move |visit| async move {
-                delete(&cue(visit).await, "a", If::Any).await
-            }),
+            refused(
+                PUT,
+                status,
+                on,
+                move |visit| async move { put(&cue(visit).await, "y", b"", If::Any).await },
+            ),
+            refused(
+                DELETE,
+                status,
+                on,
+                move |visit| async move { delete(&cue(visit).await, "a", If::Any).await },
+            ),
             refused(TRANSACT, status, on, move |visit| async move {
                 transact(&cue(visit).await, &["y"], b"", If::Any).await
             }),
@@ -572,7 +622,7 @@ fn interruptions() -> Vec<Claim> {
             let upload = begin(&state, "x", MAX_VALUE_BYTES, If::Any).await.unwrap();
             // To give up a stream is to let go of what it leads to.
             let writing = async move {
-                let piece = [0; 256 * 1024];
+                let piece = vec![0; 256 * 1024];
                 loop {
                     visit.send(|| upload.write(&piece)).await?;
                 }
@@ -599,21 +649,24 @@ fn changes() -> Vec<Claim> {
             attempt: move |visit: Visit| async move {
                 let state = state(&visit);
                 match asked.method.name {
-                    "put" => Pending::new(state.clone(), visit.send(|| put(&state, "x", &[1; 50_000], If::Any))),
+                    "put" => Pending::new(
+                        state.clone(),
+                        visit.send(|| put(&state, "x", &vec![1; 50_000], If::Any)),
+                    ),
                     "delete" => Pending::new(state.clone(), visit.send(|| delete(&state, "a", If::Any))),
                     "transact" => {
-                        let call = visit.send(|| transact(&state, &["x", "y"], &[1; 50_000], If::Any));
+                        let call = visit.send(|| transact(&state, &["x", "y"], &vec![1; 50_000], If::Any));
                         Pending::new(state, call)
                     }
                     "sync" => {
                         // It waits for what was asked for before it.
-                        let before = put(&state, "x", &[1; 50_000], If::Any);
+                        let before = put(&state, "x", &vec![1; 50_000], If::Any);
                         let call = visit.send(|| state.sync());
                         Pending::new((state, before), call)
                     }
                     _ => {
                         let upload = begin(&state, "x", 50_000, If::Any).await.unwrap();
-                        upload.write(&[1; 50_000]).await.unwrap();
+                        upload.write(&vec![1; 50_000]).await.unwrap();
                         let call = visit.send(|| upload.commit());
                         Pending::new((state, upload), call)
                     }
@@ -632,7 +685,7 @@ fn changes() -> Vec<Claim> {
                     "transact" => assert_eq!(x, y, "both, or none"),
                     _ => assert_eq!(y, None),
                 }
-                assert!(x.is_none_or(|x| x == [1; 50_000]), "the whole value, or none");
+                assert!(x.is_none_or(|x| x == vec![1; 50_000]), "the whole value, or none");
                 put(&state, "x", b"again", If::Any).await.unwrap();
                 assert_eq!(value(&state, "x").await.unwrap(), b"again");
                 as_many_uploads_as_ever(&state).await;
@@ -642,7 +695,7 @@ fn changes() -> Vec<Claim> {
     claims
 }
 
-/// No key but these is there, no bytes but theirs count, and every place for an upload is free.
+/// No key but these is there, no bytes but theirs count, and every place for an upload of this peer is free.
 async fn nothing_is_left_but(visit: &Visit, expected: &[(&str, &[u8])]) {
     let state = state(visit);
     let response = state.list("", b"", 1_000).await.unwrap();
@@ -656,7 +709,7 @@ async fn nothing_is_left_but(visit: &Visit, expected: &[(&str, &[u8])]) {
 
 async fn as_many_uploads_as_ever(state: &StateFs) {
     let mut uploads = Vec::new();
-    for at in 0..MAX_UPLOADS {
+    for at in 0..MAX_PEER_UPLOADS {
         uploads.push(begin(state, &format!("upload/{at}"), 1, If::Any).await.expect("there is a place"));
     }
 }

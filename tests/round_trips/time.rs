@@ -12,7 +12,7 @@ use std::time::Duration;
 use vatmux_driver::{Clock, Driver, Instant, Park, Unpark};
 
 /// How long a park waits for other threads. Nothing takes so long: where it does, a claim waits for what never comes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A clock that goes as far as it is allowed to.
 #[derive(Clone)]

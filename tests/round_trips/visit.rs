@@ -30,8 +30,12 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    pub(crate) async fn new(place: &Rc<Place>, backstage: &Backstage) -> Self {
-        let (peer, cutter) = place.dial().await;
+    /// A visit that serves its own sinks for so long only, where that is said.
+    pub(crate) async fn new(place: &Rc<Place>, backstage: &Backstage, impatience: Option<Duration>) -> Self {
+        Self::over(place.dial(impatience).await, place, backstage)
+    }
+
+    fn over((peer, cutter): (Peer, Cutter), place: &Rc<Place>, backstage: &Backstage) -> Self {
         Self {
             peer,
             cutter,
@@ -45,7 +49,12 @@ impl Visit {
 
     /// Another link to the same node.
     pub(crate) async fn again(&self) -> Self {
-        Self::new(&self.place, &self.backstage).await
+        Self::new(&self.place, &self.backstage, None).await
+    }
+
+    /// Another link to the same node, by another peer.
+    pub(crate) async fn as_a_stranger(&self) -> Self {
+        Self::over(self.place.dial_as_a_stranger().await, &self.place, &self.backstage)
     }
 
     pub(crate) fn with_patience(&self, patience: Duration) -> Self {
@@ -84,10 +93,10 @@ impl Time {
         }
     }
 
-    /// How long a service that waits for a sink may be made to wait until it gives it up.
+    /// How long a call of a sink is served where it is to run out of time.
     pub(crate) fn impatience(&self) -> Duration {
         match self {
-            // As the schema has it.
+            // As long as the schema lets it be.
             Self::Held(..) => Duration::from_mins(60),
             Self::Real => Duration::from_millis(100),
         }

@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use vatmux::schema::packagefs::BYTE_SINK_INTERFACE;
+use vatmux::schema::samgr::WATCHER_INTERFACE;
 use vatmux::{
     AllowList, Endpoint, Entropy, Node, NodeAddress, Peer, Priority, SecretKey, Services, SessionOptions,
     VatOptions,
@@ -30,9 +31,11 @@ const PIPE_BYTES: usize = 256 * 1024;
 /// What a node that another process serves says before its address.
 const READY: &str = "serving: ";
 
-/// Where the serving process is to listen, and, if that is set, how impatient it is with sinks, in milliseconds.
+/// Where the serving process is to listen.
 const LISTEN: &str = "VATMUX_TEST_LISTEN";
-const IMPATIENCE: &str = "VATMUX_TEST_IMPATIENCE";
+
+/// No claim takes this long; one that hangs should say so.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What leads to the serving node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ enum Server {
     /// On threads of this process.
     Threads(Node),
     /// In another process.
-    Process(Process, NodeAddress),
+    Process { address: NodeAddress, _process: Process },
 }
 
 /// The serving node, and what is needed to dial it.
@@ -63,7 +66,6 @@ pub(crate) struct Place {
     handle: Handle,
     reactor: Option<Reactor>,
     key: SecretKey,
-    vat_options: VatOptions,
     /// Where its socket is.
     _folder: Option<TempDir>,
 }
@@ -83,20 +85,25 @@ fn entropy() -> Entropy {
     Entropy::from_system().expect("the system has random bytes")
 }
 
-/// Bounds of the serving node's vats.
+/// Bounds of the caller's vats. Who is impatient serves a call of a sink or a watcher for no longer than this.
 fn options(impatience: Option<Duration>) -> VatOptions {
-    let sinks = BYTE_SINK_INTERFACE.methods.iter().map(|method| (BYTE_SINK_INTERFACE.id, method.ordinal));
-    let deadlines = impatience.iter().flat_map(|patience| sinks.clone().map(|sink| (sink, *patience)));
-    VatOptions { deadlines: deadlines.collect(), ..VatOptions::default() }
+    let mut options = VatOptions::default();
+    for (interface, patience) in
+        [&BYTE_SINK_INTERFACE, &WATCHER_INTERFACE].into_iter().zip(impatience.into_iter().cycle())
+    {
+        options
+            .deadlines
+            .extend(interface.methods.iter().map(|method| ((interface.id, method.ordinal), patience)));
+    }
+    options
 }
 
 /// A node on threads of its own; without an endpoint it is reached by pipes alone.
-fn node(endpoint: Option<&Endpoint>, impatience: Option<Duration>) -> Node {
+fn node(endpoint: Option<&Endpoint>) -> Node {
     let house = House::default();
     let builder = Node::builder(key())
         .allow(AllowList::Anyone)
         .workers(1)
-        .vat_options(options(impatience))
         .services(move |services| house.serve(services));
     let builder = match endpoint {
         Some(endpoint) => builder.listen(endpoint).expect("the endpoint is free"),
@@ -106,8 +113,7 @@ fn node(endpoint: Option<&Endpoint>, impatience: Option<Duration>) -> Node {
 }
 
 impl World {
-    fn new(kind: LinkKind, impatient: bool) -> Self {
-        let impatience = impatient.then(|| Time::Real.impatience());
+    fn new(kind: LinkKind) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let endpoint = match kind {
             LinkKind::UnixBetweenThreads | LinkKind::UnixBetweenProcesses => {
@@ -127,31 +133,22 @@ impl World {
                 let reactor = Reactor::new(clock).expect("a poller");
                 let driver = Driver::new(clock, reactor.clone().into_park());
                 let server = match kind {
-                    LinkKind::Memory | LinkKind::MemoryBetweenThreads => {
-                        Server::Threads(node(None, impatience))
-                    }
+                    LinkKind::Memory | LinkKind::MemoryBetweenThreads => Server::Threads(node(None)),
                     LinkKind::UnixBetweenThreads | LinkKind::TcpBetweenThreads => {
-                        Server::Threads(node(Some(&endpoint), impatience))
+                        Server::Threads(node(Some(&endpoint)))
                     }
                     LinkKind::UnixBetweenProcesses | LinkKind::TcpBetweenProcesses => {
-                        let (process, address) = Process::start(&endpoint, impatience);
-                        Server::Process(process, address)
+                        let (process, address) = Process::start(&endpoint);
+                        Server::Process { address, _process: process }
                     }
                 };
                 (driver, server, Some(reactor))
             }
         };
-        let place = Place {
-            server,
-            handle: driver.handle(),
-            reactor,
-            key: key(),
-            vat_options: VatOptions::default(),
-            _folder: Some(folder),
-        };
+        let place = Place { server, handle: driver.handle(), reactor, key: key(), _folder: Some(folder) };
         let mut driver = driver;
         let place = Rc::new(place);
-        let (peer, _cutter) = driver.drive_until(place.dial()).expect("a session");
+        let (peer, _cutter) = driver.drive_until(place.dial(None)).expect("a session");
         let backstage = peer.connect_named(backstage::NAME, Priority::FIRST).expect("a stream");
         Self { driver, place, backstage: Backstage(Rc::new(backstage)) }
     }
@@ -160,15 +157,26 @@ impl World {
         let (place, backstage) = (self.place.clone(), self.backstage.clone());
         let test = async {
             backstage.cue(format!("scene {:?}", claim.scene)).await;
-            let visit = Visit::new(&place, &backstage).await;
+            let impatience = claim.impatient.then(|| place.time().impatience());
+            let visit = Visit::new(&place, &backstage, impatience).await;
             let stage = visit.stage.clone();
             let peer = visit.peer.clone();
             (claim.run)(visit).await;
-            let seen = if claim.here { stage.seen(claim.asked.key()) } else { backstage.seen(claim.asked).await };
+            let seen =
+                if claim.here { stage.seen(claim.asked.key()) } else { backstage.seen(claim.asked).await };
             assert!(seen > 0, "{} was never called", claim.asked);
             peer.close(vatmux::CloseCode::DONE);
         };
-        self.driver.drive_until(test).expect("it goes on");
+        let handle = self.driver.handle();
+        let in_time = async {
+            match place.time() {
+                // Its park notices that nothing happens any more.
+                Time::Held(..) => Ok(test.await),
+                Time::Real => handle.timeout(PATIENCE, test).await,
+            }
+        };
+        let outcome = self.driver.drive_until(in_time).expect("it goes on");
+        outcome.unwrap_or_else(|_| panic!("{claim} waits for what never comes"));
     }
 }
 
@@ -176,25 +184,34 @@ impl Place {
     pub(crate) fn time(&self) -> Time {
         match &self.server {
             Server::Here { clock, .. } => Time::Held(clock.clone(), self.handle.clone()),
-            Server::Threads(_) | Server::Process(..) => Time::Real,
+            Server::Threads(_) | Server::Process { .. } => Time::Real,
         }
     }
 
     /// A session with the node, over a link of its own.
-    pub(crate) async fn dial(&self) -> (Peer, Cutter) {
+    pub(crate) async fn dial(&self, impatience: Option<Duration>) -> (Peer, Cutter) {
+        self.dial_as(&self.key, impatience).await
+    }
+
+    /// The same, by somebody whom the node has not met.
+    pub(crate) async fn dial_as_a_stranger(&self) -> (Peer, Cutter) {
+        self.dial_as(&key(), None).await
+    }
+
+    async fn dial_as(&self, key: &SecretKey, impatience: Option<Duration>) -> (Peer, Cutter) {
         let (link, node): (Box<dyn Link>, _) = match &self.server {
-            Server::Here { key, services, .. } => {
+            Server::Here { key: own, services, .. } => {
                 let (ours, theirs) = pipe(PIPE_BYTES);
-                let (handle, key, services) = (self.handle.clone(), key.clone(), services.clone());
-                let node = key.node_id();
+                let (handle, own, services) = (self.handle.clone(), own.clone(), services.clone());
+                let node = own.node_id();
                 self.handle.spawn(async move {
                     let storage = HeapStorage::default();
                     let options = SessionOptions::default();
                     let allow = AllowList::Anyone;
                     let accepting =
-                        vatmux_driver::accept(&handle, theirs, &key, &allow, entropy(), storage, options);
+                        vatmux_driver::accept(&handle, theirs, &own, &allow, entropy(), storage, options);
                     let session = accepting.await.expect("a handshake");
-                    let peer = Peer::new(session, services, self::options(None));
+                    let peer = Peer::new(session, services, VatOptions::default());
                     peer.closed().await;
                 });
                 (Box::new(ours), node)
@@ -203,14 +220,14 @@ impl Place {
                 None => (Box::new(node.pipe()), node.node_id()),
                 Some(endpoint) => (self.connect(endpoint), node.node_id()),
             },
-            Server::Process(_, address) => (self.connect(&address.endpoint), address.node),
+            Server::Process { address, .. } => (self.connect(&address.endpoint), address.node),
         };
         let (link, cutter) = Cuttable::new(link);
         let options = SessionOptions::default();
         let dialed =
-            vatmux_driver::dial(&self.handle, link, &self.key, node, entropy(), HeapStorage::default(), options);
+            vatmux_driver::dial(&self.handle, link, key, node, entropy(), HeapStorage::default(), options);
         let session = dialed.await.expect("a handshake");
-        (Peer::new(session, Rc::default(), self.vat_options.clone()), cutter)
+        (Peer::new(session, Rc::default(), self::options(impatience)), cutter)
     }
 
     fn connect(&self, endpoint: &Endpoint) -> Box<dyn Link> {
@@ -229,40 +246,42 @@ impl Place {
 }
 
 /// Another process that serves, and is killed when this is dropped.
-struct Process(Child);
+struct Process {
+    child: Child,
+    /// Nobody reads on; but it must not fail for having nobody to talk to.
+    _said: ChildStdout,
+}
 
 impl Process {
-    fn start(endpoint: &Endpoint, impatience: Option<Duration>) -> (Self, NodeAddress) {
+    fn start(endpoint: &Endpoint) -> (Self, NodeAddress) {
         let mut command = Command::new(std::env::current_exe().expect("this test has a file"));
         command.args(["--exact", "another_process", "--nocapture"]).env(LISTEN, endpoint.to_string());
-        if let Some(impatience) = impatience {
-            command.env(IMPATIENCE, impatience.as_millis().to_string());
-        }
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
-        let mut process = Self(child);
-        let said = BufReader::new(process.0.stdout.take().expect("a pipe")).lines();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
         let address = said
+            .by_ref()
+            .lines()
             .map_while(Result::ok)
             .find_map(|line| Some(line.split_once(READY)?.1.parse().expect("an address")))
             .expect("the process says where it is");
-        (process, address)
+        (Self { child, _said: said.into_inner() }, address)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // It may be dead by now.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 /// Serves, if this process was started to, until its parent is gone.
 pub(crate) fn serve_as_another_process() {
     let Ok(endpoint) = std::env::var(LISTEN) else { return };
-    let impatience = std::env::var(IMPATIENCE).ok().map(|millis| millis.parse().expect("milliseconds"));
-    let node = node(Some(&endpoint.parse().expect("an endpoint")), impatience.map(Duration::from_millis));
-    let address = NodeAddress { node: node.node_id(), endpoint: node.endpoints()[0].clone(), path: String::new() };
+    let node = node(Some(&endpoint.parse().expect("an endpoint")));
+    let address =
+        NodeAddress { node: node.node_id(), endpoint: node.endpoints()[0].clone(), path: String::new() };
     println!("{READY}{address}");
     std::io::stdout().flush().expect("the parent listens");
     // The parent holds the other end, whatever becomes of it.
@@ -274,24 +293,17 @@ pub(crate) fn serve_as_another_process() {
 /// Puts every claim to the test behind one kind of link; fails with all that do not hold.
 pub(crate) fn put_all_to_the_test(kind: LinkKind, claims: &[Claim]) {
     let only = std::env::var("VATMUX_CLAIMS").unwrap_or_default();
-    let mut worlds = [None, None];
+    let mut world = None;
     let mut broken = Vec::new();
     let mut held = 0;
-    for claim in claims {
-        if !claim.to_string().contains(&only) {
-            continue;
-        }
-        let world = &mut worlds[usize::from(claim.impatient)];
-        let test = || {
-            let world = world.get_or_insert_with(|| World::new(kind, claim.impatient));
-            world.put_to_the_test(claim);
-        };
+    for claim in claims.iter().filter(|claim| claim.to_string().contains(&only)) {
+        let test = || world.get_or_insert_with(|| World::new(kind)).put_to_the_test(claim);
         if catch_unwind(AssertUnwindSafe(test)).is_ok() {
             held += 1;
         } else {
             broken.push(claim.to_string());
             // What is left of it proves nothing.
-            *world = None;
+            world = None;
         }
     }
     println!("{kind:?}: {held} claims hold");

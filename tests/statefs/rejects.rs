@@ -1,5 +1,6 @@
 //! What the service refuses, by the schema's words, of clients that do not keep to our client's manners.
 
+use vatmux::schema::statefs_capnp::condition;
 use vatmux::service;
 use vatmux::statefs::{Limits, Operation, Step};
 
@@ -169,4 +170,38 @@ fn test_reject_rollback_detected_by_the_mark_of_another_store() {
         let error = block_on(stub.since(bytes).into_future()).err().unwrap();
         assert_eq!(error.status(), Some(&Status::Malformed), "{} bytes", bytes.len());
     }
+}
+
+#[test]
+fn test_reject_unsupported_conditions_of_a_later_schema() {
+    let kept = Kept::new();
+    let stub = kept.stub(Access::full());
+    // A condition whose discriminant is none that this schema has.
+    let mut message = capnp::message::Builder::new_default();
+    message.init_root::<condition::Builder<'_>>().set_version(u64::MAX);
+    let mut words = capnp::serialize::write_message_to_words(&message);
+    let discriminant = if words[16..24] == [0xff; 8] { 24 } else { 16 };
+    words[discriminant] = 99;
+    let later =
+        capnp::serialize::read_message(&mut &words[..], capnp::message::ReaderOptions::new()).unwrap();
+    let later: condition::Reader<'_> = later.get_root().unwrap();
+
+    let put = stub.put(|mut params| {
+        params.set_key("a");
+        params.set_condition(later).unwrap();
+    });
+    assert_eq!(refusal(block_on(put)), Some(Status::Unsupported));
+    let delete = stub.delete(|mut params| {
+        params.set_key("a");
+        params.set_condition(later).unwrap();
+    });
+    assert_eq!(refusal(block_on(delete)), Some(Status::Unsupported));
+    let transact = stub.transact(|params| {
+        let mut operation = params.init_operations(1).get(0);
+        operation.set_key("a");
+        operation.set_put(b"");
+        operation.set_condition(later).unwrap();
+    });
+    assert_eq!(refusal(block_on(transact)), Some(Status::Unsupported));
+    assert_eq!(get(&kept.client(Access::full()), "a"), None);
 }
