@@ -246,12 +246,12 @@ impl Layout {
             return 0;
         }
         if let Some(index) = self.find_hole(space, union, size) {
-            return self.use_place(space, union, index, |used, place| match used {
-                Some(used) => used.fill(place, size),
-                None => {
-                    *used = Some(Use { size, holes: Holes::default() });
-                    place.offset << (place.size - size)
+            return self.use_place(space, union, index, |used, place| {
+                if let Some(used) = used {
+                    return used.fill(place, size);
                 }
+                *used = Some(Use { size, holes: Holes::default() });
+                place.offset << (place.size - size)
             });
         }
         // None fits: the first place that can be made wider.

@@ -1,5 +1,6 @@
 //! Input that is made to hurt: it ends in errors, soon, on a small stack.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use vatmux_schema::{Kind, Options, compile_from, limits};
@@ -9,6 +10,11 @@ use crate::common::{ID, Memory, error, errors, try_compile};
 /// Runs on the stack that a thread has by default, which is smaller than that of a process.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
+}
+
+/// What `write` makes of each number below `count`.
+fn each(count: usize, write: impl Fn(usize) -> String) -> String {
+    (0..count).map(write).collect::<Vec<_>>().concat()
 }
 
 fn limited(body: &str) {
@@ -175,8 +181,8 @@ fn bytes_that_are_no_text_are_refused_or_skipped_without_a_panic() {
 #[test]
 fn what_was_meant_is_looked_for_among_so_many_names_and_no_more() {
     const STRUCTS: usize = limits::SIMILAR_NAMES / 64 - 1;
-    let right = (0..STRUCTS).map(|index| format!("struct Right{index} {{}}\n")).collect::<String>();
-    let wrong = (0..100).map(|index| format!("w{index} @{index} :Rihgt{index};")).collect::<String>();
+    let right = each(STRUCTS, |index| format!("struct Right{index} {{}}\n"));
+    let wrong = each(100, |index| format!("w{index} @{index} :Rihgt{index};"));
     let Err(errors) = try_compile(&format!("{right} struct Wrong {{ {wrong} }}")) else { panic!("compiled") };
     let with_help = errors.iter().take_while(|error| error.help.is_some()).count();
     // Each error looks at all that is declared, the struct with the fields among it.
@@ -187,7 +193,7 @@ fn what_was_meant_is_looked_for_among_so_many_names_and_no_more() {
 #[test]
 fn many_errors_in_a_large_file_are_shown_by_the_lines_that_they_are_in() {
     let comments = "# Behind this nothing is wrong, and nothing of it is shown.\n".repeat(200_000);
-    let wrong = (0..1_000).map(|index| format!("struct s{index} {{}}\n")).collect::<String>();
+    let wrong = each(1_000, |index| format!("struct s{index} {{}}\n"));
     let Err(errors) = try_compile(&format!("{comments}{wrong}")) else { panic!("compiled") };
     let shown = errors.to_string();
     assert!(shown.contains("--> test.capnp:200002:8") && shown.contains("200002 | struct s0 {}"), "{shown}");
@@ -204,14 +210,14 @@ fn names_have_a_greatest_length() {
 
 #[test]
 fn the_names_of_all_nodes_have_a_greatest_length_together() {
-    let around = (0..60).map(|_| format!("struct {} {{\n", "S".repeat(1_000))).collect::<String>();
+    let around = format!("struct {} {{\n", "S".repeat(1_000)).repeat(60);
     let ends = "}".repeat(60);
-    let structs = |count| (0..count).map(|index| format!("struct A{index} {{}}\n")).collect::<String>();
+    let structs = |count| each(count, |index| format!("struct A{index} {{}}\n"));
     try_compile(&format!("{around}{}{ends}", structs(1_000))).unwrap();
     limited(&format!("{around}{}{ends}", structs(1_200)));
-    let groups = (0..1_200).map(|index| format!("g{index} :group {{ f{index} @{index} :Text; }}"));
-    limited(&format!("{around}{}{ends}", groups.collect::<String>()));
-    let methods = (0..600).map(|index| format!("m{index} @{index} () -> ();")).collect::<String>();
+    let groups = each(1_200, |index| format!("g{index} :group {{ f{index} @{index} :Text; }}"));
+    limited(&format!("{around}{groups}{ends}"));
+    let methods = each(600, |index| format!("m{index} @{index} () -> ();"));
     limited(&format!("{around} interface I {{ {methods} }} {ends}"));
 }
 
@@ -223,7 +229,7 @@ fn unions_that_take_too_long_to_lay_out_are_refused() {
         let mut members = [String::new(), String::new()];
         for _ in 0..8_000 {
             for (member, ty) in members.iter_mut().zip(types) {
-                member.push_str(&format!("{name}{number} @{number} :{ty};"));
+                write!(member, "{name}{number} @{number} :{ty};").unwrap();
                 number += 1;
             }
         }
