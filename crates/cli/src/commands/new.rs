@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -26,9 +27,32 @@ const TEMPLATE: [(&str, &str); 9] = [
 /// The longest name of a crate: that of its service, which has `org.example.` before it, is one of a stream.
 const MAX_NAME_BYTES: usize = 40;
 
-/// What a crate cannot be called, because it uses these itself.
-const TAKEN: [&str; 10] =
-    ["alloc", "capnp", "capnp-rpc", "core", "schema", "service", "std", "test", "vatmux", "vatmux-build"];
+/// What a crate cannot be called: names that it uses itself, crates that Rust brings, types that a crate of that name
+/// would hide, names that cargo does not give to programs, and names that no file has on Windows.
+#[rustfmt::skip]
+const TAKEN: [&str; 59] = [
+    // Used by the crate itself.
+    "capnp", "capnp-rpc", "env", "keys", "schema", "service", "thread", "vatmux", "vatmux-build",
+    // Crates of Rust's.
+    "alloc", "core", "proc-macro", "std", "test",
+    // Types.
+    "bool", "char", "f16", "f32", "f64", "f128", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8", "u16",
+    "u32", "u64", "u128", "usize",
+    // Where cargo puts what it builds.
+    "build", "deps", "examples", "incremental",
+    // Devices.
+    "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "con", "lpt1", "lpt2", "lpt3",
+    "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
+];
+
+/// What an interface cannot be called: the crate says these words for something else. It is called a `…Service` then.
+#[rustfmt::skip]
+const TAKEN_BY_TYPES: [&str; 46] = [
+    "Arc", "AsMut", "AsRef", "BTreeMap", "Box", "Call", "Clone", "Copy", "Debug", "Default", "Drop", "Entropy", "Eq",
+    "Err", "Error", "Fn", "FnMut", "FnOnce", "From", "FromIterator", "Greeter", "InMemory", "Into", "Iterator",
+    "Local", "Mutex", "Node", "NodeAddress", "NodeId", "None", "Ok", "Option", "PathBuf", "PoisonError", "Refusal",
+    "Result", "SecretKey", "Self", "Send", "Some", "Status", "String", "Sync", "Text", "UInt64", "Vec",
+];
 
 /// And what Rust uses.
 const KEYWORDS: [&str; 50] = [
@@ -60,6 +84,7 @@ pub(crate) fn run(arguments: &Arguments, new: &New) -> Result<(), Failure> {
             error,
         })?;
     }
+    lay_out(&new.directory);
     // What the checkout is tested with is what its users should build with.
     if let Some(lock) = checkout.map(|checkout| checkout.join("Cargo.lock"))
         && lock.exists()
@@ -95,7 +120,9 @@ fn check_name(name: &str) -> Result<(), Failure> {
         )));
     }
     if TAKEN.contains(&name) || KEYWORDS.contains(&name) {
-        return Err(Failure::Usage(format!("{name:?} is taken; give the crate another name")));
+        return Err(Failure::Usage(format!(
+            "{name:?} is taken: Rust, cargo or the crate itself means something else by it; give the crate another name"
+        )));
     }
     Ok(())
 }
@@ -112,8 +139,7 @@ impl Words {
             interface.extend(letters.next().map(|first| first.to_ascii_uppercase()));
             interface.push_str(letters.as_str());
         }
-        // A greeter of this name is what the crate serves with.
-        if ["Greeter", "Status"].contains(&interface.as_str()) {
+        if TAKEN_BY_TYPES.contains(&interface.as_str()) {
             interface.push_str("Service");
         }
         let id = getrandom::u64()
@@ -142,6 +168,20 @@ impl Words {
     fn put_into(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
     }
+}
+
+/// Has the sources laid out: how long the name is decides where lines break and what comes first. A machine without rustfmt
+/// has nobody to mind.
+fn lay_out(directory: &Path) {
+    let sources = TEMPLATE
+        .iter()
+        .map(|(file, _)| file)
+        .filter(|file| Path::new(file).extension() == Some("rs".as_ref()));
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt.args(["--edition", "2024", "--quiet"]).args(sources).current_dir(directory);
+    rustfmt.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // What it does not lay out compiles as well.
+    let _ = rustfmt.status();
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
