@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use capnp::capability::FromClientHook;
 use futures::channel::oneshot;
+use futures::future::select;
 use vatmux::schema::health::{Health, HealthDouble};
 use vatmux::schema::samgr::{
     REGISTRATION_INTERFACE, SAMGR_DESCRIPTOR, SAMGR_INTERFACE, Samgr, SamgrRegisterResults, Status,
@@ -375,11 +376,20 @@ fn of_watchers() -> Vec<Claim> {
                 let (since, epoch) = UNKNOWN;
                 let watch = samgr.watch("", &watcher, since, epoch).await.unwrap();
                 drop(watcher);
+                let peer = visit.peer.clone();
+                let (registrar, handle) = (samgr.clone(), visit.peer.session().handle().clone());
+                let changing = async move {
+                    // That a watcher takes nothing shows when there is something to tell.
+                    loop {
+                        handle.sleep(visit.time.patience()).await;
+                        drop(register(&registrar, "org.change", Offer::Firm).await);
+                    }
+                };
                 let watching = async move {
                     let _watch = watch;
                     // Nobody says that a watch is over: its watcher is let go of.
-                    let _ = let_go.await;
-                    match visit.peer.session().end() {
+                    select(let_go, Box::pin(changing)).await;
+                    match peer.session().end() {
                         Some(_) => Ended::Disconnected,
                         None => Ended::Failed("the watcher was let go of".to_owned()),
                     }
