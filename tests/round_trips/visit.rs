@@ -97,7 +97,7 @@ impl Time {
     pub(crate) fn impatience(&self) -> Duration {
         match self {
             // As long as the schema lets it be.
-            Self::Held(..) => Duration::from_mins(60),
+            Self::Held(..) => Duration::from_hours(1),
             Self::Real => Duration::from_millis(100),
         }
     }

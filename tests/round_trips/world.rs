@@ -35,7 +35,7 @@ const READY: &str = "serving: ";
 const LISTEN: &str = "VATMUX_TEST_LISTEN";
 
 /// No claim takes this long; one that hangs should say so.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What leads to the serving node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,32 +121,28 @@ impl World {
             }
             _ => "127.0.0.1:0".parse().expect("an endpoint"),
         };
-        let (driver, server, reactor) = match kind {
-            LinkKind::Memory => {
-                let (driver, clock) = time::driver();
-                let mut services = Services::default();
-                House::default().serve(&mut services).expect("no name is taken");
-                (driver, Server::Here { key: Rc::new(key()), services: Rc::new(services), clock }, None)
-            }
-            _ => {
-                let clock = MonotonicClock::default();
-                let reactor = Reactor::new(clock).expect("a poller");
-                let driver = Driver::new(clock, reactor.clone().into_park());
-                let server = match kind {
-                    LinkKind::Memory | LinkKind::MemoryBetweenThreads => Server::Threads(node(None)),
-                    LinkKind::UnixBetweenThreads | LinkKind::TcpBetweenThreads => {
-                        Server::Threads(node(Some(&endpoint)))
-                    }
-                    LinkKind::UnixBetweenProcesses | LinkKind::TcpBetweenProcesses => {
-                        let (process, address) = Process::start(&endpoint);
-                        Server::Process { address, _process: process }
-                    }
-                };
-                (driver, server, Some(reactor))
-            }
+        let (mut driver, server, reactor) = if kind == LinkKind::Memory {
+            let (driver, clock) = time::driver();
+            let mut services = Services::default();
+            House::default().serve(&mut services).expect("no name is taken");
+            (driver, Server::Here { key: Rc::new(key()), services: Rc::new(services), clock }, None)
+        } else {
+            let clock = MonotonicClock::default();
+            let reactor = Reactor::new(clock).expect("a poller");
+            let driver = Driver::new(clock, reactor.clone().into_park());
+            let server = match kind {
+                LinkKind::Memory | LinkKind::MemoryBetweenThreads => Server::Threads(node(None)),
+                LinkKind::UnixBetweenThreads | LinkKind::TcpBetweenThreads => {
+                    Server::Threads(node(Some(&endpoint)))
+                }
+                LinkKind::UnixBetweenProcesses | LinkKind::TcpBetweenProcesses => {
+                    let (process, address) = Process::start(&endpoint);
+                    Server::Process { address, _process: process }
+                }
+            };
+            (driver, server, Some(reactor))
         };
         let place = Place { server, handle: driver.handle(), reactor, key: key(), _folder: Some(folder) };
-        let mut driver = driver;
         let place = Rc::new(place);
         let (peer, _cutter) = driver.drive_until(place.dial(None)).expect("a session");
         let backstage = peer.connect_named(backstage::NAME, Priority::FIRST).expect("a stream");
@@ -171,7 +167,10 @@ impl World {
         let in_time = async {
             match place.time() {
                 // Its park notices that nothing happens any more.
-                Time::Held(..) => Ok(test.await),
+                Time::Held(..) => {
+                    test.await;
+                    Ok(())
+                }
                 Time::Real => handle.timeout(PATIENCE, test).await,
             }
         };
