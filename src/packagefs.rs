@@ -25,7 +25,6 @@ mod receive;
 mod server;
 mod tree;
 
-#[cfg(feature = "host")]
 use std::sync::Arc;
 
 #[cfg(feature = "host")]
@@ -33,12 +32,11 @@ use vatmux_host::NodeBuilder;
 use vatmux_mux::Priority;
 #[cfg(feature = "host")]
 use vatmux_noise::NodeId;
+use vatmux_rpc::{ServeError, Services};
 
 #[cfg(feature = "host")]
 use crate::bundle::Rights;
-use crate::schema::packagefs::PACKAGE_FS_DESCRIPTOR;
-#[cfg(feature = "host")]
-use crate::schema::packagefs::PackageFs;
+use crate::schema::packagefs::{PACKAGE_FS_DESCRIPTOR, PackageFs};
 
 pub use attributes::{Attributes, Entry};
 pub use client::{Client, Links, Listing};
@@ -76,4 +74,9 @@ pub fn offer_narrowed(
 ) -> NodeBuilder {
     builder
         .serve::<PackageFs, _>(move |peer| Server::new(tree.clone(), limits).narrowed(rights(peer.node_id())))
+}
+
+/// Has `services` offer `tree` to those who are offered the others: of a node that dials, say. Each stream has `limits` of its own.
+pub fn offer_among(services: &mut Services, tree: Arc<Tree>, limits: Limits) -> Result<(), ServeError> {
+    services.serve::<PackageFs, _>(move |_| Server::new(tree.clone(), limits))
 }

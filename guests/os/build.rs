@@ -1,8 +1,36 @@
-//! Gives the linker the image's memory map.
+//! Gives the linker the image's memory map, and the image the tree that it serves.
 
-fn main() {
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let source = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     println!("cargo::rerun-if-changed=image.ld");
-    let directory = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    println!("cargo::rustc-link-arg-bins=-T{directory}/image.ld");
+    println!("cargo::rustc-link-arg-bins=-T{}", source.join("image.ld").display());
     println!("cargo::rustc-link-arg-bins=--gc-sections");
+
+    let tree = source.join("tree");
+    println!("cargo::rerun-if-changed=tree");
+    let mut files = Vec::new();
+    list(&tree, &mut files)?;
+    files.sort();
+    let mut list = "[\n".to_owned();
+    for file in &files {
+        let name = file.strip_prefix(&tree).unwrap_or(file).to_string_lossy().replace('\\', "/");
+        // Writing to a string cannot fail.
+        let _ = writeln!(list, "    ({name:?}, include_bytes!({file:?}).as_slice()),");
+    }
+    list.push_str("]\n");
+    let output = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    fs::write(output.join("tree.rs"), list)
+}
+
+/// Every file below `directory`.
+fn list(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() { list(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
 }

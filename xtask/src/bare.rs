@@ -105,6 +105,23 @@ impl fmt::Display for Compiler {
 }
 
 impl Compiler {
+    /// The best compiler of this machine that has its library source. The complaint says of each what it lacks.
+    pub(crate) fn with_source() -> Result<Compiler, String> {
+        match choose(false, compilers())? {
+            Route::FromSource(compiler) => Ok(compiler),
+            Route::Installed => Err("the active toolchain has no library source".to_owned()),
+        }
+    }
+
+    pub(crate) fn rustc(&self) -> &Path {
+        &self.rustc
+    }
+
+    /// The cargo that came with it, if that is to build.
+    pub(crate) fn cargo(&self) -> Option<&Path> {
+        self.cargo.as_deref()
+    }
+
     /// What a compiler tells of itself; `None` when it does not answer.
     fn inspect(origin: Origin, rustc: PathBuf) -> Option<Compiler> {
         let answer = |question: &[&str]| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::repository::{Repository, succeed};
 use crate::setup::Need;
 use crate::{
-    fuzz, instructions, interop, links, marks, portable, reference, retries, schema, sim, without_capnp,
+    fuzz, instructions, interop, links, marks, os, portable, reference, retries, schema, sim, without_capnp,
 };
 
 /// One thing that must hold for the project to be in order.
@@ -29,6 +29,7 @@ pub(crate) enum Check {
     Instructions,
     Doc,
     NoStd,
+    Os,
 }
 
 /// What a check that found nothing wrong could not look at, each with its reason; empty when it looked at everything.
@@ -53,6 +54,7 @@ impl Check {
         Check::Instructions,
         Check::Doc,
         Check::NoStd,
+        Check::Os,
     ];
 
     /// The name on the command line and in the report.
@@ -74,6 +76,7 @@ impl Check {
             Check::Instructions => "instructions",
             Check::Doc => "doc",
             Check::NoStd => "no-std",
+            Check::Os => "os",
         }
     }
 
@@ -106,6 +109,9 @@ impl Check {
             Check::Instructions => "no workload costs 2 % more instructions than in the committed baseline",
             Check::Doc => "the documentation builds without a warning",
             Check::NoStd => "the protocol cores build where there is no standard library",
+            Check::Os => {
+                "an image without an operating system talks to a host, and what it says of that is so"
+            }
         }
     }
 
@@ -122,6 +128,7 @@ impl Check {
             Check::Reference => &[Need::SchemaCompiler, Need::StandardSchemas, Need::Python, Need::CppPeer],
             Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
+            Check::Os => os::NEEDS,
             Check::Instructions => &[Need::InstructionCounter],
             Check::Marks | Check::Links | Check::Retries | Check::WithoutCapnp | Check::Sim | Check::Doc => {
                 &[]
@@ -134,7 +141,8 @@ impl Check {
         match self {
             Check::Format => {
                 cargo(&["fmt", "--all", "--check"])?;
-                cargo(&["fmt", "--manifest-path", fuzz::MANIFEST, "--check"])
+                cargo(&["fmt", "--manifest-path", fuzz::MANIFEST, "--check"])?;
+                cargo(&["fmt", "--manifest-path", os::MANIFEST, "--check"])
             }
             Check::Marks => marks::check(repository),
             Check::Links => links::check(repository),
@@ -159,6 +167,7 @@ impl Check {
                 succeed(doc.env("RUSTDOCFLAGS", "-Dwarnings")).map(|()| Skipped::new())
             }
             Check::NoStd => portable::check(repository),
+            Check::Os => os::check(repository),
         }
     }
 }

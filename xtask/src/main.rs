@@ -12,6 +12,7 @@ mod instructions;
 mod interop;
 mod links;
 mod marks;
+mod os;
 mod portable;
 mod reference;
 mod repository;
@@ -59,6 +60,7 @@ fn run(command: Command) -> Result<(), String> {
         Command::Schema => schema::check(&Repository::locate()?).map(drop),
         Command::Sim { arguments } => sim::run(&Repository::locate()?, &arguments),
         Command::Fuzz(fuzz) => fuzz.run(&Repository::locate()?),
+        Command::Os { install, os } => os.run(&Repository::locate()?, install),
         Command::Bench { arguments } => bench::run(&Repository::locate()?, &arguments),
     }
 }

@@ -33,6 +33,12 @@ pub(crate) enum Need {
     CppLibrary,
     /// Any of the compilers that can build for [`bare::TARGET`].
     BareCompiler,
+    /// A compiler whose library source is here, the standard library's included.
+    StdCompiler,
+    /// The linker `ld.lld`, which links for any machine.
+    Linker,
+    /// The tool `qemu-system-riscv64`, and the firmware that it boots with.
+    Emulator,
     /// The tool `valgrind`, which counts instructions.
     InstructionCounter,
     /// A Python that can make environments.
@@ -54,7 +60,7 @@ enum Source {
 
 impl Need {
     /// What is missing when the need is not met, in words.
-    fn describe(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Need::SchemaCompiler => "the schema compiler `capnp`",
             Need::StandardSchemas => "the standard schemas, `capnp/stream.capnp` among them",
@@ -63,6 +69,9 @@ impl Need {
             Need::CppCompiler => "the C++ compiler `c++`",
             Need::CppLibrary => "the C++ library of Cap'n Proto, `capnp/ez-rpc.h` among it",
             Need::BareCompiler => "a compiler for riscv64gc-unknown-none-elf, or one with its library source",
+            Need::StdCompiler => "a compiler with its library source",
+            Need::Linker => "the linker `ld.lld`",
+            Need::Emulator => "the emulator `qemu-system-riscv64`",
             Need::InstructionCounter => "the instruction counter `valgrind`",
             Need::Python => "`python3` with its module `venv`",
             Need::CppPeer => "the C++ implementation of Cap'n Proto (pycapnp)",
@@ -77,7 +86,9 @@ impl Need {
             Need::Clippy => Source::Component { name: "clippy", package: "rust-clippy" },
             Need::CppCompiler => Source::Packages(&["g++"]),
             // The compiler for the distribution's browser, far newer than the one for its other packages.
-            Need::BareCompiler => Source::Packages(&["rustc-web", "rust-web-src"]),
+            Need::BareCompiler | Need::StdCompiler => Source::Packages(&["rustc-web", "rust-web-src"]),
+            Need::Linker => Source::Packages(&["lld"]),
+            Need::Emulator => Source::Packages(&["qemu-system-misc", "opensbi"]),
             Need::InstructionCounter => Source::Packages(&["valgrind"]),
             Need::Python => Source::Packages(&["python3-venv"]),
             Need::CppPeer => Source::Environment,
@@ -87,7 +98,13 @@ impl Need {
     /// Whether a check can do without it, and then says itself what it skipped. Not every distribution has it.
     fn is_optional(self) -> bool {
         match self {
-            Need::BareCompiler | Need::InstructionCounter | Need::Python | Need::CppPeer => true,
+            Need::BareCompiler
+            | Need::StdCompiler
+            | Need::Linker
+            | Need::Emulator
+            | Need::InstructionCounter
+            | Need::Python
+            | Need::CppPeer => true,
             Need::SchemaCompiler
             | Need::StandardSchemas
             | Need::Rustfmt
@@ -110,6 +127,9 @@ impl Need {
             Need::Clippy => answers("cargo", &["clippy", "--version"]),
             Need::CppCompiler => env::var_os("CXX").is_some() || find_program("c++").is_some(),
             Need::BareCompiler => bare::Route::find().is_ok(),
+            Need::StdCompiler => bare::Compiler::with_source().is_ok(),
+            Need::Linker => answers("ld.lld", &["--version"]),
+            Need::Emulator => answers("qemu-system-riscv64", &["--version"]),
             Need::InstructionCounter => answers("valgrind", &["--version"]),
             Need::Python => answers("python3", &["-c", "import venv, ensurepip"]),
             Need::CppPeer => cpp_peer().is_ok_and(|environment| environment.is_ready()),
@@ -135,6 +155,18 @@ pub(crate) fn prepare(checks: &[Check], install: Install) -> Result<(), String> 
                 }
             }
             Ok(())
+        }
+    }
+}
+
+/// Sees to it that `needs` are met, all of them: there is nothing to do without them.
+pub(crate) fn provide_for(needs: &[Need], install: Install) -> Result<(), String> {
+    let missing: Vec<_> = needs.iter().copied().filter(|need| !need.is_met()).collect();
+    match install {
+        Install::Allowed => provide(&missing),
+        Install::Forbidden if missing.is_empty() => Ok(()),
+        Install::Forbidden => {
+            Err(format!("{}\nnothing was installed, because of --no-install", complaint(&missing)))
         }
     }
 }

@@ -7,6 +7,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::check::Check;
 use crate::fuzz::Fuzz;
+use crate::os::Os;
 use crate::setup::Install;
 
 /// What the command line asks for.
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Fuzz(Fuzz),
     /// Run a suite of the bench, which reads the arguments itself. There is at least one: its name.
     Bench { arguments: Vec<OsString> },
+    /// Build, run or test the image for a machine without an operating system.
+    Os { install: Install, os: Os },
 }
 
 /// Reads the arguments that follow the program's name.
@@ -38,6 +41,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Some("sim") => parse_sim(parser),
             Some("fuzz") => parse_fuzz(parser),
             Some("bench") => parse_bench(parser),
+            Some("os") => parse_os(parser),
             _ => Err(format!("there is no command {}", name.display())),
         },
         Some(other) => Err(text_of(other.unexpected())),
@@ -111,6 +115,28 @@ fn parse_bench(mut parser: Parser) -> Result<Command, String> {
     if arguments.is_empty() { Err("bench which suite?".to_owned()) } else { Ok(Command::Bench { arguments }) }
 }
 
+fn parse_os(mut parser: Parser) -> Result<Command, String> {
+    let (mut what, mut two, mut install) = (None, false, Install::Allowed);
+    while let Some(argument) = parser.next().map_err(text_of)? {
+        match argument {
+            Arg::Long("two") => two = true,
+            Arg::Long("no-install") => install = Install::Forbidden,
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Value(name) if what.is_none() => what = Some(name.string().map_err(text_of)?),
+            other => return Err(text_of(other.unexpected())),
+        }
+    }
+    let os = match (what.as_deref(), two) {
+        (Some("build"), false) => Os::Build,
+        (Some("run"), false) => Os::Run,
+        (Some("test"), two) => Os::Test { two },
+        (Some("build" | "run"), true) => return Err("--two is for `os test`".to_owned()),
+        (Some(other), _) => return Err(format!("there is no os {other}; there is build, run and test")),
+        (None, _) => return Err("os what? build, run or test".to_owned()),
+    };
+    Ok(Command::Os { install, os })
+}
+
 // By value, because that is the shape `map_err` asks for.
 #[allow(clippy::needless_pass_by_value)]
 fn text_of(error: lexopt::Error) -> String {
@@ -138,6 +164,9 @@ Usage:
       Makes the committed corpus anew, from itself and what fuzzing has found, as small as covers the same.
   cargo xtask fuzz --list
       Says which targets there are.
+  cargo xtask os build | run | test [--two] [--no-install]
+      Builds the image for a machine without an operating system; boots it under QEMU; or has it test itself with
+      a host, and with a second image where told, and checks from outside what it says.
   cargo xtask bench NAME [--json FILE] [--runs N]
       Builds the bench for release and runs the suite NAME.
   cargo xtask bench instructions [--update]
@@ -213,6 +242,21 @@ mod tests {
             (&["fuzz", "mux_engine", "--list"], "--list"),
             (&["fuzz", "--dance"], "--dance"),
         ] {
+            let complaint = parsed(arguments).expect_err("the arguments make no sense");
+            assert!(complaint.contains(named), "{arguments:?} gave {complaint:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_built_run_or_tested_alone_or_with_another() {
+        let os = |install, os| Ok(Command::Os { install, os });
+        assert_eq!(parsed(&["os", "build"]), os(Install::Allowed, Os::Build));
+        assert_eq!(parsed(&["os", "run", "--no-install"]), os(Install::Forbidden, Os::Run));
+        assert_eq!(parsed(&["os", "test"]), os(Install::Allowed, Os::Test { two: false }));
+        assert_eq!(parsed(&["os", "--two", "test"]), os(Install::Allowed, Os::Test { two: true }));
+        for (arguments, named) in
+            [(&["os"][..], "os what"), (&["os", "dance"], "dance"), (&["os", "run", "--two"], "--two")]
+        {
             let complaint = parsed(arguments).expect_err("the arguments make no sense");
             assert!(complaint.contains(named), "{arguments:?} gave {complaint:?}");
         }

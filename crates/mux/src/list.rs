@@ -23,7 +23,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) const LOOSE: Self = Self { previous: NONE, next: NONE, linked: false };
+    /// In no list: the neighbours mean nothing. All zeros, as all of a vacant slot.
+    pub(crate) const LOOSE: Self = Self { previous: 0, next: 0, linked: false };
 }
 
 /// First in, first out.

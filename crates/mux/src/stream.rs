@@ -52,12 +52,12 @@ pub(crate) enum Reset {
 /// What the application knows of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handle {
+    /// The application opened or accepted it.
+    Held,
     /// The peer opened it and the application has not been told.
     Unseen,
     /// The application was told and has neither accepted nor refused.
     Offered,
-    /// The application opened or accepted it.
-    Held,
     /// The application will not come back to it.
     Released,
 }
@@ -117,6 +117,7 @@ pub struct Slot<R> {
 }
 
 impl<R> Slot<R> {
+    /// Nothing but zeros, as far as it is set at all: storage in a `static` takes no room in the file that it is loaded from.
     pub(crate) const fn vacant(send: R, receive: R) -> Self {
         Self {
             id: 0,

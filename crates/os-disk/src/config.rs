@@ -21,6 +21,7 @@ pub const MAX_DIALS: usize = 4;
 /// listen 7420
 /// allow vat1…
 /// dial vat1…@10.0.2.2:7420
+/// meet vat1…@10.0.2.16:7420
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -59,7 +60,7 @@ pub struct Network {
     pub gateway: Option<Ipv4Addr>,
 }
 
-/// A node that is dialed.
+/// A node that is dialed. As text, a host is a `dial` and an image a `meet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dial {
     /// Who it must be.
@@ -68,6 +69,17 @@ pub struct Dial {
     pub address: Ipv4Addr,
     /// Its TCP port.
     pub port: u16,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a node that is dialed offers, and so what is tested with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A host: health, files, state and bundles.
+    Host,
+    /// Another image: health and files.
+    Image,
 }
 
 /// Why a text is no configuration.
@@ -109,8 +121,11 @@ impl FromStr for Config {
                 "listen" => set(&mut config.listen, read_port(value)).map_err(wrong)?,
                 "allow" if config.allow.len() == MAX_ALLOWED => return Err(wrong("it allows too many")),
                 "allow" => config.allow.push(read_node(value).map_err(wrong)?),
-                "dial" if config.dials.len() == MAX_DIALS => return Err(wrong("it dials too many")),
-                "dial" => config.dials.push(read_dial(value).map_err(wrong)?),
+                "dial" | "meet" if config.dials.len() == MAX_DIALS => {
+                    return Err(wrong("it dials too many"));
+                }
+                "dial" => config.dials.push(read_dial(value, Kind::Host).map_err(wrong)?),
+                "meet" => config.dials.push(read_dial(value, Kind::Image).map_err(wrong)?),
                 _ => return Err(wrong("nobody knows what it means")),
             }
         }
@@ -152,11 +167,16 @@ fn read_node(text: &str) -> Result<NodeId, &'static str> {
     text.parse().map_err(|_| "it is no node id")
 }
 
-fn read_dial(text: &str) -> Result<Dial, &'static str> {
+fn read_dial(text: &str, kind: Kind) -> Result<Dial, &'static str> {
     const WRONG: &str = "who is dialed is a node id, an at sign, an IPv4 address, a colon and a port";
     let (node, place) = text.split_once('@').ok_or(WRONG)?;
     let (address, port) = place.rsplit_once(':').ok_or(WRONG)?;
-    Ok(Dial { node: read_node(node)?, address: address.parse().map_err(|_| WRONG)?, port: read_port(port)? })
+    Ok(Dial {
+        node: read_node(node)?,
+        address: address.parse().map_err(|_| WRONG)?,
+        port: read_port(port)?,
+        kind,
+    })
 }
 
 impl fmt::Display for Config {
@@ -183,7 +203,11 @@ impl fmt::Display for Config {
             writeln!(f, "allow {node}")?;
         }
         for dial in &self.dials {
-            writeln!(f, "dial {}@{}:{}", dial.node, dial.address, dial.port)?;
+            let key = match dial.kind {
+                Kind::Host => "dial",
+                Kind::Image => "meet",
+            };
+            writeln!(f, "{key} {}@{}:{}", dial.node, dial.address, dial.port)?;
         }
         Ok(())
     }
@@ -207,7 +231,13 @@ mod tests {
             listen: Some(7420),
             allow: (1..=16).map(node).collect(),
             dials: (1..=4)
-                .map(|seed| Dial { node: node(seed), address: Ipv4Addr::new(10, 0, 2, 2), port: 9 })
+                .zip([Kind::Host, Kind::Image].into_iter().cycle())
+                .map(|(seed, kind)| Dial {
+                    node: node(seed),
+                    address: Ipv4Addr::new(10, 0, 2, 2),
+                    port: 9,
+                    kind,
+                })
                 .collect(),
         }
     }

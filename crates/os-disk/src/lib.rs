@@ -14,7 +14,7 @@
 mod config;
 mod sealed;
 
-pub use config::{Config, ConfigError, Dial, MAX_ALLOWED, MAX_DIALS, Network, Task};
+pub use config::{Config, ConfigError, Dial, Kind, MAX_ALLOWED, MAX_DIALS, Network, Task};
 pub use sealed::{Damage, Kept, read_config, read_key, seal_config, seal_key};
 
 /// Bytes of the disk that are used.

@@ -2,10 +2,10 @@
 
 use core::mem::MaybeUninit;
 
+use talc::TalcCell;
 use talc::base::binning::DefaultBinning;
 use talc::cell::TalcSyncCell;
 use talc::source::Claim;
-use talc::TalcCell;
 
 /// How large the heap is. A machine with more memory has no more of it: whether it suffices does not depend on the machine.
 pub(crate) const BYTES: usize = 10 * 1024 * 1024;

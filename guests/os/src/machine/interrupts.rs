@@ -14,20 +14,29 @@ const CLAIM: usize = THRESHOLD + 4;
 /// The interrupts of the virtio devices, by their place: the first has 1.
 const DEVICES: core::ops::RangeInclusive<usize> = 1..=8;
 
-/// Has the devices and the timer end a wait.
+/// Has the timer end a wait, and the devices that are enabled.
 pub(crate) fn enable() {
     const TIMER: usize = 1 << 5;
     const EXTERNAL: usize = 1 << 9;
-    let enabled = DEVICES.fold(0_u32, |enabled, device| enabled | (1 << device));
     // SAFETY: these are the controller's registers on QEMU's `virt` machine, which only this file touches; interrupts stay
     // disabled as a whole (`sstatus.SIE`), so that none is taken.
     unsafe {
-        for device in DEVICES {
-            ptr::write_volatile((CONTROLLER + 4 * device) as *mut u32, 1);
-        }
-        ptr::write_volatile(ENABLED as *mut u32, enabled);
+        ptr::write_volatile(ENABLED as *mut u32, 0);
         ptr::write_volatile(THRESHOLD as *mut u32, 0);
         asm!("csrs sie, {}", in(reg) TIMER | EXTERNAL, options(nomem, nostack));
+    }
+}
+
+/// Has the device at `place` end a wait.
+pub(crate) fn enable_device(place: usize) {
+    let device = place + 1;
+    if DEVICES.contains(&device) {
+        // SAFETY: as in `enable`; the device is one of those that the controller has registers for.
+        unsafe {
+            ptr::write_volatile((CONTROLLER + 4 * device) as *mut u32, 1);
+            let enabled = ptr::read_volatile(ENABLED as *const u32);
+            ptr::write_volatile(ENABLED as *mut u32, enabled | (1 << device));
+        }
     }
 }
 

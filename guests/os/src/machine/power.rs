@@ -15,8 +15,6 @@ pub(crate) enum Exit {
     Panic,
     /// The processor trapped.
     Fault,
-    /// The heap is exhausted.
-    OutOfMemory,
 }
 
 impl Exit {
@@ -28,7 +26,6 @@ impl Exit {
             Self::Setup => 2,
             Self::Panic => 3,
             Self::Fault => 4,
-            Self::OutOfMemory => 5,
         }
     }
 }

@@ -1,0 +1,143 @@
+//! A large file, with something urgent going on beside it, and with nobody who takes its bytes.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use blake2::{Blake2s256, Digest};
+use futures::future::join;
+use futures::io::AsyncWrite;
+use vatmux::packagefs::{self, Client};
+use vatmux_rpc::Peer;
+
+use super::{Complaint, Pings, said};
+use crate::content::{BULK, BULK_DIGEST, hexadecimal};
+
+/// A ping may wait for what is on its way already: a record of the bulk stream in each buffer of the path. It does not wait for
+/// the file.
+const SLOWEST_PING: Duration = Duration::from_millis(500);
+
+/// How long nobody takes the file's bytes.
+const HELD: Duration = Duration::from_millis(300);
+
+/// What may arrive while it is held: the pings and the ends of their frames.
+const TRICKLE_BYTES: u64 = 16 * 1024;
+
+/// Reads the large file and checks it; and whether pings went through meanwhile.
+pub(super) async fn transfer(
+    peer: &Peer,
+    root: &str,
+    pings: &Pings,
+) -> (Result<String, Complaint>, Result<String, Complaint>) {
+    pings.reset();
+    let handle = peer.session().handle();
+    let began = handle.now();
+    let outcome = read(peer, root, &Gate::open()).await;
+    let took = handle.now() - began;
+    let control = pings.since().and_then(|(answered, slowest)| match answered {
+        0 => Err(format!("no ping was answered in the {took:?} of the bulk transfer")),
+        _ if slowest > SLOWEST_PING => Err(format!("a ping took {slowest:?} beside the bulk transfer")),
+        _ => Ok(format!("pings={answered} slowest_us={}", slowest.as_micros())),
+    });
+    let bulk = outcome.map(|bytes| format!("bytes={bytes} us={}", took.as_micros()));
+    (bulk, control)
+}
+
+/// Reads the file into something that takes nothing for a while: the peer stops, others go on, and then it arrives whole.
+pub(super) async fn backpressure(peer: &Peer, root: &str, pings: &Pings) -> Result<String, Complaint> {
+    let gate = Gate::closed();
+    let handle = peer.session().handle();
+    let received = || peer.session().statistics().data_bytes_received;
+    let held = async {
+        let before = received();
+        // Until what may be under way is.
+        handle.sleep(HELD).await;
+        pings.reset();
+        let full = received();
+        handle.sleep(HELD).await;
+        let after = received();
+        let outcome = pings.since();
+        gate.release();
+        let (answered, _) = outcome?;
+        if answered == 0 {
+            return Err("no ping was answered while the file was held".to_owned());
+        }
+        if after - full > TRICKLE_BYTES {
+            return Err(format!("{} bytes came although nobody took them", after - full));
+        }
+        Ok((full - before, answered))
+    };
+    let (bytes, held) = join(read(peer, root, &gate), held).await;
+    let (bytes, (held, answered)) = (bytes?, held?);
+    if held >= bytes {
+        return Err(format!("all {bytes} bytes came although nobody took them"));
+    }
+    Ok(format!("held={held} of={bytes} pings={answered}"))
+}
+
+/// Reads the file through the gate, and checks its digest.
+async fn read(peer: &Peer, root: &str, gate: &Gate) -> Result<u64, Complaint> {
+    let client = Client::connect(peer, packagefs::PRIORITY).map_err(said)?;
+    let mut digest = Vec::new();
+    client.read_to(&format!("{root}{BULK_DIGEST}"), &mut digest, &|_| {}).await.map_err(said)?;
+    let mut content = Through { gate: gate.clone(), digest: Blake2s256::new() };
+    let bytes = client.read_to(&format!("{root}{BULK}"), &mut content, &|_| {}).await.map_err(said)?;
+    let computed = hexadecimal(&content.digest.finalize());
+    if computed.as_bytes() == digest.trim_ascii() {
+        Ok(bytes)
+    } else {
+        Err(format!("the {bytes} bytes have another digest: {computed}"))
+    }
+}
+
+/// Whether bytes are taken.
+#[derive(Clone)]
+struct Gate {
+    is_open: Rc<Cell<bool>>,
+    waiting: Rc<RefCell<Option<Waker>>>,
+}
+
+impl Gate {
+    fn open() -> Self {
+        Self { is_open: Rc::new(Cell::new(true)), waiting: Rc::default() }
+    }
+
+    fn closed() -> Self {
+        Self { is_open: Rc::new(Cell::new(false)), waiting: Rc::default() }
+    }
+
+    fn release(&self) {
+        self.is_open.set(true);
+        if let Some(waker) = self.waiting.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Takes bytes for their digest, when the gate is open.
+struct Through {
+    gate: Gate,
+    digest: Blake2s256,
+}
+
+impl AsyncWrite for Through {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.gate.is_open.get() {
+            self.digest.update(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        *self.gate.waiting.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,194 @@
+//! `cargo xtask os test`: an image tests itself with a host, and what it says is checked from outside.
+
+use std::fs;
+use std::time::Duration;
+
+use vatmux_noise::NodeId;
+use vatmux_os_disk::{Config, Dial, Kind, Task};
+
+use super::machine::{Forward, Machine, Wire, configure};
+use super::markers::{WITH_A_HOST, WITH_AN_IMAGE, value};
+use super::trials;
+use super::world::{BOOT, BULK_BYTES, Host, PORT, World, digest_of, free_port, judge, place};
+use crate::repository::Repository;
+
+/// How long the tests of one image with one node may take, on a machine that is busy with others.
+const TESTS: Duration = Duration::from_secs(180);
+
+/// How long it may take until a node is missed, and until it is found again: nine ticks of a second, and a pause of up to five
+/// seconds between dials.
+const NOTICED: Duration = Duration::from_secs(30);
+
+pub(crate) fn run(repository: &Repository, two: bool) -> Result<(), String> {
+    let world = World::new(repository, "test")?;
+    println!("== one image and a host");
+    one(&world)?;
+    println!("== images that cannot do what they are told");
+    trials::run(&world)?;
+    if two {
+        println!("== two images and a host");
+        pair(&world)?;
+    }
+    Ok(())
+}
+
+/// An image that serves, and can be asked from here.
+struct Served {
+    machine: Machine,
+    address: String,
+}
+
+/// One image: a client and a server of the host.
+fn one(world: &World) -> Result<(), String> {
+    let node = world.identify("one")?;
+    if world.identify("one")? != node {
+        return Err("an image has another key after another boot".to_owned());
+    }
+    let host = world.serve("one", &[node])?;
+    let disk = world.path("one");
+    let config = Config {
+        task: Task::Serve,
+        network: Some(place(15)),
+        listen: Some(PORT),
+        allow: vec![world.id_of("client")?],
+        dials: vec![host.dial()],
+    };
+    configure(&disk, &config)?;
+    let port = free_port()?;
+    let forwards = vec![Forward { from: port, to: (place(15).address, PORT) }];
+    let machine = world.parts(&disk, Wire::User { forwards }).start(world.path("one.log"))?;
+    let mut served = Served { machine, address: format!("vat://{node}@127.0.0.1:{port}") };
+    served.machine.console.wait_for("vatmux-os: serving", TESTS)?;
+    judge(served.machine.console.seen(), WITH_A_HOST)?;
+    println!("all markers were printed");
+    the_host_agrees(world, &host, &mut served.machine)?;
+    the_image_serves(world, &mut served)?;
+    drop(served);
+
+    // As a test, it powers off and says how it went.
+    configure(&disk, &Config { task: Task::SelfTest, listen: None, allow: Vec::new(), ..config })?;
+    let mut machine =
+        world.parts(&disk, Wire::User { forwards: Vec::new() }).start(world.path("selftest.log"))?;
+    let status = machine.wait(TESTS)?;
+    judge(machine.console.seen(), WITH_A_HOST)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(machine.console.complaint(&format!("it powered off with {status}")))
+    }
+}
+
+/// What the markers say of the host is so there: bytes, values, counts.
+fn the_host_agrees(world: &World, host: &Host, machine: &mut Machine) -> Result<(), String> {
+    let mut line = |marker: &str| machine.console.wait_for(marker, BOOT);
+    let bulk = line("SELFTEST: mux bulk ok")?;
+    expect("bytes of the bulk transfer", value(&bulk, "bytes"), &BULK_BYTES.to_string())?;
+
+    let state = line("SELFTEST: remote statefs rw ok")?;
+    let kept = world.ask("client", &["state", "get", &host.address, "os/kept"])?;
+    let kept = String::from_utf8_lossy(&kept).into_owned();
+    if kept.is_empty() || !state.contains(&kept) {
+        return Err(format!("the host keeps {kept:?}, and the image said {state:?}"));
+    }
+    let keys = world.ask("client", &["state", "list", &host.address])?;
+    if String::from_utf8_lossy(&keys).contains("os/scratch") {
+        return Err("the host has a key that the image says it deleted".to_owned());
+    }
+
+    let query = line("SELFTEST: remote query ok")?;
+    expect("the bundles of the host", value(&query, "bundle"), "sample")?;
+    let size = fs::metadata(world.path("one-tree/bulk.bin"))
+        .map_err(|error| format!("cannot look at the tree: {error}"))?
+        .len();
+    expect("the size of a file", value(&line("SELFTEST: remote pkgfs stat ok")?, "size"), &size.to_string())?;
+    println!("the host agrees: state, bundles, files");
+    Ok(())
+}
+
+/// The image answers, and what it serves is what it says.
+fn the_image_serves(world: &World, served: &mut Served) -> Result<(), String> {
+    let at = |path: &str| format!("{}/{path}", served.address);
+    world.ask("client", &["ping", &served.address, "--count", "3"])?;
+    let about = world.ask("client", &["cat", &at("about.txt")])?;
+    let expected = include_bytes!("../../../guests/os/tree/about.txt");
+    if about != expected {
+        return Err(format!("the image serves {:?} as about.txt", String::from_utf8_lossy(&about)));
+    }
+    let bulk = world.ask("client", &["cat", &at("bulk.bin")])?;
+    let digest = world.ask("client", &["cat", &at("bulk.b2s")])?;
+    if digest_of(&bulk).as_bytes() != digest.trim_ascii() || bulk.len() < 256 * 1024 {
+        return Err(format!("{} bytes of the image's large file came, with another digest", bulk.len()));
+    }
+    let listed = world.ask("client", &["ls", &at("guide")])?;
+    if !String::from_utf8_lossy(&listed).contains("links.txt") {
+        return Err("the image does not list guide/links.txt".to_owned());
+    }
+    if world.ask("stranger", &["ping", &served.address, "--count", "1"]).is_ok() {
+        return Err("the image let a node in that is not on its list".to_owned());
+    }
+    served.machine.console.wait_for("dsoftbusd: remote packagefs served", BOOT)?;
+    served.machine.console.wait_for("turned a caller away", BOOT)?;
+    println!("the image serves what it says, to whom it was told");
+    Ok(())
+}
+
+fn expect(what: &str, found: Option<&str>, expected: &str) -> Result<(), String> {
+    match found {
+        Some(found) if found == expected => Ok(()),
+        _ => Err(format!("{what}: the image says {found:?}, and it is {expected:?}")),
+    }
+}
+
+/// Two images, each a client and a server of the other and of the host. One is cut off in the middle and comes back.
+fn pair(world: &World) -> Result<(), String> {
+    let disks = ["two-a", "two-b"];
+    let nodes = [world.identify(disks[0])?, world.identify(disks[1])?];
+    let host = world.serve("two", &nodes)?;
+    let client = world.id_of("client")?;
+    let places = [place(15), place(16)];
+    let ports = [free_port()?, free_port()?];
+    let hub = free_port()?;
+    let forwards = (0..2).map(|at| Forward { from: ports[at], to: (places[at].address, PORT) }).collect();
+    let wires = [Wire::Hub { forwards, port: hub }, Wire::Socket { port: hub }];
+    let start = |at: usize, log: &str| {
+        let (node, address) = (nodes[1 - at], places[1 - at].address);
+        let other = Dial { node, address, port: PORT, kind: Kind::Image };
+        let config = Config {
+            task: Task::Serve,
+            network: Some(places[at]),
+            listen: Some(PORT),
+            allow: vec![client, node],
+            dials: vec![host.dial(), other],
+        };
+        let disk = world.path(disks[at]);
+        configure(&disk, &config)?;
+        world.parts(&disk, wires[at].clone()).start(world.path(log))
+    };
+    let is_tested = |machine: &mut Machine, with: &NodeId, markers: &[&str]| {
+        machine.console.wait_for("vatmux-os: serving", TESTS)?;
+        let of_this: Vec<_> =
+            machine.console.seen().iter().filter(|line| line.contains(&with.to_string())).cloned().collect();
+        judge(&of_this, markers)
+    };
+
+    let mut first = start(0, "two-a.log")?;
+    first.console.wait_for("listening on", BOOT)?;
+    let mut second = start(1, "two-b.log")?;
+    for (machine, other) in [(&mut first, &nodes[1]), (&mut second, &nodes[0])] {
+        is_tested(machine, &host.node, WITH_A_HOST)?;
+        is_tested(machine, other, WITH_AN_IMAGE)?;
+    }
+    for (node, port) in nodes.iter().zip(ports) {
+        world.ask("client", &["ping", &format!("vat://{node}@127.0.0.1:{port}"), "--count", "3"])?;
+    }
+    println!("three nodes, every pair: all markers were printed");
+
+    second.cut()?;
+    let lost = first.console.wait_for(&format!("lost {}: ", nodes[1]), NOTICED)?;
+    println!("the other noticed: {lost}");
+    let mut second = start(1, "two-b-again.log")?;
+    is_tested(&mut second, &nodes[0], WITH_AN_IMAGE)?;
+    let again = first.console.wait_for(&format!("session 2 with {}", nodes[1]), NOTICED)?;
+    println!("and it is back: {again}");
+    Ok(())
+}
