@@ -45,8 +45,10 @@ pub enum Task {
     Identify,
     /// Tests itself with each node that it dials, and goes on serving.
     Serve,
-    /// Tests itself with each node that it dials, or alone where there is none, and powers off.
+    /// Tests itself with each node that it dials, and powers off.
     SelfTest,
+    /// Measures itself with the one node that it dials, and powers off.
+    Measure,
 }
 
 /// A place in an IPv4 network.
@@ -148,7 +150,8 @@ fn read_task(text: &str) -> Result<Task, &'static str> {
         "identify" => Ok(Task::Identify),
         "serve" => Ok(Task::Serve),
         "selftest" => Ok(Task::SelfTest),
-        _ => Err("a task is identify, serve or selftest"),
+        "measure" => Ok(Task::Measure),
+        _ => Err("a task is identify, serve, selftest or measure"),
     }
 }
 
@@ -188,6 +191,7 @@ impl fmt::Display for Config {
                 Task::Identify => "identify",
                 Task::Serve => "serve",
                 Task::SelfTest => "selftest",
+                Task::Measure => "measure",
             }
         )?;
         if let Some(network) = self.network {

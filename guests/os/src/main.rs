@@ -11,6 +11,7 @@
 
 mod content;
 mod devices;
+mod figures;
 mod machine;
 mod network;
 mod node;
@@ -21,14 +22,14 @@ use std::fmt::Display;
 
 use futures::future::join_all;
 use vatmux::{health, packagefs};
-use vatmux_driver::Driver;
+use vatmux_driver::{Driver, Instant};
 use vatmux_noise::AllowList;
 use vatmux_os_disk::Task;
 use vatmux_rpc::Services;
 
 use crate::devices::disk::IsNew;
 use crate::machine::power::Exit;
-use crate::machine::{heap, interrupts, power};
+use crate::machine::{heap, interrupts, power, timer};
 use crate::network::Network;
 use crate::node::Node;
 use crate::park::{MachineClock, MachinePark};
@@ -36,9 +37,10 @@ use crate::selftest::Known;
 
 /// The first Rust that runs.
 pub(crate) extern "C" fn entry() -> ! {
+    let entered = timer::now();
     interrupts::enable();
     println!("vatmux-os: {} (heap {} KiB)", env!("CARGO_PKG_VERSION"), heap::BYTES / 1024);
-    match run() {
+    match run(entered) {
         Ok(exit) => {
             println!("vatmux-os: powering off ({exit:?})");
             power::off(exit)
@@ -51,7 +53,7 @@ pub(crate) extern "C" fn entry() -> ! {
 }
 
 /// All that the image does. Fails where the machine or its disk are not as they must be.
-fn run() -> Result<Exit, String> {
+fn run(entered: Instant) -> Result<Exit, String> {
     let said = |error: &dyn Display| error.to_string();
     let devices = devices::open();
     let mut disk = devices.disk.ok_or("no disk; the machine needs a virtio-blk device")?;
@@ -86,11 +88,13 @@ fn run() -> Result<Exit, String> {
         println!("vatmux-os: listening on {}:{port}", place.address);
     }
 
-    let serves_on = config.task == Task::Serve;
     let outcome = driver.drive_until(async {
+        if config.task == Task::Measure {
+            return figures::measure(&node, &config.dials, entered, &sleeps).await;
+        }
         let known = selftest::run(&node, &config.dials).await?;
         println!("vatmux-os: all tests passed (sleeps={})", sleeps.count());
-        if serves_on {
+        if config.task == Task::Serve {
             println!("vatmux-os: serving");
             join_all(known.into_iter().map(Known::watch)).await;
             std::future::pending::<()>().await;

@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use vatmux_driver::{Clock, Instant, Park, Unpark};
 
@@ -30,13 +31,18 @@ pub(crate) struct MachinePark {
     sleeps: Sleeps,
 }
 
-/// How often the machine was woken from its sleep. Clones count the same.
+/// How often the machine was woken from its sleep, and how long it slept. Clones count the same.
 #[derive(Clone, Default)]
-pub(crate) struct Sleeps(Rc<Cell<u64>>);
+pub(crate) struct Sleeps(Rc<Cell<(u64, Duration)>>);
 
 impl Sleeps {
     pub(crate) fn count(&self) -> u64 {
-        self.0.get()
+        self.0.get().0
+    }
+
+    /// How long all of them lasted.
+    pub(crate) fn time(&self) -> Duration {
+        self.0.get().1
     }
 }
 
@@ -79,7 +85,8 @@ impl Park for MachinePark {
             timer::set(until);
             // What happened since the turn is pending, and ends the sleep before it begins.
             interrupts::wait();
-            self.sleeps.0.set(self.sleeps.0.get() + 1);
+            let (count, time) = self.sleeps.0.get();
+            self.sleeps.0.set((count + 1, time + (timer::now() - now)));
             timer::set(None);
             while let Some(place) = interrupts::claim() {
                 if let Some(network) = &self.network {

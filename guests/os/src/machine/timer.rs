@@ -16,14 +16,6 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(count.wrapping_mul(NANOS_PER_COUNT))
 }
 
-/// How many instructions the hart has run.
-pub(crate) fn instructions() -> u64 {
-    let count: u64;
-    // SAFETY: reading the counter touches nothing; OpenSBI lets us.
-    unsafe { asm!("rdinstret {}", out(reg) count, options(nomem, nostack)) };
-    count
-}
-
 /// Has the timer's interrupt become pending at `deadline`, and not before; `None` for never.
 pub(crate) fn set(deadline: Option<Instant>) {
     const TIMER_EXTENSION: usize = 0x5449_4d45;
