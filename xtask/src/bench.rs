@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use crate::instructions;
+use crate::os;
 use crate::repository::{Repository, succeed};
 
 /// The suites that run the command `vatmux`, which is built beside the bench.
@@ -15,6 +16,11 @@ pub(crate) fn run(repository: &Repository, arguments: &[OsString]) -> Result<(),
         && suite == instructions::SUITE
     {
         return instructions::run(repository, arguments);
+    }
+    if let [suite] = arguments
+        && suite == os::SUITE
+    {
+        return os::bench(repository);
     }
     if arguments.first().is_some_and(|suite| COMMAND_SUITES.iter().any(|name| suite == name)) {
         succeed(&mut repository.cargo(&["build", "--release", "--quiet", "--package", "vatmux-cli"]))?;

@@ -169,6 +169,8 @@ Usage:
       a host, and with a second image where told, and checks from outside what it says.
   cargo xtask bench NAME [--json FILE] [--runs N]
       Builds the bench for release and runs the suite NAME.
+  cargo xtask bench os
+      Measures the image under QEMU, in instructions and in virtual time.
   cargo xtask bench instructions [--update]
       Counts the instructions of the workloads, and compares them with the committed baseline or makes them it.
 ";

@@ -22,6 +22,8 @@ const MOST_KIB: u64 = 1536;
 pub(crate) struct Image {
     /// What is booted.
     pub(crate) path: PathBuf,
+    /// What is loaded of it: code and constants, without what is for debuggers.
+    pub(crate) kib: u64,
 }
 
 /// Builds it, and says by which compiler.
@@ -53,7 +55,7 @@ pub(crate) fn build(repository: &Repository) -> Result<Image, String> {
     if kib > MOST_KIB {
         return Err(format!("the image has {kib} KiB to load, and may have {MOST_KIB}"));
     }
-    Ok(Image { path })
+    Ok(Image { path, kib })
 }
 
 /// How many bytes of an ELF file are loaded from it.

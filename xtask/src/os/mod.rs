@@ -1,5 +1,6 @@
 //! `cargo xtask os …`: the image for a machine without an operating system, built, run and tested under QEMU.
 
+mod bench;
 mod console;
 mod image;
 mod machine;
@@ -14,6 +15,7 @@ use crate::check::Skipped;
 use crate::repository::Repository;
 use crate::setup::{self, Install, Need};
 
+pub(crate) use self::bench::{SUITE, run as bench};
 pub(crate) use self::image::MANIFEST;
 
 /// What is asked for.

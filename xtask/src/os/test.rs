@@ -1,6 +1,8 @@
 //! `cargo xtask os test`: an image tests itself with a host, and what it says is checked from outside.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use vatmux_noise::NodeId;
@@ -14,6 +16,9 @@ use crate::repository::Repository;
 
 /// How long the tests of one image with one node may take, on a machine that is busy with others.
 const TESTS: Duration = Duration::from_secs(180);
+
+/// Callers that are no nodes, one after the other: many more than there is room for.
+const CALLERS: u32 = 200;
 
 /// How long it may take until a node is missed, and until it is found again: nine ticks of a second, and a pause of up to five
 /// seconds between dials.
@@ -126,9 +131,23 @@ fn the_image_serves(world: &World, served: &mut Served) -> Result<(), String> {
     if world.ask("stranger", &["ping", &served.address, "--count", "1"]).is_ok() {
         return Err("the image let a node in that is not on its list".to_owned());
     }
+    storm(&served.address)?;
+    world.ask("client", &["ping", &served.address, "--count", "3"])?;
     served.machine.console.wait_for("dsoftbusd: remote packagefs served", BOOT)?;
     served.machine.console.wait_for("turned a caller away", BOOT)?;
     println!("the image serves what it says, to whom it was told");
+    Ok(())
+}
+
+/// Connects again and again with something that is no handshake.
+fn storm(address: &str) -> Result<(), String> {
+    let (_, place) = address.split_once('@').ok_or("the address has no place")?;
+    for _ in 0..CALLERS {
+        // It may have no room for so many, and says so by hanging up.
+        if let Ok(mut caller) = TcpStream::connect(place) {
+            let _ = caller.write_all(&[0xa5; 2048]);
+        }
+    }
     Ok(())
 }
 

@@ -89,7 +89,13 @@ impl World {
 
     /// The parts of an ordinary machine.
     pub(crate) fn parts<'a>(&'a self, disk: &'a Path, wire: Wire) -> Parts<'a> {
-        Parts { image: &self.image, disk: Some(disk), wire, memory_mib: MEMORY_MIB, seed: None }
+        Parts {
+            image: &self.image,
+            disk: Some(disk),
+            wire,
+            memory_mib: MEMORY_MIB,
+            counts_instructions: false,
+        }
     }
 
     /// Serves a state and a bundle to these nodes: new ones, for the host of this name.
