@@ -9,6 +9,8 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=image.ld");
     println!("cargo::rustc-link-arg-bins=-T{}", source.join("image.ld").display());
     println!("cargo::rustc-link-arg-bins=--gc-sections");
+    // Functions that came out the same, as those of generic types often do, are there once.
+    println!("cargo::rustc-link-arg-bins=--icf=all");
 
     let tree = source.join("tree");
     println!("cargo::rerun-if-changed=tree");

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use vatmux::schema::bundlemgr::BundleMgr;
 use vatmux::schema::health::Health;
+use vatmux_driver::Handle;
 use vatmux_os_disk::{Dial, Kind};
 use vatmux_rpc::{Peer, ReconnectingPeer};
 
@@ -29,7 +30,7 @@ const PING_PAUSE: Duration = Duration::from_millis(20);
 const OUTAGE: Duration = Duration::from_mins(5);
 
 /// How long a node may take to be there, when it is being started as well.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Tests with all nodes at once, and gives them back for whoever wants to go on with them. Fails with the number of tests that
 /// did.
@@ -155,6 +156,7 @@ async fn query(peer: &Peer) -> Result<String, Complaint> {
 
 /// Pings on a stream of the highest priority, for as long as this is held.
 struct Pings {
+    handle: Handle,
     answered: Rc<Cell<u32>>,
     slowest: Rc<Cell<Duration>>,
     failed: Rc<Cell<bool>>,
@@ -166,6 +168,7 @@ impl Pings {
         let health = peer.connect::<Health>().map_err(said)?;
         let held = Rc::new(());
         let pings = Self {
+            handle: node.handle().clone(),
             answered: Rc::default(),
             slowest: Rc::default(),
             failed: Rc::default(),
@@ -201,6 +204,18 @@ impl Pings {
     fn reset(&self) {
         self.answered.set(0);
         self.slowest.set(Duration::ZERO);
+    }
+
+    /// Waits until `count` more were answered, and gives how many that is since the measuring began.
+    async fn answered_more(&self, count: u32) -> Result<u32, Complaint> {
+        let enough = self.answered.get() + count;
+        loop {
+            let (answered, _) = self.since()?;
+            if answered >= enough {
+                return Ok(answered);
+            }
+            self.handle.sleep(PING_PAUSE).await;
+        }
     }
 
     /// How many were answered since, and how long the slowest took.

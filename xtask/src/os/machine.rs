@@ -46,8 +46,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) disk: Option<&'a Path>,
     pub(crate) wire: Wire,
     pub(crate) memory_mib: u32,
-    /// Whether the machine's time is the number of its instructions, in nanoseconds, as long as it does not sleep.
-    pub(crate) counts_instructions: bool,
 }
 
 impl Parts<'_> {
@@ -55,13 +53,12 @@ impl Parts<'_> {
     pub(crate) fn call(&self) -> Command {
         let mut call = Command::new(QEMU);
         call.args(["-machine", "virt", "-smp", "1", "-bios", "default", "-nographic", "-no-reboot"])
+            // While it does not sleep, its time is the number of its instructions: how busy this machine is changes little.
+            .args(["-icount", "shift=0"])
             .args(["-global", "virtio-mmio.force-legacy=false", "-m", &self.memory_mib.to_string()])
             .arg("-kernel")
             .arg(&self.image.path)
             .args(["-object", "rng-builtin,id=random", "-device", "virtio-rng-device,rng=random"]);
-        if self.counts_instructions {
-            call.args(["-icount", "shift=0"]);
-        }
         if let Some(disk) = self.disk {
             let drive = format!("if=none,format=raw,id=disk,file={}", disk.display());
             call.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);

@@ -15,7 +15,7 @@ use super::world::{BOOT, BULK_BYTES, Host, PORT, World, digest_of, free_port, ju
 use crate::repository::Repository;
 
 /// How long the tests of one image with one node may take, on a machine that is busy with others.
-const TESTS: Duration = Duration::from_secs(180);
+const TESTS: Duration = Duration::from_mins(5);
 
 /// Callers that are no nodes, one after the other: many more than there is room for.
 const CALLERS: u32 = 200;

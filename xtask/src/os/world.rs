@@ -23,7 +23,7 @@ pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub(crate) const PORT: u16 = 7420;
 
 /// How long an image may take to boot.
-pub(crate) const BOOT: Duration = Duration::from_secs(30);
+pub(crate) const BOOT: Duration = Duration::from_secs(60);
 
 /// The large file of the host's tree: more than any buffer on the way, so that it needs flow control.
 pub(crate) const BULK_BYTES: usize = 4 * 1024 * 1024;

@@ -8,7 +8,7 @@ use talc::cell::TalcSyncCell;
 use talc::source::Claim;
 
 /// How large the heap is. A machine with more memory has no more of it: whether it suffices does not depend on the machine.
-pub(crate) const BYTES: usize = 10 * 1024 * 1024;
+pub(crate) const BYTES: usize = 14 * 1024 * 1024;
 
 #[unsafe(link_section = ".noinit.heap")]
 static mut ARENA: [MaybeUninit<u8>; BYTES] = [MaybeUninit::uninit(); BYTES];

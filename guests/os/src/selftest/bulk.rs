@@ -5,7 +5,6 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use blake2::{Blake2s256, Digest};
 use futures::future::join;
@@ -16,15 +15,18 @@ use vatmux_rpc::Peer;
 use super::{Complaint, Pings, said};
 use crate::content::{BULK, BULK_DIGEST, hexadecimal};
 
-/// A ping may wait for what is on its way already: a record of the bulk stream in each buffer of the path. It does not wait for
-/// the file.
-const SLOWEST_PING: Duration = Duration::from_millis(500);
+/// By how many times the slowest ping must be faster than the bulk transfer beside it. Pings wait for what is on its way
+/// already, and never for the file.
+const FASTER: u32 = 4;
 
-/// How long nobody takes the file's bytes.
-const HELD: Duration = Duration::from_millis(300);
+/// Pings that are answered between two looks at what has arrived: so many times the path was free for more of the file.
+const PINGS_BETWEEN_LOOKS: u32 = 5;
 
-/// What may arrive while it is held: the pings and the ends of their frames.
-const TRICKLE_BYTES: u64 = 16 * 1024;
+/// Looks until what may be under way has arrived, at most.
+const LOOKS: u32 = 100;
+
+/// What may arrive between two looks although the file is held: the pings, and the ends of their frames.
+const TRICKLE_BYTES: u64 = 4 * 1024;
 
 /// Reads the large file and checks it; and whether pings went through meanwhile.
 pub(super) async fn transfer(
@@ -38,8 +40,10 @@ pub(super) async fn transfer(
     let outcome = read(peer, root, &Gate::open()).await;
     let took = handle.now() - began;
     let control = pings.since().and_then(|(answered, slowest)| match answered {
-        0 => Err(format!("no ping was answered in the {took:?} of the bulk transfer")),
-        _ if slowest > SLOWEST_PING => Err(format!("a ping took {slowest:?} beside the bulk transfer")),
+        ..FASTER => Err(format!("{answered} pings were answered in the {took:?} of the bulk transfer")),
+        _ if slowest * FASTER > took => {
+            Err(format!("a ping took {slowest:?}, and the bulk transfer beside it {took:?}"))
+        }
         _ => Ok(format!("pings={answered} slowest_us={}", slowest.as_micros())),
     });
     let bulk = outcome.map(|bytes| format!("bytes={bytes} us={}", took.as_micros()));
@@ -49,26 +53,21 @@ pub(super) async fn transfer(
 /// Reads the file into something that takes nothing for a while: the peer stops, others go on, and then it arrives whole.
 pub(super) async fn backpressure(peer: &Peer, root: &str, pings: &Pings) -> Result<String, Complaint> {
     let gate = Gate::closed();
-    let handle = peer.session().handle();
     let received = || peer.session().statistics().data_bytes_received;
     let held = async {
         let before = received();
-        // Until what may be under way is.
-        handle.sleep(HELD).await;
-        pings.reset();
-        let full = received();
-        handle.sleep(HELD).await;
-        let after = received();
-        let outcome = pings.since();
+        let mut last = before;
+        for _ in 0..LOOKS {
+            let answered = pings.answered_more(PINGS_BETWEEN_LOOKS).await?;
+            let now = received();
+            if now > before + TRICKLE_BYTES && now - last <= TRICKLE_BYTES {
+                gate.release();
+                return Ok((now - before, answered));
+            }
+            last = now;
+        }
         gate.release();
-        let (answered, _) = outcome?;
-        if answered == 0 {
-            return Err("no ping was answered while the file was held".to_owned());
-        }
-        if after - full > TRICKLE_BYTES {
-            return Err(format!("{} bytes came although nobody took them", after - full));
-        }
-        Ok((full - before, answered))
+        Err(format!("{} bytes came although nobody took them, and more would have", last - before))
     };
     let (bytes, held) = join(read(peer, root, &gate), held).await;
     let (bytes, (held, answered)) = (bytes?, held?);

@@ -19,13 +19,13 @@ use crate::node::{DialError, Node, jitter};
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// How much later it may end.
-const SLACK: Duration = Duration::from_millis(400);
+const SLACK: Duration = Duration::from_secs(2);
 
 /// How often a port is dialed where nobody is.
 const ATTEMPTS: u32 = 3;
 
 /// How long all those attempts are given.
-const DIALING: Duration = Duration::from_secs(4);
+const DIALING: Duration = Duration::from_secs(10);
 
 /// A call without an answer ends at its deadline, a dial without a node with its budget, and the session outlives both.
 pub(super) async fn bounded(
