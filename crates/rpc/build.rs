@@ -6,5 +6,7 @@ fn main() -> Result<(), Error> {
     let messages = Build::new().services(false);
     messages.clone().module("").compile(&["schema/description.capnp"])?;
     messages.module("common").compile(&["tests/schema/probe.capnp", "tests/schema/behaviours.capnp"])?;
-    Build::new().runtime("::vatmux_rpc").compile(&["tests/schema/notes.capnp", "tests/schema/shelf.capnp"])
+    let services = Build::new().runtime("::vatmux_rpc");
+    services.clone().module("linked").compile(&["tests/schema/chain.capnp"])?;
+    services.compile(&["tests/schema/notes.capnp", "tests/schema/shelf.capnp"])
 }

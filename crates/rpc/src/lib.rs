@@ -55,6 +55,7 @@ mod services;
 mod settled;
 mod shared;
 mod sight;
+mod stand_ins;
 mod vat;
 
 #[allow(

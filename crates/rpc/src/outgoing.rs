@@ -5,6 +5,7 @@ use std::rc::Rc;
 use capnp::any_pointer;
 use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator};
+use capnp::traits::ImbueMut;
 use capnp_rpc::rpc_capnp::{
     cap_descriptor, disembargo, exception, message, message_target, payload, resolve, return_,
 };
@@ -14,14 +15,21 @@ use crate::guard::sent;
 use crate::questions::{Asked, QuestionId, Questions, WireId};
 use crate::shared::Shared;
 use crate::sight::Outcome;
+use crate::stand_ins::StandIns;
 
 /// capnp-rpc asks for 8 KiB for each call, zeroed. A call is a few hundred bytes; a larger one gets a second
 /// segment that fits it. From 1 KiB on glibc counts a block as large, and tidies up before it gives one.
 const MAX_FIRST_SEGMENT_WORDS: u32 = 64;
 
+/// What it asks for for a request of the program's. All other messages it builds by itself, in one go or over a call that
+/// is served, and asks for 100 words at most.
+const REQUEST_WORDS: u32 = 1024;
+
 /// A message that capnp-rpc fills in and sends.
 pub(crate) struct OutgoingMessage {
     message: Builder<HeapAllocator>,
+    /// Of a request, which may be sent to another target than it was made for.
+    stand_ins: Option<StandIns>,
     shared: Rc<Shared>,
 }
 
@@ -31,13 +39,20 @@ impl OutgoingMessage {
             0 => MAX_FIRST_SEGMENT_WORDS,
             hint => hint.min(MAX_FIRST_SEGMENT_WORDS),
         };
-        Self { message: Builder::new(HeapAllocator::new().first_segment_words(words)), shared }
+        let stand_ins = (first_segment_words >= REQUEST_WORDS)
+            .then(|| StandIns::new(shared.options.limits.capabilities_per_message() as usize));
+        Self { message: Builder::new(HeapAllocator::new().first_segment_words(words)), stand_ins, shared }
     }
 }
 
 impl capnp_rpc::OutgoingMessage for OutgoingMessage {
     fn get_body(&mut self) -> capnp::Result<any_pointer::Builder<'_>> {
-        self.message.get_root()
+        let mut body: any_pointer::Builder<'_> = self.message.get_root()?;
+        if let Some(stand_ins) = &mut self.stand_ins {
+            // Where capnp-rpc knows the capabilities it attaches them instead.
+            body.imbue_mut(stand_ins.table());
+        }
+        Ok(body)
     }
 
     fn get_body_as_reader(&self) -> capnp::Result<any_pointer::Reader<'_>> {
@@ -45,7 +60,7 @@ impl capnp_rpc::OutgoingMessage for OutgoingMessage {
     }
 
     fn send(self: Box<Self>) -> (Promise<(), capnp::Error>, Rc<Builder<HeapAllocator>>) {
-        let Self { message, shared } = *self;
+        let Self { message, shared, .. } = *self;
         // Whoever waits for room waits for the vat's queue as a whole, never for one message.
         (Promise::ok(()), shared.send(message))
     }

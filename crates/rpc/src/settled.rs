@@ -63,7 +63,7 @@ pub async fn settled<C: FromClientHook>(capability: C) -> C {
     FromClientHook::new(hook)
 }
 
-fn innermost(mut hook: Box<dyn ClientHook>) -> Box<dyn ClientHook> {
+pub(crate) fn innermost(mut hook: Box<dyn ClientHook>) -> Box<dyn ClientHook> {
     while let Some(became) = hook.get_resolved() {
         hook = became;
     }

@@ -100,7 +100,8 @@ impl Shared {
 
     /// capnp-rpc sends a message. It is queued, or answered here where it cannot be sent.
     pub(crate) fn send(&self, mut message: Builder<HeapAllocator>) -> Outgoing {
-        let queue = match self.admit(&mut message) {
+        let mut instead = None;
+        let queue = match self.admit(&mut message, &mut instead) {
             Ok(queue) => queue,
             Err(error) => {
                 self.end(VatEnd::Protocol(format!("an outgoing message could not be read: {error}")));
@@ -109,7 +110,8 @@ impl Shared {
         };
         let message = Rc::new(message);
         if let Some(weight) = queue {
-            self.queue(message.clone(), weight);
+            // What capnp-rpc gets is its own: it reads the results again for the calls on them.
+            self.queue(instead.map_or_else(|| message.clone(), Rc::new), weight);
         }
         message
     }
@@ -128,8 +130,12 @@ impl Shared {
     }
 
     /// Registers what a message means for the table of questions and translates its ids. None where it must
-    /// not be sent.
-    fn admit(&self, message: &mut Builder<HeapAllocator>) -> capnp::Result<Option<Weight>> {
+    /// not be sent. What the peer gets in its place, where that is another, is put into `instead`.
+    fn admit(
+        &self,
+        message: &mut Builder<HeapAllocator>,
+        instead: &mut Option<Builder<HeapAllocator>>,
+    ) -> capnp::Result<Option<Weight>> {
         let plain = match *message.get_segments_for_output() {
             [segment] => guard::read_sent(segment),
             _ => None,
@@ -202,7 +208,7 @@ impl Shared {
                         self.sight.returned(call, outcome, self.look());
                         let mut caps = Vec::new();
                         if let Some(reason) = too_large {
-                            *message = outgoing::failed_return(call.0, &reason);
+                            *instead = Some(outgoing::failed_return(call.0, &reason));
                         } else {
                             // capnp-rpc wants no Finish for results without capabilities.
                             if needs_finish && !is_plain {

@@ -140,11 +140,12 @@ impl Emitter<'_, '_> {
         let status = shape.status_argument(types);
         let answer = format!("service::Calling<{}{status}>", shape.answer_type(types));
         let output = if shape.capabilities.is_empty() { answer } else { Self::call_word(interface, shape) };
+        let new = if matches!(shape.answer, Answer::Stream) { "stream_request" } else { "request" };
         let _ = write!(
             out,
             "pub fn {}(&self{parameters}) -> {output} {{
-                let {mutable}{request} = self.0.client().{capnpc}_request(); {writes}",
-            shape.name
+                let {mutable}{request} = self.0.{new}({}::Client::{capnpc}_request); {writes}",
+            shape.name, interface.path
         );
         if matches!(shape.answer, Answer::Stream) {
             let _ = writeln!(out, "self.0.stream({method}, {request}) }}");

@@ -271,7 +271,7 @@ fn table(
 ) -> Result<Caps, Violation> {
     let mut caps = Caps::default();
     let table = payload.get_cap_table()?;
-    let (count, limit) = (table.len(), limits.max_capabilities_per_message);
+    let (count, limit) = (table.len(), limits.capabilities_per_message());
     if count > limit {
         return Err(Violation::TooManyCapabilities { count, limit });
     }

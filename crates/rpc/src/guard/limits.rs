@@ -32,7 +32,9 @@ pub struct Limits {
     /// and so is one that takes such a result as a parameter. Each level takes about 1 KiB of stack while the calls
     /// run, and again while they are dropped. Default: 16.
     pub max_pipeline_depth: u8,
-    /// Capabilities in the tables of one message; more end the vat. Default: 1,024.
+    /// Capabilities in the table of one message, and pointers to them in its content; more of either end the vat. A thread
+    /// keeps 16 bytes for each, which stand in for the capabilities of a request that goes astray. Default: 1,024; at
+    /// most 65,536 is what counts.
     pub max_capabilities_per_message: u32,
     /// Capabilities of this side's that the peer holds. With more than this calls are refused until it lets go of
     /// some; it gets them by calling only. Default: 16,384, which is 6.4 MiB.
@@ -64,6 +66,16 @@ impl Default for Limits {
             max_transform: 64,
             max_embargoes: 1_024,
         }
+    }
+}
+
+/// No message has more capabilities, whatever its vat's options say.
+const MOST_CAPABILITIES: u32 = 1 << 16;
+
+impl Limits {
+    /// How many capabilities one message may have.
+    pub(crate) fn capabilities_per_message(&self) -> u32 {
+        self.max_capabilities_per_message.min(MOST_CAPABILITIES)
     }
 }
 

@@ -160,6 +160,11 @@ impl Guard {
         serve: impl FnOnce(u64, u16) -> Served,
     ) -> Result<Orders, VatEnd> {
         self.tree.check(&segments).map_err(Violation::Malformed)?;
+        // Whoever copies it has as many, whatever its table says.
+        let (count, limit) = (self.tree.capabilities(), self.limits.capabilities_per_message());
+        if count > limit {
+            return Err(Violation::TooManyCapabilities { count, limit }.into());
+        }
         let bytes = segments.total_bytes();
         let plain = segments.only().and_then(|segment| plain::read(segment, &self.limits));
         let message = incoming::reader(segments);
@@ -294,7 +299,7 @@ impl Guard {
             }
             Message::Abort(end) => Err(end),
             // It cannot be returned as it came: nobody knows where its capabilities are described.
-            Message::Unknown if self.tree.found_capabilities() => {
+            Message::Unknown if self.tree.capabilities() > 0 => {
                 Err(Violation::UnknownWithCapabilities.into())
             }
             Message::Unknown => Ok(Orders::deliver_for_reply(Incoming::Received(message))),

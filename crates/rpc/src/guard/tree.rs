@@ -55,7 +55,7 @@ pub(crate) struct TreeCheck {
     taken: Vec<u64>,
     /// Objects with pointers that are still to be followed, around the present one; as deep as the message at most.
     rows: Vec<Row>,
-    capabilities: bool,
+    capabilities: u32,
 }
 
 /// Words of marks that are kept between messages: enough for 64 KiB of message.
@@ -140,7 +140,7 @@ struct Walk<'a, G> {
     ground: G,
     rows: &'a mut Vec<Row>,
     empty_elements: u64,
-    capabilities: bool,
+    capabilities: u32,
 }
 
 /// The pointers of one object: of a struct, or of a list of pointers or structs.
@@ -184,8 +184,8 @@ fn struct_size(pointer: u64) -> (u32, u32) {
 }
 
 impl TreeCheck {
-    /// True where the message that was checked last points to a capability.
-    pub(crate) fn found_capabilities(&self) -> bool {
+    /// How many pointers to capabilities the message has that was checked last.
+    pub(crate) fn capabilities(&self) -> u32 {
         self.capabilities
     }
 
@@ -196,7 +196,7 @@ impl TreeCheck {
         {
             let words = segment.as_chunks().0;
             if simple::is_sound(words) {
-                self.capabilities = false;
+                self.capabilities = 0;
                 return Ok(());
             }
             self.rows.clear();
@@ -214,7 +214,7 @@ impl TreeCheck {
     }
 
     fn walk(&mut self, ground: impl Ground) -> Result<(), Malformed> {
-        let mut walk = Walk { ground, rows: &mut self.rows, empty_elements: 0, capabilities: false };
+        let mut walk = Walk { ground, rows: &mut self.rows, empty_elements: 0, capabilities: 0 };
         let result = walk.follow_all();
         self.capabilities = walk.capabilities;
         result
@@ -354,7 +354,7 @@ impl<G: Ground> Walk<'_, G> {
     }
 
     fn capability(&mut self, pointer: u64) -> Result<Option<Row>, Malformed> {
-        self.capabilities = true;
+        self.capabilities = self.capabilities.saturating_add(1);
         if low(pointer) == 3 { Ok(None) } else { Err(Malformed::UnknownPointer) }
     }
 

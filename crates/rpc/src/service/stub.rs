@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::{Descriptor, Error, Fault, Method, Mismatch, NoStatus, describe};
+use crate::settled::innermost;
 use crate::{Remote, deadline};
 
 /// A capability, and the vat that it came through where that lives as long as its stubs.
@@ -50,6 +51,28 @@ impl<C: FromClientHook> Capability<C> {
     /// capnpc's client.
     pub fn client(&self) -> &C {
         &self.client
+    }
+
+    /// Makes a request by `new`, which is given what the capability has become by now.
+    ///
+    /// A promise that became an error, or an object of this process, is left behind here: capnp-rpc panics where a request
+    /// with capabilities in it was made of the promise itself (docs/spec/rpc-limits.md). Whoever makes a request writes and
+    /// sends it without waiting in between.
+    pub fn request<T>(&self, new: impl FnOnce(&C) -> T) -> T {
+        match self.client.as_client_hook().get_resolved() {
+            None => new(&self.client),
+            Some(became) => new(&C::new(innermost(became))),
+        }
+    }
+
+    /// As [`request`](Self::request), for a call of a stream: what is the peer's stays the promise that it was, because
+    /// that knows how far the stream has come.
+    pub fn stream_request<T>(&self, new: impl FnOnce(&C) -> T) -> T {
+        let hook = self.client.as_client_hook();
+        match hook.get_resolved().map(innermost) {
+            Some(became) if became.get_brand() != hook.get_brand() => new(&C::new(became)),
+            Some(_) | None => new(&self.client),
+        }
     }
 
     /// A capability that came through this one, or will.
