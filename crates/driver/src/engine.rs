@@ -6,9 +6,11 @@ use vatmux_mux::{
     StreamStatistics, Ticks, UnknownStream, Violation, WriteError,
 };
 
+use crate::takers::Takers;
+
 /// What the driver asks of a multiplexer: [`Session`]'s methods of the same names.
 pub(crate) trait Engine {
-    fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation>;
+    fn receive_into(&mut self, input: &[u8], now: Ticks, takers: &mut Takers) -> Result<(), Violation>;
     fn heard(&mut self, now: Ticks);
     fn transmit(&mut self, output: &mut [u8]) -> usize;
     fn wants_transmit(&self) -> bool;
@@ -44,8 +46,8 @@ pub(crate) trait Engine {
 }
 
 impl<S: Storage> Engine for Session<S> {
-    fn receive(&mut self, input: &[u8], now: Ticks) -> Result<(), Violation> {
-        Self::receive(self, input, now)
+    fn receive_into(&mut self, input: &[u8], now: Ticks, takers: &mut Takers) -> Result<(), Violation> {
+        Self::receive_into(self, input, now, takers)
     }
 
     fn heard(&mut self, now: Ticks) {

@@ -24,6 +24,7 @@ mod pipe;
 mod pump;
 mod session;
 mod stream;
+mod takers;
 mod time;
 mod timers;
 pub mod virtual_time;
@@ -37,6 +38,7 @@ pub use session::{
     Incoming, IncomingStreams, OpenError, Session, SessionEnd, SessionOptions, TrafficSnapshot,
 };
 pub use stream::{Stream, StreamEnd};
+pub use takers::Taker;
 pub use time::Clock;
 pub use timers::{Elapsed, Sleep};
 pub use vatmux_liveness::Instant;

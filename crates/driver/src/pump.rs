@@ -341,7 +341,9 @@ impl Pump {
             let now = self.inner.ticks();
             self.inner.record_arrived(now);
             // A violation shows as the session's end, like a close.
-            let _ = self.inner.engine.borrow_mut().receive(plaintext, now);
+            let mut takers = self.inner.takers.borrow_mut();
+            let _ = self.inner.engine.borrow_mut().receive_into(plaintext, now, &mut takers);
+            drop(takers);
             self.inner.check_end();
             if self.inner.is_over() {
                 break;

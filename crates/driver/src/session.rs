@@ -18,6 +18,7 @@ use crate::draft::Draft;
 use crate::engine::Engine;
 use crate::pump::Pump;
 use crate::stream::Stream;
+use crate::takers::Takers;
 use crate::{Handle, Instant, Link};
 
 /// What a session may use and how long it waits.
@@ -143,6 +144,7 @@ impl Session {
         let inner = Rc::new(Inner {
             engine: RefCell::new(Box::new(engine)),
             draft: RefCell::default(),
+            takers: RefCell::default(),
             handle: handle.clone(),
             peer: agreed.peer,
             options,
@@ -410,6 +412,7 @@ pub(crate) struct Parked {
 pub(crate) struct Inner {
     pub(crate) engine: RefCell<Box<dyn Engine>>,
     pub(crate) draft: RefCell<Draft>,
+    pub(crate) takers: RefCell<Takers>,
     pub(crate) handle: Handle,
     peer: NodeId,
     pub(crate) options: SessionOptions,

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 use vatmux_mux::{ReadError, ResetCode, StreamId, StreamStatistics, WriteError};
 
+use crate::Taker;
 use crate::session::{Session, SessionEnd};
 
 /// One named stream. Reading and writing are bounded by the session's limits; dropping it resets what is still
@@ -59,6 +61,12 @@ impl Stream {
     #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// From now on has `taker` take in what arrives, where nothing that arrived before is still to be read. What it leaves,
+    /// and the end of the stream, are read as ever. It is let go of with the stream.
+    pub fn set_taker(&self, taker: Rc<dyn Taker>) {
+        self.session.inner().takers.borrow_mut().insert(self.id, taker);
     }
 
     /// Its bytes, credit and windows at this moment; None where the session could not keep it.
@@ -172,6 +180,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let inner = self.session.inner();
         inner.parked.borrow_mut().remove(&self.id);
+        let taker = inner.takers.borrow_mut().remove(self.id);
+        drop(taker);
         inner.engine.borrow_mut().release(self.id);
         inner.poke();
     }
