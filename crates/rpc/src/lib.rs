@@ -39,6 +39,7 @@ mod end;
 mod flow;
 mod guard;
 mod incoming;
+mod inlet;
 mod must_finish;
 mod network;
 mod options;

@@ -7,8 +7,9 @@ use crate::{Deadlines, Limits, PeerAccounts};
 /// Bounds of one vat, the same for every stream of a session.
 ///
 /// The worst case of one vat that a hostile peer can force is about `max_message_bytes` (the message being
-/// read) + `max_message_bytes` (a call held back while replies wait) + `send_queue_hard_bytes` (what the peer
-/// does not read) + what [`limits`](Self::limits) come to + 300 bytes × `max_canceled_calls`: by default 145 MiB.
+/// read) + 192 KiB (messages before it that nobody has looked at) + `max_message_bytes` (a call held back while replies
+/// wait) + `send_queue_hard_bytes` (what the peer does not read) + what [`limits`](Self::limits) come to + 300 bytes
+/// × `max_canceled_calls`: by default 145 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The largest message in either direction, without its segment table. A larger incoming message ends the

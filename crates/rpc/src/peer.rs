@@ -119,7 +119,7 @@ impl Peer {
         let sight = self.sight.of_vat(&stream, service, priority, true, descriptor);
         let bounds = descriptor.map(|descriptor| descriptor.bounds(&self.options));
         let bounds = bounds.as_ref().unwrap_or(&self.options);
-        let remote: Remote<C> = Vat::connect_watched(stream, self.session.handle(), bounds, sight);
+        let remote: Remote<C> = Vat::connect_lent(stream, bounds, sight);
         remote.vat().shared().join(&self.account);
         self.sight.watch(id, priority, true, remote.vat().shared());
         Ok(remote)
@@ -199,7 +199,7 @@ fn accept(
     let id = stream.id();
     let vat_sight = sight.of_vat(&stream, service.as_str(), priority, false, offered.descriptor);
     let bounds = offered.bounds(options);
-    let vat = Vat::serve_watched(stream, bootstrap, &handle, bounds.as_ref().unwrap_or(options), vat_sight);
+    let vat = Vat::serve_lent(stream, bootstrap, bounds.as_ref().unwrap_or(options), vat_sight);
     vat.shared().join(account);
     sight.watch(id, priority, false, vat.shared());
     served.set(served.get() + 1);

@@ -65,8 +65,12 @@ pub(crate) enum Over {
     Stream(io::Error),
 }
 
-/// Bytes of messages that may wait, beside the last of them: what is read ahead of whoever takes them.
-const READ_AHEAD_BYTES: usize = 16 << 10;
+/// Bytes of messages that may wait, beside the last of them: what is read ahead of whoever takes them. A session reads two
+/// records of its link at a time, and so there are places for what is in them and what had begun to come.
+const READ_AHEAD_BYTES: usize = 192 << 10;
+
+/// What a message counts for beside its bytes: its entry, and the block that it has on the heap.
+const MESSAGE_BYTES: usize = size_of::<Segments>() + 16;
 
 /// Places for messages that a vat keeps while none waits.
 const KEPT_PLACES: usize = 16;
@@ -85,7 +89,7 @@ impl Arrived {
 
     pub(crate) fn pop(&mut self) -> Option<Segments> {
         let message = self.messages.pop_front()?;
-        self.bytes -= message.total_bytes();
+        self.bytes -= Self::weight(&message);
         if self.messages.is_empty() && self.messages.capacity() > KEPT_PLACES {
             self.messages = VecDeque::new();
         }
@@ -93,8 +97,12 @@ impl Arrived {
     }
 
     fn push(&mut self, message: Segments) {
-        self.bytes += message.total_bytes();
+        self.bytes += Self::weight(&message);
         self.messages.push_back(message);
+    }
+
+    fn weight(message: &Segments) -> usize {
+        message.total_bytes() + MESSAGE_BYTES
     }
 
     fn is_enough(&self) -> bool {
@@ -155,6 +163,11 @@ impl MessageReader {
         }
     }
 
+    /// Lets go of the message that has begun to come. The stream is out of step then.
+    pub(crate) fn clear(&mut self) {
+        self.state = State::START;
+    }
+
     /// Reads until the stream has no more, or enough waits in `arrived`.
     ///
     /// Small messages come many to a read, through a buffer that is borrowed for that long; the rest of a large one is
@@ -193,23 +206,42 @@ impl MessageReader {
         Poll::Ready(ReadEnd::Enough)
     }
 
+    /// Takes in bytes that come next, until enough waits in `arrived`, and says how many.
+    ///
+    /// After an error the stream is out of step, as after one of [`poll_read`](Self::poll_read).
+    pub(crate) fn take_until_enough(
+        &mut self,
+        bytes: &[u8],
+        arrived: &mut Arrived,
+    ) -> Result<usize, FrameError> {
+        let mut rest = bytes;
+        while !rest.is_empty() && !arrived.is_enough() {
+            rest = self.take_some(rest, arrived)?;
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
     /// Takes bytes in, all of them.
     fn take(&mut self, mut bytes: &[u8], arrived: &mut Arrived) -> Result<(), FrameError> {
         while !bytes.is_empty() {
-            if let Some((message, rest)) = self.whole(bytes) {
-                arrived.push(message);
-                bytes = rest;
-                continue;
-            }
-            let (wanted, filled) = self.wanted();
-            let length = wanted.len().min(bytes.len());
-            let (head, tail) = bytes.split_at(length);
-            wanted.get_mut(..length).unwrap_or_default().copy_from_slice(head);
-            bytes = tail;
-            self.advance(filled + length);
-            self.steps(arrived)?;
+            bytes = self.take_some(bytes, arrived)?;
         }
         Ok(())
+    }
+
+    /// Takes in a message at most, and gives what is left.
+    fn take_some<'a>(&mut self, bytes: &'a [u8], arrived: &mut Arrived) -> Result<&'a [u8], FrameError> {
+        if let Some((message, rest)) = self.whole(bytes) {
+            arrived.push(message);
+            return Ok(rest);
+        }
+        let (wanted, filled) = self.wanted();
+        let length = wanted.len().min(bytes.len());
+        let (head, rest) = bytes.split_at(length);
+        wanted.get_mut(..length).unwrap_or_default().copy_from_slice(head);
+        self.advance(filled + length);
+        self.steps(arrived)?;
+        Ok(rest)
     }
 
     /// The message of one segment that begins here, if no other has begun and all of it is here.

@@ -29,9 +29,22 @@ pub(crate) enum SegmentTable {
 /// Buffers with fewer words are not worth keeping.
 const LEAST_KEPT_WORDS: usize = 1 << 10;
 
+/// Buffers that are kept, of [`FIRST_WORDS`] at most each: one for the message that is read while those before it wait.
+const KEPT_BUFFERS: usize = 4;
+
 thread_local! {
-    /// The last large buffer that a message of this thread had, for the next one of about its length.
-    static SPARE: Cell<Vec<Word>> = const { Cell::new(Vec::new()) };
+    /// The last large buffers that messages of this thread had, for the next ones of about their length.
+    static SPARE: Cell<Vec<Vec<Word>>> = const { Cell::new(Vec::new()) };
+}
+
+/// Keeps a buffer, in place of the one that has been kept for longest where there are enough.
+fn keep(words: Vec<Word>) {
+    let mut spare = SPARE.take();
+    if spare.len() == KEPT_BUFFERS {
+        spare.remove(0);
+    }
+    spare.push(words);
+    SPARE.set(spare);
 }
 
 /// A buffer of `count` words, with anything in it: whoever fills it fills all of it before anybody looks.
@@ -40,20 +53,20 @@ pub(crate) fn buffer(count: usize) -> Vec<Word> {
     if count < LEAST_KEPT_WORDS {
         return vec![ZERO; count];
     }
-    let mut words = SPARE.take();
+    let mut spare = SPARE.take();
     // A message counts by its length: it must not hold much more than that.
-    if (count..=count + count / 8).contains(&words.capacity()) {
-        words.resize(count, ZERO);
-        return words;
-    }
-    SPARE.set(words);
-    vec![ZERO; count]
+    let fits = |words: &Vec<Word>| (count..=count + count / 8).contains(&words.capacity());
+    let found = spare.iter().rposition(fits).map(|at| spare.remove(at));
+    SPARE.set(spare);
+    let Some(mut words) = found else { return vec![ZERO; count] };
+    words.resize(count, ZERO);
+    words
 }
 
 impl Drop for Segments {
     fn drop(&mut self) {
         if (LEAST_KEPT_WORDS..=FIRST_WORDS).contains(&self.words.capacity()) {
-            SPARE.set(std::mem::take(&mut self.words));
+            keep(std::mem::take(&mut self.words));
         }
     }
 }
@@ -170,6 +183,15 @@ mod tests {
         // What is too large to be kept is not.
         let large = buffer(2 * FIRST_WORDS);
         drop(held(large));
-        assert!(SPARE.take().capacity() <= FIRST_WORDS);
+        assert!(SPARE.take().iter().all(|words| words.capacity() <= FIRST_WORDS));
+    }
+
+    #[test]
+    fn no_more_buffers_are_kept_than_a_few_and_the_last_ones_are() {
+        let lengths = (0..10).map(|step| LEAST_KEPT_WORDS + step * 500);
+        let large: Vec<_> = lengths.clone().map(buffer).collect();
+        large.into_iter().map(held).for_each(drop);
+        let kept: Vec<_> = SPARE.take().iter().map(Vec::len).collect();
+        assert_eq!(kept, lengths.skip(10 - KEPT_BUFFERS).collect::<Vec<_>>());
     }
 }

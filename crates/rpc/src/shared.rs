@@ -9,16 +9,16 @@ use std::task::{Context, Poll, Waker};
 use capnp::message::{Builder, HeapAllocator};
 use capnp::{Error, ErrorKind};
 use capnp_rpc::rpc_capnp::exception;
-use vatmux_driver::{Handle, Instant};
+use vatmux_driver::{Handle, Instant, Taker};
 
 use crate::answers::{Answers, ReturnOrder};
 use crate::call::CallContext;
 use crate::guard::{self, Account, Exceeded, Guard, Orders, Overdue, Served, sent};
 use crate::incoming::Incoming;
+use crate::inlet::Inlet;
 use crate::outbox::{self, Outbox, Outgoing, Weight};
 use crate::outgoing::{self, Kind};
 use crate::questions::{Asked, Expired, FinishOrder, QuarantineFull, Questions};
-use crate::read::Arrived;
 use crate::segments::Segments;
 use crate::sight::{Outcome, Sight};
 use crate::{Options, VatEnd, deadline};
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     outbox: RefCell<Outbox>,
     /// From the stream, in order, not judged yet: that is done when capnp-rpc takes them, one after the other, as the
     /// bounds want to know what became of those before.
-    arrived: RefCell<Arrived>,
+    inlet: RefCell<Inlet>,
     /// A message that makes us reply, judged while too many replies wait.
     held_back: RefCell<Option<Incoming>>,
     /// The last message was answered by ourselves, while too many replies wait: no other is taken.
@@ -56,10 +56,12 @@ pub(crate) struct Shared {
 
 /// What became of a received message.
 enum Received {
+    /// It is for capnp-rpc.
+    Deliver(Incoming),
     /// It makes us reply: it is for capnp-rpc as soon as there is room for that.
     Call(Incoming),
-    /// All is done, and what capnp-rpc gets of it is in the inbox. `replied` where the peer is told something by ourselves.
-    Handled { replied: bool },
+    /// All is done, and what capnp-rpc gets of it is in the inbox.
+    Handled,
 }
 
 impl Shared {
@@ -67,13 +69,13 @@ impl Shared {
         Rc::new(Self {
             questions: RefCell::new(Questions::new(options.max_expired_calls)),
             guard: RefCell::new(Guard::new(options.limits.clone())),
+            inlet: RefCell::new(Inlet::new(&options)),
             options,
             sight,
             looked: Cell::new(handle.now()),
             handle,
             answers: RefCell::default(),
             outbox: RefCell::default(),
-            arrived: RefCell::default(),
             held_back: RefCell::default(),
             waits_for_room: Cell::new(false),
             inbox: RefCell::default(),
@@ -95,7 +97,13 @@ impl Shared {
     /// The vat is over, and capnp-rpc has let go of everything.
     pub(crate) fn forget_calls(&self) {
         self.guard.borrow_mut().forget_calls();
-        let _unread = (self.arrived.take(), self.held_back.take());
+        self.forget_input();
+        let _held_back = self.held_back.take();
+    }
+
+    /// Nobody will look at what came any more.
+    pub(crate) fn forget_input(&self) {
+        self.inlet.borrow_mut().clear();
     }
 
     /// capnp-rpc sends a message. It is queued, or answered here where it cannot be sent.
@@ -256,20 +264,20 @@ impl Shared {
     }
 
     /// What messages are read into.
-    pub(crate) fn arrived(&self) -> RefMut<'_, Arrived> {
-        self.arrived.borrow_mut()
+    pub(crate) fn inlet(&self) -> RefMut<'_, Inlet> {
+        self.inlet.borrow_mut()
     }
 
     /// capnp-rpc may take what has arrived.
     pub(crate) fn offer(&self) {
-        if !self.arrived.borrow().is_empty() {
+        if !self.inlet.borrow().is_empty() {
             self.wake_receiver();
         }
     }
 
     /// True where all that arrived is capnp-rpc's, and more is welcome.
     pub(crate) fn wants_more(&self) -> bool {
-        self.arrived.borrow().is_empty() && (!self.is_held_up() || self.replies_have_room())
+        self.inlet.borrow().is_empty() && (!self.is_held_up() || self.replies_have_room())
     }
 
     /// True where messages wait for replies to leave.
@@ -303,13 +311,12 @@ impl Shared {
                     return held_back;
                 }
             }
-            let segments = self.arrived.borrow_mut().pop()?;
+            let segments = self.inlet.borrow_mut().pop()?;
             match self.received(segments) {
+                Received::Deliver(message) => return Some(message),
                 Received::Call(message) if self.replies_have_room() => return Some(message),
                 Received::Call(message) => *self.held_back.borrow_mut() = Some(message),
-                Received::Handled { replied } => {
-                    self.waits_for_room.set(replied && !self.replies_have_room());
-                }
+                Received::Handled => {}
             }
         }
     }
@@ -333,7 +340,7 @@ impl Shared {
             &mut self.questions.borrow_mut(),
             &mut self.answers.borrow_mut(),
             |interface, method| {
-                let until = self.look() + self.options.served_patience(interface, method);
+                let until = self.about_now() + self.options.served_patience(interface, method);
                 Served { interface, method, until }
             },
         );
@@ -341,7 +348,7 @@ impl Shared {
             Ok(orders) => orders,
             Err(end) => {
                 self.end(end);
-                return Received::Handled { replied: false };
+                return Received::Handled;
             }
         };
         if let Some(seen) = seen {
@@ -358,10 +365,8 @@ impl Shared {
             self.queue(Rc::new(reply), Weight::Reply);
         }
         self.bound_canceled();
-        match deliver {
-            Some(message) if makes_reply => return Received::Call(message),
-            Some(message) => self.deliver(message),
-            None => {}
+        if let Some(message) = deliver.take_if(|_| makes_reply) {
+            return Received::Call(message);
         }
         for message in then {
             self.deliver(message);
@@ -369,7 +374,9 @@ impl Shared {
         if let Some(end) = end {
             self.end(end);
         }
-        Received::Handled { replied }
+        let waits_for_room = replied && !self.replies_have_room();
+        self.waits_for_room.set(waits_for_room);
+        deliver.map_or(Received::Handled, Received::Deliver)
     }
 
     fn bound_canceled(&self) {
@@ -576,5 +583,23 @@ impl Shared {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
+    }
+}
+
+/// Messages are put together where the session opens its records, while few enough of them wait.
+impl Taker for Shared {
+    fn take(&self, payload: &[u8]) -> usize {
+        if self.has_ended() {
+            return 0;
+        }
+        let mut inlet = self.inlet.borrow_mut();
+        let taken = inlet.take(payload);
+        let is_over = inlet.is_over();
+        drop(inlet);
+        self.offer();
+        if is_over {
+            self.wake_task();
+        }
+        taken
     }
 }

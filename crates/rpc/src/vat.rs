@@ -14,12 +14,12 @@ use capnp::capability::{Client, FromClientHook};
 use capnp_rpc::RpcSystem;
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
-use vatmux_driver::{Handle, Instant, Sleep};
+use vatmux_driver::{Handle, Instant, Sleep, Stream};
 
 use crate::bootstrap::Revocable;
 use crate::network::{Network, Side};
 use crate::outbox::MessageWriter;
-use crate::read::{MessageReader, Over, ReadEnd};
+use crate::read::Over;
 use crate::shared::Shared;
 use crate::sight::Sight;
 use crate::{Options, VatEnd};
@@ -46,24 +46,26 @@ impl Vat {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        Self::serve_watched(stream, bootstrap, handle, options, Sight::alone(service))
+        let shared = Shared::new(options.clone(), handle.clone(), Sight::alone(service));
+        Self::serve_shared(shared, stream, bootstrap)
     }
 
-    pub(crate) fn serve_watched<T>(
-        stream: T,
-        bootstrap: Client,
-        handle: &Handle,
-        options: &Options,
-        sight: Sight,
-    ) -> Self
+    /// On a stream of a session, whose bytes are taken where they arrive.
+    pub(crate) fn serve_lent(stream: Stream, bootstrap: Client, options: &Options, sight: Sight) -> Self {
+        let shared = Shared::new(options.clone(), stream.session().handle().clone(), sight);
+        stream.set_taker(shared.clone());
+        Self::serve_shared(shared, stream, bootstrap)
+    }
+
+    fn serve_shared<T>(shared: Rc<Shared>, stream: T, bootstrap: Client) -> Self
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let shared = Shared::new(options.clone(), handle.clone(), sight);
         let bootstrap = Revocable::new(bootstrap);
         let network = Box::new(Network::new(shared.clone(), Side::Server));
         let system = RpcSystem::new(network, Some(bootstrap.as_client()));
-        handle.spawn(VatTask::new(shared.clone(), stream, system, Some(bootstrap)));
+        let task = VatTask::new(shared.clone(), stream, system, Some(bootstrap));
+        shared.handle().spawn(task);
         Self(shared)
     }
 
@@ -87,11 +89,30 @@ impl Vat {
         T: AsyncRead + AsyncWrite + Unpin + 'static,
         C: FromClientHook,
     {
-        let shared = Shared::new(options.clone(), handle.clone(), sight);
+        Self::connect_shared(Shared::new(options.clone(), handle.clone(), sight), stream)
+    }
+
+    /// As [`connect_watched`](Self::connect_watched), on a stream of a session, whose bytes are taken where they arrive.
+    pub(crate) fn connect_lent<C: FromClientHook>(
+        stream: Stream,
+        options: &Options,
+        sight: Sight,
+    ) -> Remote<C> {
+        let shared = Shared::new(options.clone(), stream.session().handle().clone(), sight);
+        stream.set_taker(shared.clone());
+        Self::connect_shared(shared, stream)
+    }
+
+    fn connect_shared<T, C>(shared: Rc<Shared>, stream: T) -> Remote<C>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        C: FromClientHook,
+    {
         let network = Box::new(Network::new(shared.clone(), Side::Caller));
         let mut system = RpcSystem::new(network, None);
         let client = system.bootstrap(());
-        handle.spawn(VatTask::new(shared.clone(), stream, system, None));
+        let task = VatTask::new(shared.clone(), stream, system, None);
+        shared.handle().spawn(task);
         Remote { client, vat: Self(shared) }
     }
 
@@ -156,15 +177,12 @@ impl<C> Drop for Remote<C> {
 struct VatTask<T> {
     shared: Rc<Shared>,
     stream: T,
-    reader: MessageReader,
     writer: MessageWriter,
     /// None once the vat is over and everybody has been told.
     system: Option<System>,
     system_waker: Arc<SystemWaker>,
     /// The stream had nothing when it was read last, and wakes the task: it is not asked again before.
     is_dry: bool,
-    /// Why no more comes from the stream: the vat ends with this once capnp-rpc has taken what came before.
-    last_read: Option<Over>,
     timer: Option<Sleep>,
     /// When the last byte left, or the queue was last empty.
     last_progress: Option<Instant>,
@@ -202,14 +220,12 @@ enum Phase {
 impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
     fn new(shared: Rc<Shared>, stream: T, rpc: RpcSystem<()>, bootstrap: Option<Revocable>) -> Self {
         Self {
-            reader: MessageReader::new(&shared.options),
             writer: MessageWriter::default(),
             shared,
             stream,
             system: Some(System { rpc, bootstrap }),
             system_waker: Arc::new(SystemWaker::new()),
             is_dry: false,
-            last_read: None,
             timer: None,
             last_progress: None,
             phase: Phase::Running,
@@ -264,27 +280,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> VatTask<T> {
         if self.shared.has_ended() || !self.shared.wants_more() {
             return;
         }
-        let end = if let Some(end) = self.last_read.take() {
-            end
-        } else if self.is_dry {
-            return;
-        } else {
-            let read = self.reader.poll_read(&mut self.stream, cx, &mut self.shared.arrived());
-            self.is_dry = read.is_pending();
-            match read {
-                Poll::Pending | Poll::Ready(ReadEnd::Enough) => return self.shared.offer(),
-                Poll::Ready(ReadEnd::Over(end)) => end,
-            }
-        };
-        let is_last = self.shared.arrived().is_empty();
-        if !is_last {
-            self.last_read = Some(end);
-            return self.shared.offer();
+        if !self.is_dry {
+            self.is_dry = self.shared.inlet().poll_read(&mut self.stream, cx).is_pending();
+            self.shared.offer();
         }
+        let end = self.shared.inlet().take_end();
         match end {
-            Over::Clean => self.shared.end(VatEnd::EndedByPeer),
-            Over::Frame(error) => self.shared.end(VatEnd::Frame(error)),
-            Over::Stream(error) => self.fail(&error),
+            None => {}
+            Some(Over::Clean) => self.shared.end(VatEnd::EndedByPeer),
+            Some(Over::Frame(error)) => self.shared.end(VatEnd::Frame(error)),
+            Some(Over::Stream(error)) => self.fail(&error),
         }
     }
 
@@ -444,6 +449,7 @@ impl<T> Drop for VatTask<T> {
     fn drop(&mut self) {
         // The driver is gone: nobody will ever move this vat's bytes again.
         self.shared.end(VatEnd::Stream("the driver was dropped".to_owned()));
+        self.shared.forget_input();
     }
 }
 

@@ -159,7 +159,10 @@ fn no_more_is_read_ahead_than_the_bound_and_one_buffer() {
         Poll::Ready(ReadEnd::Enough)
     ));
     let read_bytes = bytes.len() - stream.bytes.len();
-    assert!((READ_AHEAD_BYTES..READ_AHEAD_BYTES + 2 * SCRATCH_BYTES).contains(&read_bytes), "{read_bytes}");
+    let weight = small.len() + MESSAGE_BYTES - WORD_BYTES;
+    let messages = READ_AHEAD_BYTES.div_ceil(weight);
+    let least = messages * small.len();
+    assert!((least..least + 2 * SCRATCH_BYTES).contains(&read_bytes), "{read_bytes}");
     assert!(matches!(
         reader.poll_read(&mut stream, &mut context, &mut arrived),
         Poll::Ready(ReadEnd::Enough)
@@ -179,4 +182,53 @@ fn messages_before_a_bad_frame_arrive() {
     let (messages, end) = read_all(&bytes, usize::MAX, true);
     assert_eq!(messages.len(), 2);
     assert!(matches!(end, Poll::Ready(ReadEnd::Over(Over::Frame(FrameError::TooManySegments { .. })))));
+}
+
+/// As [`read_all`], where the bytes are taken in pieces, as far as there is room for them.
+fn take_all(bytes: &[u8], piece: usize) -> Result<Vec<Segments>, FrameError> {
+    let mut reader = MessageReader::new(&options());
+    let (mut arrived, mut messages) = (Arrived::default(), Vec::new());
+    for mut piece in bytes.chunks(piece) {
+        while !piece.is_empty() {
+            let taken = reader.take_until_enough(piece, &mut arrived)?;
+            assert!(taken == piece.len() || arrived.is_enough());
+            piece = &piece[taken..];
+            messages.extend(std::iter::from_fn(|| arrived.pop()));
+        }
+    }
+    Ok(messages)
+}
+
+#[test]
+fn what_is_taken_makes_the_same_messages_as_what_is_read() {
+    let tables: [&[u32]; 7] = [&[1], &[0], &[3, 0], &[1, 2, 3], &[8_300], &[1, 0, 0, 5], &[40_000]];
+    let bytes: Vec<u8> = tables.iter().cycle().take(50).flat_map(|lengths| frame(lengths)).collect();
+    let expected = read_all(&bytes, usize::MAX, true).0;
+    for piece in [1, 7, 1_000, 65_000, bytes.len()] {
+        let messages = take_all(&bytes, piece).unwrap();
+        assert_eq!(messages.len(), expected.len());
+        for (message, expected) in messages.iter().zip(&expected) {
+            assert_eq!(message.len(), expected.len());
+            for segment in 0..message.len() as u32 {
+                assert!(message.get_segment(segment) == expected.get_segment(segment), "{piece}");
+            }
+        }
+    }
+    assert!(matches!(
+        take_all(&[bytes, vec![255; 8]].concat(), 999),
+        Err(FrameError::TooManySegments { .. })
+    ));
+}
+
+#[test]
+fn nothing_is_taken_while_enough_waits_and_empty_messages_count() {
+    let bytes = frame(&[0]).repeat(1_000_000);
+    let mut reader = MessageReader::new(&options());
+    let mut arrived = Arrived::default();
+    let taken = reader.take_until_enough(&bytes, &mut arrived).unwrap();
+    assert_eq!(arrived.messages.len(), taken / WORD_BYTES);
+    assert!(arrived.messages.len() <= READ_AHEAD_BYTES / MESSAGE_BYTES + 1);
+    assert_eq!(reader.take_until_enough(&bytes[taken..], &mut arrived), Ok(0));
+    while arrived.pop().is_some() {}
+    assert_eq!(reader.take_until_enough(&bytes[taken..], &mut arrived), Ok(taken));
 }
