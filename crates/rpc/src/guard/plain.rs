@@ -137,11 +137,13 @@ fn body(segment: &[u8]) -> Option<(u16, Struct<'_>)> {
 }
 
 impl<'a> Words<'a> {
+    #[inline]
     fn get(self, at: usize) -> u64 {
         self.0.get(at).map_or(0, |word| u64::from_le_bytes(*word))
     }
 
     /// The struct that the pointer at the word `at` leads to; None where that is no pointer to a struct in the same segment.
+    #[inline]
     fn pointed(self, at: usize) -> Option<Struct<'a>> {
         let pointer = self.get(at);
         if pointer == 0 || pointer & 3 != 0 {
@@ -157,20 +159,24 @@ impl<'a> Words<'a> {
 }
 
 /// Where a pointer that lies at the word `at` leads.
+#[inline]
 fn target(at: usize, pointer: u64) -> Option<usize> {
     (at + 1).checked_add_signed(((pointer as u32).cast_signed() >> 2) as isize)
 }
 
 impl<'a> Struct<'a> {
     /// The word of its data with this index; zero where it has fewer.
+    #[inline]
     fn data(self, index: usize) -> u64 {
         if index < self.data_words { self.words.get(self.start + index) } else { 0 }
     }
 
+    #[inline]
     fn u16(self, index: usize) -> u16 {
         (self.data(index / 4) >> (index % 4 * 16)) as u16
     }
 
+    #[inline]
     fn u32(self, index: usize) -> u32 {
         (self.data(index / 2) >> (index % 2 * 32)) as u32
     }
@@ -180,6 +186,7 @@ impl<'a> Struct<'a> {
         self.u32(index) & 1 == 0
     }
 
+    #[inline]
     fn pointed(self, pointer: usize) -> Option<Struct<'a>> {
         if pointer < self.pointers {
             self.words.pointed(self.start + self.data_words + pointer)
@@ -206,6 +213,7 @@ impl<'a> Struct<'a> {
     }
 
     /// True for a payload without a table of capabilities, or with an empty one.
+    #[inline]
     fn has_no_caps(self) -> bool {
         self.structs(PAYLOAD_CAP_TABLE).is_some_and(|table| table.count == 0)
     }

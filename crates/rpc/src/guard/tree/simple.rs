@@ -1,21 +1,16 @@
 //! The same check in a few instructions for each pointer, for the messages that nearly all are: one segment of at most 64
 //! words, of structs and of lists of numbers, text and pointers.
 //!
+//! A number has a bit for each word: one says which words belong to an object, and one which of them are pointers that are
+//! still to be followed, in whatever order. No two objects share a word, and so no pointer is followed twice.
+//!
 //! It says yes or leaves the message to the check proper: whatever is wrong, and far pointers, capabilities, lists of
 //! nothing, and lists of structs that have any.
 
-use super::{LIST, MAX_DEPTH, STRUCT, Small, WORD_BYTES, high, kind, low, offset, struct_size};
+use super::{LIST, MAX_DEPTH, STRUCT, Small, WORD_BYTES, high, kind, low, struct_size};
 
-/// A level of nesting takes a pointer at least, and so a word. No message that fits is nested too deep.
-const MAX_LEVELS: usize = Small::MAX_WORDS;
-const _: () = assert!(MAX_LEVELS <= MAX_DEPTH as usize);
-
-/// Pointers that are still to be followed: the word of the first, and their number.
-#[derive(Clone, Copy, Default)]
-struct Pointers {
-    next: u8,
-    left: u8,
-}
+// A level of nesting takes a pointer at least, and so a word. No message that fits is nested too deep.
+const _: () = assert!(Small::MAX_WORDS <= MAX_DEPTH as usize);
 
 /// True where the pointers of the message are known to make a tree that lies within it.
 pub(super) fn is_sound(words: &[[u8; WORD_BYTES]]) -> bool {
@@ -23,27 +18,20 @@ pub(super) fn is_sound(words: &[[u8; WORD_BYTES]]) -> bool {
     if length == 0 || length > Small::MAX_WORDS {
         return false;
     }
-    let mut outer = [Pointers::default(); MAX_LEVELS];
-    let mut level = 0;
     let mut taken = 1_u64;
-    let mut present = Pointers { next: 0, left: 1 };
-    loop {
-        if present.left == 0 {
-            if level == 0 {
-                return true;
-            }
-            level -= 1;
-            let Some(pointers) = outer.get(level) else { return false };
-            present = *pointers;
-            continue;
-        }
-        let at = usize::from(present.next);
-        present = Pointers { next: present.next + 1, left: present.left - 1 };
+    let mut pending = 1_u64;
+    while pending != 0 {
+        let at = pending.trailing_zeros() as usize;
+        pending &= pending - 1;
         let Some(pointer) = words.get(at).map(|word| u64::from_le_bytes(*word)) else { return false };
         if pointer == 0 {
             continue;
         }
-        let Ok(start) = offset(at, pointer) else { return false };
+        // What would begin before the message begins far behind it.
+        let start = (at + 1).wrapping_add_signed((low(pointer).cast_signed() >> 2) as isize);
+        if start > length {
+            return false;
+        }
         let (taken_words, before, pointers) = match kind(pointer) {
             STRUCT => {
                 let (data_words, pointers) = struct_size(pointer);
@@ -51,12 +39,11 @@ pub(super) fn is_sound(words: &[[u8; WORD_BYTES]]) -> bool {
             }
             LIST => {
                 let count = high(pointer) >> 3;
-                let words_of = |bits: u64| (u64::from(count) * bits).div_ceil(64) as u32;
                 match high(pointer) & 7 {
-                    1 => (words_of(1), 0, 0),
-                    2 => (words_of(8), 0, 0),
-                    3 => (words_of(16), 0, 0),
-                    4 => (words_of(32), 0, 0),
+                    1 => (count.div_ceil(64), 0, 0),
+                    2 => (count.div_ceil(8), 0, 0),
+                    3 => (count.div_ceil(4), 0, 0),
+                    4 => (count.div_ceil(2), 0, 0),
                     5 => (count, 0, 0),
                     6 => (count, 0, count),
                     7 if has_no_structs(words, start) => (count + 1, 0, 0),
@@ -65,27 +52,27 @@ pub(super) fn is_sound(words: &[[u8; WORD_BYTES]]) -> bool {
             }
             _ => return false,
         };
-        let taken_words = taken_words as usize;
-        if start > length || taken_words > length - start {
+        if taken_words as usize > length - start {
             return false;
         }
         if taken_words == 0 {
             continue;
         }
-        let mask = (u64::MAX >> (64 - taken_words)) << start;
+        let mask = ones(taken_words) << start;
         if taken & mask != 0 {
             return false;
         }
         taken |= mask;
         if pointers > 0 {
-            if present.left > 0 {
-                let Some(place) = outer.get_mut(level) else { return false };
-                *place = present;
-                level += 1;
-            }
-            present = Pointers { next: (start + before as usize) as u8, left: pointers as u8 };
+            pending |= ones(pointers) << (start + before as usize);
         }
     }
+    true
+}
+
+/// As many of the lowest bits, which are one at least and 64 at most.
+fn ones(count: u32) -> u64 {
+    u64::MAX >> (64 - count)
 }
 
 /// True where what describes the structs of a list, at the word `at`, says that there are none.
