@@ -144,10 +144,7 @@ impl Shared {
         message: &mut Builder<HeapAllocator>,
         instead: &mut Option<Builder<HeapAllocator>>,
     ) -> capnp::Result<Option<Weight>> {
-        let plain = match *message.get_segments_for_output() {
-            [segment] => guard::read_sent(segment),
-            _ => None,
-        };
+        let plain = message.get_segments_for_output().first().and_then(|segment| guard::read_sent(segment));
         let is_plain = plain.is_some();
         let kind = match plain {
             Some(kind) => kind,
@@ -324,6 +321,17 @@ impl Shared {
     /// The present, as far as it is known without a look at the clock.
     fn about_now(&self) -> Instant {
         self.looked.get().max(self.handle.pass_began())
+    }
+
+    /// When the clock was last looked at.
+    pub(crate) fn looked(&self) -> Instant {
+        self.looked.get()
+    }
+
+    /// The present, or when it was looked for since it was `before` that.
+    pub(crate) fn look_unless_looked_since(&self, before: Instant) -> Instant {
+        let looked = self.looked.get();
+        if looked > before { looked } else { self.look() }
     }
 
     /// The present.
