@@ -206,7 +206,7 @@ impl Questions {
 
     /// capnp-rpc wants to send a Finish.
     pub(crate) fn finish(&mut self, id: QuestionId) -> Result<FinishOrder, QuarantineFull> {
-        match self.slot(id) {
+        match *self.slot(id) {
             Slot::Free => Ok(FinishOrder::Send(id.unaliased())),
             Slot::Asked { wire, .. } => {
                 self.set(id, Slot::Canceled { wire });
@@ -250,9 +250,13 @@ impl Questions {
             return Answer::TooLate;
         }
         let Some(id) = self.behind(wire) else { return Answer::Unasked };
-        match self.slot(id) {
+        match *self.slot(id) {
             Slot::Asked { .. } => {
-                self.set(id, Slot::Answered { wire });
+                if let Some(slot) = self.slots.get_mut(id.0 as usize) {
+                    // What it is on the wire stays as it is.
+                    *slot = Slot::Answered { wire };
+                }
+                self.no_longer_open();
                 Answer::Deliver(id)
             }
             Slot::Canceled { .. } => {
@@ -275,7 +279,7 @@ impl Questions {
         if deadline > now {
             return None;
         }
-        let Slot::Asked { wire, asked, patience, .. } = self.slot(id) else { return None };
+        let Slot::Asked { wire, asked, patience, .. } = *self.slot(id) else { return None };
         self.set(id, Slot::Expired { wire, answered: false });
         Some(Expired { id, asked, patience })
     }
@@ -285,7 +289,7 @@ impl Questions {
     pub(crate) fn take_sent(&mut self, left_bytes: u64) -> Vec<QuestionId> {
         let mut taken = Vec::new();
         for (due, id) in self.due.iter() {
-            if let Slot::Asked { asked: Asked::Call { .. }, position, deadline, .. } = self.slot(id)
+            if let Slot::Asked { asked: Asked::Call { .. }, position, deadline, .. } = *self.slot(id)
                 && position < left_bytes
                 && deadline == due
             {
@@ -293,7 +297,7 @@ impl Questions {
             }
         }
         taken.retain(|id| {
-            let Slot::Asked { wire, .. } = self.slot(*id) else { return false };
+            let Slot::Asked { wire, .. } = *self.slot(*id) else { return false };
             self.set(*id, Slot::Expired { wire, answered: false });
             true
         });
@@ -309,13 +313,13 @@ impl Questions {
         (self.wire_id(id) == wire).then_some(id)
     }
 
-    fn slot(&self, id: QuestionId) -> Slot {
-        self.slots.get(id.0 as usize).copied().unwrap_or(Slot::Free)
+    fn slot(&self, id: QuestionId) -> &Slot {
+        self.slots.get(id.0 as usize).unwrap_or(&Slot::Free)
     }
 
     /// Ends whatever the question was, with its alias.
     fn free(&mut self, id: QuestionId) {
-        match self.slot(id) {
+        match *self.slot(id) {
             Slot::Free => return,
             Slot::Asked { wire, .. }
             | Slot::Canceled { wire }
@@ -345,12 +349,17 @@ impl Questions {
         self.translated -= usize::from(before.wire_id(id) != id.unaliased());
         self.open += usize::from(slot.is_open());
         if before.is_open() {
-            self.open -= 1;
-            let slots = &self.slots;
-            self.due.tidy(self.open, |deadline, id| {
-                slots.get(id.0 as usize).is_some_and(|slot| slot.is_due_at(deadline))
-            });
+            self.no_longer_open();
         }
+    }
+
+    /// A question that was open is not any more.
+    fn no_longer_open(&mut self) {
+        self.open -= 1;
+        let slots = &self.slots;
+        self.due.tidy(self.open, |deadline, id| {
+            slots.get(id.0 as usize).is_some_and(|slot| slot.is_due_at(deadline))
+        });
     }
 }
 

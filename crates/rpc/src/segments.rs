@@ -95,6 +95,12 @@ impl Segments {
         }
     }
 
+    /// The bytes of the first segment, which has what RPC puts around parameters and results unless these are large and
+    /// came first.
+    pub(crate) fn first(&self) -> Option<&[u8]> {
+        self.get_segment(0)
+    }
+
     /// Where a segment lies, in words. None where there is no such segment.
     pub(crate) fn range(&self, segment: u32) -> Option<Range<usize>> {
         match &self.table {

@@ -166,7 +166,7 @@ impl Guard {
             return Err(Violation::TooManyCapabilities { count, limit }.into());
         }
         let bytes = segments.total_bytes();
-        let plain = segments.only().and_then(|segment| plain::read(segment, &self.limits));
+        let plain = segments.first().and_then(|segment| plain::read(segment, &self.limits));
         let message = incoming::reader(segments);
         let said = match plain {
             Some(said) => said,
@@ -199,8 +199,13 @@ impl Guard {
                 }
                 patches.append(&mut caps.patches);
                 let seen = Seen::Call { id, interface, method };
-                let orders = Orders::deliver_for_reply(patched(message, patches)?).seen(seen);
-                Ok(Orders { served: Some(served), ..orders })
+                Ok(Orders {
+                    deliver: Some(patched(message, patches)?),
+                    makes_reply: true,
+                    seen: Some(seen),
+                    served: Some(served),
+                    ..Orders::default()
+                })
             }
             Message::Return { question, outcome, release_params } => {
                 let mut then = Vec::new();

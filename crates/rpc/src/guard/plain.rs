@@ -1,12 +1,13 @@
 //! The messages that most conversations consist of, read from their words.
 //!
 //! To read a Call through capnp's readers takes as long as all the rest of what is checked about it. So the plain ones are
-//! recognised here: Calls and Returns without capabilities in them, Finishes and Releases, in one segment and laid out as
-//! every builder does it. Whatever is the least bit different is left to [`envelope`](super::envelope),
-//! which gives the same for these as well; that it does is tested. What this side sends is read in the same two ways.
+//! recognised here: Calls and Returns without capabilities in them, Finishes and Releases, with all that is not content in
+//! the first segment and laid out as every builder does it. Whatever is the least bit different is left to
+//! [`envelope`](super::envelope), which gives the same for these as well; that it does is tested. What this side sends is
+//! read in the same two ways.
 //!
-//! The pointers of a received message have been checked. No word outside of it is read in any case: one that is not there
-//! is zero.
+//! The pointers of a received message have been checked. No word outside of its first segment is read in any case: one that
+//! is not there is zero, and a pointer to another segment is none to a struct or a list.
 
 use super::Limits;
 use super::envelope::{Caps, Message, Outcome, Target};
@@ -16,6 +17,9 @@ use crate::questions::{Asked, QuestionId, WireId};
 use crate::sight;
 
 // The members of `Message`, and where the fields lie that are read, as rpc.capnp has it. Fields are counted in their own size.
+
+/// The pointer to a message that lies right behind it: a word that says of what kind it is, and a pointer.
+const MESSAGE: u64 = 0x0001_0001_0000_0000;
 
 const CALL: u16 = 2;
 const RETURN: u16 = 3;
@@ -47,7 +51,7 @@ const FINISH_FLAGS: usize = 1;
 
 const PAYLOAD_CAP_TABLE: usize = 1;
 
-/// The words of a message in one segment.
+/// The words of the first segment of a message.
 #[derive(Clone, Copy)]
 struct Words<'a>(&'a [[u8; 8]]);
 
@@ -70,7 +74,7 @@ struct Structs {
     words: usize,
 }
 
-/// A received message, by the bytes of its only segment. None where it has to be read with more care.
+/// A received message, by the bytes of its first segment. None where it has to be read with more care.
 pub(crate) fn read(segment: &[u8], limits: &Limits) -> Option<Message> {
     let (kind, body) = body(segment)?;
     match kind {
@@ -107,7 +111,7 @@ pub(crate) fn read(segment: &[u8], limits: &Limits) -> Option<Message> {
     }
 }
 
-/// A message of ours, by the bytes of its only segment. None where it has to be read with more care: a Call or a Return
+/// A message of ours, by the bytes of its first segment. None where it has to be read with more care: a Call or a Return
 /// that is read here carries no capabilities.
 pub(crate) fn read_sent(segment: &[u8]) -> Option<Kind> {
     let (kind, body) = body(segment)?;
@@ -132,7 +136,11 @@ pub(crate) fn read_sent(segment: &[u8]) -> Option<Kind> {
 
 /// What kind a message is of, and the struct that it is.
 fn body(segment: &[u8]) -> Option<(u16, Struct<'_>)> {
-    let root = Words(segment.as_chunks().0).pointed(0)?;
+    let words = Words(segment.as_chunks().0);
+    if words.get(0) == MESSAGE {
+        return Some((words.get(1) as u16, words.pointed(2)?));
+    }
+    let root = words.pointed(0)?;
     Some((root.u16(0), root.pointed(0)?))
 }
 

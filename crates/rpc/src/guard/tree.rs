@@ -13,7 +13,7 @@ mod simple;
 
 use std::ops::Range;
 
-use crate::segments::{Segments, WORD_BYTES};
+use crate::segments::{FIRST_WORDS, Segments, WORD_BYTES};
 
 /// Structs and lists around the innermost one, what RPC puts around parameters and results included.
 pub(crate) const MAX_DEPTH: u32 = 64;
@@ -58,8 +58,8 @@ pub(crate) struct TreeCheck {
     capabilities: u32,
 }
 
-/// Words of marks that are kept between messages: enough for 64 KiB of message.
-const KEPT_MARKS: usize = 128;
+/// Words of marks that are kept between messages: enough for a payload of 64 KiB and what RPC puts around it.
+const KEPT_MARKS: usize = FIRST_WORDS / 64;
 
 /// The words of a message, and which of them belong to an object.
 trait Ground {
@@ -119,20 +119,22 @@ impl Ground for Large<'_> {
     }
 
     fn mark(&mut self, start: usize, end: usize) -> bool {
-        let mut at = start;
-        while at < end {
-            let bit = at % 64;
-            let run = (64 - bit).min(end - at);
-            let mask = (u64::MAX >> (64 - run)) << bit;
-            let Some(marks) = self.taken.get_mut(at / 64) else { return false };
-            if *marks & mask != 0 {
-                return false;
-            }
-            *marks |= mask;
-            at += run;
-        }
-        true
+        let last = (end - 1) / 64;
+        let Some([head, whole @ ..]) = self.taken.get_mut(start / 64..=last) else { return false };
+        let (from, to) = (u64::MAX << (start % 64), u64::MAX >> (63 - (end - 1) % 64));
+        let Some((tail, whole)) = whole.split_last_mut() else { return mark(head, from & to) };
+        // Text of many pages is one object, and all but its ends are marked at the speed of memory.
+        let free = mark(head, from) & mark(tail, to) & whole.iter().all(|marks| *marks == 0);
+        whole.fill(u64::MAX);
+        free
     }
+}
+
+/// Marks what is marked in `mask`. False where something of that was marked already.
+fn mark(marks: &mut u64, mask: u64) -> bool {
+    let free = *marks & mask == 0;
+    *marks |= mask;
+    free
 }
 
 /// One check of one message.

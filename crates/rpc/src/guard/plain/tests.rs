@@ -103,6 +103,48 @@ fn plain_messages_are_read_as_capnp_reads_them() {
     assert!(read.contains(&0x0102_0304.to_string()) && read.contains(&0x0506_0708.to_string()), "{read}");
 }
 
+/// A message of several segments, the first of them of `words` at most.
+fn in_segments(words: u32, build: impl FnOnce(message::Builder<'_>)) -> (Segments, Builder<HeapAllocator>) {
+    let allocator = HeapAllocator::new().first_segment_words(words);
+    let strategy = capnp::message::AllocationStrategy::FixedSize;
+    let mut builder = Builder::new(allocator.allocation_strategy(strategy));
+    build(builder.init_root());
+    let segments = builder.get_segments_for_output();
+    let mut all = Word::allocate_zeroed_vec(segments.iter().map(|segment| segment.len() / 8).sum());
+    Word::words_to_bytes_mut(&mut all).copy_from_slice(&segments.concat());
+    let mut start = 0;
+    let ranges = segments.iter().map(|segment| {
+        let range = start..start + segment.len() / 8;
+        start = range.end;
+        range
+    });
+    let ranges = ranges.collect();
+    drop(segments);
+    (Segments::new(all, SegmentTable::Many(ranges)), builder)
+}
+
+#[test]
+fn messages_of_several_segments_are_read_alike() {
+    let mut plain_ones = 0;
+    let builds: [fn(message::Builder<'_>); 3] =
+        [|root| call(root, 0), |root| answer(root, true, 0), |root| call(root, 1)];
+    for words in 1..40 {
+        for build in builds {
+            let (segments, sent) = in_segments(words, build);
+            assert_eq!(TreeCheck::default().check(&segments), Ok(()));
+            let said = segments.first().and_then(plain).map(|said| format!("{said:?}"));
+            let kind = sent.get_segments_for_output().first().and_then(|segment| read_sent(segment));
+            assert_eq!(said.is_some(), kind.is_some());
+            let Some(said) = said else { continue };
+            plain_ones += 1;
+            let careful = envelope::read(&incoming::reader(segments), &Limits::default()).unwrap();
+            assert_eq!(said, format!("{careful:?}"), "{words}");
+            assert_eq!(kind, Some(crate::outgoing::kind_of(&sent).unwrap()), "{words}");
+        }
+    }
+    assert!(plain_ones > 20, "{plain_ones}");
+}
+
 #[test]
 fn messages_with_capabilities_are_left_to_capnp() {
     assert!(plain(&segment(|root| call(root, 1))).is_none());

@@ -18,8 +18,7 @@ pub(super) fn is_sound(words: &[[u8; WORD_BYTES]]) -> bool {
     if length == 0 || length > Small::MAX_WORDS {
         return false;
     }
-    let mut taken = 1_u64;
-    let mut pending = 1_u64;
+    let (mut taken, mut pending) = begun(words);
     while pending != 0 {
         let at = pending.trailing_zeros() as usize;
         pending &= pending - 1;
@@ -68,6 +67,29 @@ pub(super) fn is_sound(words: &[[u8; WORD_BYTES]]) -> bool {
         }
     }
     true
+}
+
+/// The pointer to a message that lies right behind it: one word, and one pointer.
+const MESSAGE: u64 = 0x0001_0001_0000_0000;
+
+/// The same to a Call in the message: three words and three pointers.
+const CALL: u64 = 0x0003_0003_0000_0000;
+
+/// The same to a Return: two words and one pointer.
+const RETURN: u64 = 0x0001_0002_0000_0000;
+
+/// Which words are taken, and which pointers are to be followed, behind the pointers that calls and answers begin with.
+fn begun(words: &[[u8; WORD_BYTES]]) -> (u64, u64) {
+    if let [root, _, body, rest @ ..] = words
+        && u64::from_le_bytes(*root) == MESSAGE
+    {
+        match u64::from_le_bytes(*body) {
+            CALL if rest.len() >= 6 => return (0b1_1111_1111, 0b1_1100_0000),
+            RETURN if rest.len() >= 3 => return (0b11_1111, 0b10_0000),
+            _ => {}
+        }
+    }
+    (1, 1)
 }
 
 /// As many of the lowest bits, which are one at least and 64 at most.

@@ -240,3 +240,53 @@ fn the_simple_check_passes_what_most_messages_are() {
     let segments = builder.get_segments_for_output();
     assert!(simple::is_sound(segments[0].as_chunks().0));
 }
+
+#[test]
+fn calls_and_answers_that_are_cut_short_or_lead_back_are_refused() {
+    let call = [0x0001_0001_0000_0000, 2, 0x0003_0003_0000_0000, 1, 2, 3, 0, 0, 0];
+    let answer = [0x0001_0001_0000_0000, 3, 0x0001_0002_0000_0000, 1, 2, 0];
+    for (whole, first) in [(&call[..], 6), (&answer[..], 5)] {
+        let as_bytes = |words: &[u64]| words.iter().map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        assert!(simple::is_sound(&as_bytes(whole)));
+        for length in 0..whole.len() {
+            assert!(!simple::is_sound(&as_bytes(&whole[..length])), "{length}");
+            assert!(check(&[&whole[..length]]).is_err(), "{length}");
+        }
+        for (at, back) in (first..whole.len()).flat_map(|at| (0..whole.len()).map(move |back| (at, back))) {
+            let mut words = whole.to_vec();
+            words[at] = to_struct(back as i32 - at as i32 - 1, 1, 0);
+            assert!(!simple::is_sound(&as_bytes(&words)), "{at} to {back}");
+            assert_eq!(check(&[&words]), Err(Malformed::Overlap), "{at} to {back}");
+            words.push(7);
+            words[at] = to_struct((whole.len() - at) as i32 - 1, 1, 0);
+            assert!(simple::is_sound(&as_bytes(&words)), "{at}");
+        }
+    }
+}
+
+#[test]
+fn words_are_marked_however_many_and_wherever_they_begin() {
+    const WORDS: usize = 400;
+    let mut number = numbers(3);
+    let message = message(&[&[0; WORDS]]);
+    let mut crossed = 0;
+    for _ in 0..2_000 {
+        let (mut taken, mut model) = (vec![0; WORDS.div_ceil(64)], [false; WORDS]);
+        let mut ground = Large { message: &message, taken: &mut taken };
+        loop {
+            let start = number() as usize % WORDS;
+            let end = (start + 1 + number() as usize % 200).min(WORDS);
+            crossed += usize::from(end / 64 > start / 64 + 1);
+            let free = !model[start..end].contains(&true);
+            assert_eq!(ground.mark(start, end), free, "{start}..{end}");
+            if !free {
+                // Nobody goes on with such a message.
+                break;
+            }
+            model[start..end].fill(true);
+        }
+        assert!(model.iter().enumerate().all(|(at, set)| !set || taken[at / 64] >> (at % 64) & 1 == 1));
+    }
+    assert!(crossed > 1_000);
+    assert!(!Large { message: &message, taken: &mut [0; 2] }.mark(100, 129), "beyond the message");
+}
