@@ -189,7 +189,9 @@ impl Guard {
                     let seen = Seen::RefusedCall { interface, method, outcome };
                     return Ok(self.refuse(id, &refusal, &caps).seen(seen));
                 }
-                self.imports.received(&caps.imports)?;
+                if !caps.imports.is_empty() {
+                    self.imports.received(&caps.imports)?;
+                }
                 let answer = answers.call(id).map_err(|_| Violation::CallIdInUse(id.0))?;
                 self.refused.remove(&id);
                 let served = serve(interface, method);
@@ -245,11 +247,13 @@ impl Guard {
                             Orders::deliver(patched(message, patches)?)
                         }
                         Outcome::Results(mut caps) => {
-                            let limit = self.limits.max_imports;
-                            if self.imports.held() + self.imports.count_new(&caps.imports) > limit {
-                                return Err(Exceeded::Imports { limit }.into());
+                            if !caps.imports.is_empty() {
+                                let limit = self.limits.max_imports;
+                                if self.imports.held() + self.imports.count_new(&caps.imports) > limit {
+                                    return Err(Exceeded::Imports { limit }.into());
+                                }
+                                self.imports.received(&caps.imports)?;
                             }
-                            self.imports.received(&caps.imports)?;
                             if id.0 != question.0 {
                                 patches.push(references::own_id(&message, id.0));
                             }
@@ -477,6 +481,9 @@ impl Guard {
 
     /// A call of ours leaves with these capabilities.
     pub(crate) fn asked(&mut self, question: WireId, caps: &[sent::Cap]) -> Result<(), VatEnd> {
+        if caps.is_empty() {
+            return Ok(());
+        }
         let given = self.give(caps)?;
         if !given.is_empty() {
             self.params.insert(question, given);
@@ -492,7 +499,7 @@ impl Guard {
         held_bytes: Option<usize>,
         caps: &[sent::Cap],
     ) -> Result<(), VatEnd> {
-        let given = self.give(caps)?;
+        let given = if caps.is_empty() { Vec::new() } else { self.give(caps)? };
         let settled = caps.iter().all(|cap| match cap {
             sent::Cap::Export(id) => self.exports.get(*id) == Some(Nature::Settled),
             sent::Cap::Promise(_) | sent::Cap::Question | sent::Cap::Other => false,
