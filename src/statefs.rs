@@ -11,12 +11,15 @@
 //! * **Reading never waits for writing.** Reads come from the last state that is durable.
 //!
 //! All changes go through one thread, which takes all that wait at once, makes one transaction of them, flushes
-//! once, and then acknowledges each: the more clients write, the less a flush costs each of them.
+//! once, and then acknowledges each: the more clients write, the less a flush costs each of them. Where all of them are small, what is
+//! flushed is one record of a log; the engine's own commit, which writes and flushes more, follows now and then.
 
 #[cfg(feature = "host")]
 mod access;
 #[cfg(feature = "host")]
 mod blocks;
+#[cfg(feature = "host")]
+mod changes;
 mod client;
 #[cfg(feature = "host")]
 pub mod device;
@@ -24,6 +27,8 @@ pub mod device;
 mod error;
 pub mod key;
 mod mark;
+#[cfg(feature = "host")]
+mod log;
 #[cfg(feature = "host")]
 mod record;
 mod request;

@@ -6,9 +6,9 @@
 //!
 //! # On the device
 //!
-//! Blocks have 4,096 bytes. Block 0 is the **superblock**; then follow groups of 257: a block of 256
-//! checksums of 16 bytes, and the 256 pages that they are of. A page that was
-//! never written matches no checksum: the engine reads none.
+//! Blocks have 4,096 bytes. Block 0 is the **superblock**; then follow both copies of the [log](super::log), whose records have
+//! checksums of their own, and then groups of 257 blocks: one of 256 checksums of 16 bytes, and the 256 pages that they are
+//! of. A page that was never written matches no checksum: the engine reads none.
 //!
 //! The superblock holds the engine's own header, which the engine overwrites in place (its other pages it writes
 //! afresh before it forgets the old), and how many pages there are. It is there twice, in two sectors, each with a number and a
@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::device::{BlockDevice, SECTOR_BYTES};
+use super::log::{COPIES, LOG_BYTES};
 
 /// The size of a block, and of a page of the engine.
 pub(super) const BLOCK_BYTES: usize = 4096;
@@ -38,7 +39,10 @@ const GROUP_PAGES: u64 = (BLOCK_BYTES / SUM_BYTES) as u64;
 /// 4 PiB: no offset comes near the end of its type.
 const MAX_PAGES: u64 = 1 << 40;
 
-const MAGIC: [u8; 16] = *b"vatmux statefs 1";
+/// Where the groups begin.
+const GROUPS_AT: u64 = BLOCK + COPIES * LOG_BYTES;
+
+const MAGIC: [u8; 16] = *b"vatmux statefs 2";
 /// Of the engine's page 0 this much is kept; it uses no more.
 const HEADER_BYTES: usize = 320;
 const SEQUENCE_AT: usize = 16;
@@ -63,6 +67,9 @@ pub(super) enum Damage {
     /// The device is shorter than the superblock says.
     #[error("its end is missing")]
     Truncated,
+    /// Both copies of a record of the log are damaged.
+    #[error("its log does not match its checksums")]
+    Log,
 }
 
 impl From<Damage> for io::Error {
@@ -109,6 +116,9 @@ impl Blocks {
         if superblock.header[0] == 0 {
             // The engine writes the first byte of its header last: a store that nobody was told of yet.
             superblock.pages = 0;
+            if device.len_bytes()? < device_bytes(0) {
+                device.set_len(device_bytes(0))?;
+            }
         }
         if device.len_bytes()? < device_bytes(superblock.pages) {
             return Err(Damage::Truncated.into());
@@ -274,6 +284,23 @@ impl Blocks {
         }
         self.device.sync()
     }
+
+    /// Reads from a copy of the log, unchecked.
+    pub(super) fn read_log(&self, copy: u64, at: u64, out: &mut [u8]) -> io::Result<()> {
+        self.device.read_at(log_offset(copy, at, out.len())?, out)
+    }
+
+    /// Writes to a copy of the log.
+    pub(super) fn write_log(&self, copy: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_fence()?;
+        self.device.write_at(log_offset(copy, at, bytes.len())?, bytes)
+    }
+
+    /// Returns when what was written to the log is durable.
+    pub(super) fn sync_log(&self) -> io::Result<()> {
+        self.check_fence()?;
+        self.device.sync()
+    }
 }
 
 /// What page 0 and the number of pages come down to.
@@ -351,7 +378,12 @@ fn groups(pages: u64) -> usize {
 }
 
 fn sums_offset(group: usize) -> u64 {
-    (1 + group as u64 * (GROUP_PAGES + 1)) * BLOCK
+    GROUPS_AT + group as u64 * (GROUP_PAGES + 1) * BLOCK
+}
+
+fn log_offset(copy: u64, at: u64, bytes: usize) -> io::Result<u64> {
+    let within = copy < COPIES && at.checked_add(bytes as u64).is_some_and(|end| end <= LOG_BYTES);
+    if within { Ok(BLOCK + copy * LOG_BYTES + at) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 fn device_offset(page: u64) -> u64 {
@@ -361,7 +393,7 @@ fn device_offset(page: u64) -> u64 {
 
 /// How large a device must be for so many pages.
 fn device_bytes(pages: u64) -> u64 {
-    pages.checked_sub(1).map_or(BLOCK, |last| device_offset(last).saturating_add(BLOCK))
+    pages.checked_sub(1).map_or(GROUPS_AT, |last| device_offset(last).saturating_add(BLOCK))
 }
 
 /// The pages of a range, split where a group ends: the first of each run, and how many.

@@ -6,7 +6,7 @@
 //! | `chunks` | blob 8, index 4 | checksum 16, then up to 65,408 bytes of a value |
 //! | `staged` | blob 8 | nothing: the blob is of an upload that was not committed |
 //! | `openings` | version 8 | checksum 16, id 16 of an opening: it has given out the versions after this one, up to the next |
-//! | `counters` | nothing | checksum 16, last version 8, next blob 8, keys 8, bytes of values 8 |
+//! | `counters` | nothing | checksum 16, last version 8, next blob 8, keys 8, bytes of values 8, key of the log 32 |
 //!
 //! Numbers are little-endian. A value of at most [`MAX_INLINE_BYTES`] is in its entry, so that a small one costs one record; a
 //! larger one is a blob, so that a listing does not read it. A checksum is the first half of a BLAKE3 hash over the
@@ -16,6 +16,7 @@ use redb::{TableDefinition, TableHandle as _};
 
 use super::error::Error;
 use super::key::Key;
+use super::log::LogKey;
 use super::mark::OpeningId;
 use super::store::Version;
 
@@ -57,7 +58,12 @@ pub(super) enum Content<'a> {
 
 impl<'a> EntryRecord<'a> {
     pub(super) fn encode(&self, key: &Key) -> Vec<u8> {
-        let mut record = vec![0; SUM_BYTES];
+        let value_bytes = match self.content {
+            Content::Inline(value) => value.len(),
+            Content::Blob(_) => 8,
+        };
+        let mut record = Vec::with_capacity(CONTENT_AT + value_bytes);
+        record.resize(SUM_BYTES, 0);
         record.extend(self.version.get().to_le_bytes());
         record.extend(self.size_bytes.to_le_bytes());
         match self.content {
@@ -115,6 +121,9 @@ fn chunk_place(blob: u64, index: u32) -> [u8; 12] {
     place
 }
 
+/// The length of a record of [`Counters`].
+pub(super) const COUNTERS_BYTES: usize = SUM_BYTES + 4 * 8 + 32;
+
 /// What the store counts, changed with every transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
@@ -123,6 +132,8 @@ pub(super) struct Counters {
     pub(super) next_blob: u64,
     pub(super) keys: u64,
     pub(super) value_bytes: u64,
+    /// Of the log that continues this state.
+    pub(super) log: LogKey,
 }
 
 impl Counters {
@@ -131,6 +142,7 @@ impl Counters {
         for number in [self.last_version, self.next_blob, self.keys, self.value_bytes] {
             record.extend(number.to_le_bytes());
         }
+        record.extend(self.log.0);
         seal(record, b"counters", &[])
     }
 
@@ -142,6 +154,7 @@ impl Counters {
                 next_blob: number(record, SUM_BYTES + 8)?,
                 keys: number(record, SUM_BYTES + 16)?,
                 value_bytes: number(record, SUM_BYTES + 24)?,
+                log: LogKey(record.get(SUM_BYTES + 32..)?.try_into().ok()?),
             })
         };
         read().ok_or_else(|| Error::integrity(format!("the record of {}", COUNTERS.name())))
@@ -204,7 +217,8 @@ mod tests {
             let record = entry.encode(&key("a/b"));
             assert_eq!(EntryRecord::decode(b"a/b", &record).unwrap(), entry);
         }
-        let counters = Counters { last_version: 1, next_blob: 2, keys: 3, value_bytes: 4 };
+        let log = LogKey([5; 32]);
+        let counters = Counters { last_version: 1, next_blob: 2, keys: 3, value_bytes: 4, log };
         assert_eq!(Counters::decode(&counters.encode()).unwrap(), counters);
         assert_eq!(decode_chunk(3, 9, &encode_chunk(3, 9, b"abc")).unwrap(), b"abc");
     }

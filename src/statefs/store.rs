@@ -4,16 +4,18 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTableMetadata as _};
 
 use super::blocks::{Backend, Blocks};
+use super::changes;
 use super::device::{BlockDevice, FileDevice};
 use super::error::{Error, engine};
 use super::key::{Key, Prefix};
+use super::log::{Log, LogKey};
 use super::mark::{Mark, OpeningId};
 use super::record::{
     CHUNKS, COUNTERS, Content, Counters, ENTRIES, EntryRecord, OPENINGS, STAGED, decode_chunk,
@@ -472,9 +474,16 @@ struct Opened {
 }
 
 #[derive(Clone)]
-struct Engine {
-    database: Arc<Database>,
+pub(super) struct Engine {
+    pub(super) database: Arc<Database>,
     blocks: Arc<Blocks>,
+    /// The writer's.
+    pub(super) log: Arc<Mutex<Log>>,
+}
+
+/// A lock that a panic left is as good as any: what it guards is given up with its engine.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -497,12 +506,14 @@ impl Shared {
     }
 
     /// The engine, and which opening of it this is.
-    pub(super) fn database(&self) -> (u64, Result<Arc<Database>, Error>) {
+    pub(super) fn engine(&self) -> (u64, Result<Engine, Error>) {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-        (
-            opened.generation,
-            opened.engine.as_ref().map(|engine| engine.database.clone()).map_err(Clone::clone),
-        )
+        (opened.generation, opened.engine.clone())
+    }
+
+    pub(super) fn database(&self) -> (u64, Result<Arc<Database>, Error>) {
+        let (generation, engine) = self.engine();
+        (generation, engine.map(|engine| engine.database))
     }
 
     /// Opens the engine anew, unless that was done since the opening that failed.
@@ -560,10 +571,7 @@ fn opening_of(snapshot: &redb::ReadTransaction, version: u64) -> Result<Option<O
 }
 
 fn read_counters(snapshot: &redb::ReadTransaction) -> Result<Counters, Error> {
-    let table = snapshot.open_table(COUNTERS).map_err(engine)?;
-    let record = table.get(()).map_err(engine)?;
-    let record = record.ok_or_else(|| Error::integrity("its counters are missing"))?;
-    Counters::decode(record.value())
+    writer::read_counters(&snapshot.open_table(COUNTERS).map_err(engine)?)
 }
 
 fn open_engine(
@@ -577,43 +585,57 @@ fn open_engine(
             .set_cache_size(options.cache_bytes)
             .create_with_backend(Backend(blocks.clone()))
             .map_err(engine)?;
-        let counters = tidy(&database)?;
+        let (counters, log) = tidy(&database, &blocks)?;
         next_blob.fetch_max(counters.next_blob, Ordering::SeqCst);
-        Ok(Engine { database: Arc::new(database), blocks })
+        Ok(Engine { database: Arc::new(database), blocks, log: Arc::new(Mutex::new(log)) })
     })
 }
 
-/// Makes the tables of a new store, and removes the uploads that were not committed in an old one.
-fn tidy(database: &Database) -> Result<Counters, Error> {
-    let transaction = writer::begin(database)?;
-    let counters = {
-        let entries = transaction.open_table(ENTRIES).map_err(engine)?;
-        let mut chunks = transaction.open_table(CHUNKS).map_err(engine)?;
-        let mut staged = transaction.open_table(STAGED).map_err(engine)?;
-        let mut table = transaction.open_table(COUNTERS).map_err(engine)?;
-        let found =
-            table.get(()).map_err(engine)?.map(|record| Counters::decode(record.value())).transpose()?;
-        if found.is_some() && staged.is_empty().map_err(engine)? {
-            found
-        } else {
-            let counters = match found {
-                Some(counters) => counters,
-                None if entries.is_empty().map_err(engine)? => Counters::default(),
-                None => return Err(Error::integrity("its counters are missing")),
-            };
-            while let Some((blob, ())) =
-                staged.pop_first().map_err(engine)?.map(|(blob, nothing)| (blob.value(), nothing.value()))
-            {
-                writer::remove_chunks(&mut chunks, blob)?;
-            }
-            table.insert((), &*counters.encode()).map_err(engine)?;
-            drop((entries, chunks, staged, table));
-            transaction.commit().map_err(engine)?;
-            return Ok(counters);
+/// Makes the tables of a new store; in an old one, makes the changes of the log, and removes the uploads that were not committed.
+fn tidy(database: &Database, blocks: &Arc<Blocks>) -> Result<(Counters, Log), Error> {
+    let mut transaction = writer::begin(database)?;
+    let mut entries = transaction.open_table(ENTRIES).map_err(engine)?;
+    let mut chunks = transaction.open_table(CHUNKS).map_err(engine)?;
+    let mut staged = transaction.open_table(STAGED).map_err(engine)?;
+    let mut table = transaction.open_table(COUNTERS).map_err(engine)?;
+    let new = table.is_empty().map_err(engine)?;
+    let mut counters = match new {
+        false => writer::read_counters(&table)?,
+        true if entries.is_empty().map_err(engine)? => {
+            Counters { log: LogKey::random()?, ..Counters::default() }
         }
+        true => return Err(Error::integrity("its counters are missing")),
     };
-    transaction.abort().map_err(engine)?;
-    counters.ok_or_else(|| Error::integrity("its counters are missing"))
+    let (mut log, payloads) = if new {
+        (Log::begin(blocks.clone(), counters.log), Vec::new())
+    } else {
+        Log::open(blocks.clone(), counters.log)?
+    };
+    for payload in &payloads {
+        counters = changes::apply(payload, &mut entries)?;
+    }
+    let whole = new || !staged.is_empty().map_err(engine)?;
+    if whole {
+        while let Some((blob, ())) =
+            staged.pop_first().map_err(engine)?.map(|(blob, nothing)| (blob.value(), nothing.value()))
+        {
+            writer::remove_chunks(&mut chunks, blob)?;
+        }
+        counters.log = counters.log.next();
+    }
+    table.insert((), &*counters.encode()).map_err(engine)?;
+    drop((entries, chunks, staged, table));
+    if whole {
+        transaction.commit().map_err(engine)?;
+        log.restart(counters.log);
+    } else if payloads.is_empty() {
+        transaction.abort().map_err(engine)?;
+    } else {
+        // They are in the log, and go on being there.
+        transaction.set_durability(Durability::None).map_err(engine)?;
+        transaction.commit().map_err(engine)?;
+    }
+    Ok((counters, log))
 }
 
 /// The engine is not to take us along, should it stumble over what it reads.

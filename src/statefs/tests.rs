@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod device;
+mod log;
 mod marks;
 mod model;
 mod refusals;

@@ -1,8 +1,9 @@
 //! The one thread that changes a store: whatever waits is applied in one transaction, and flushed once.
 //!
 //! Requests of one batch are applied in the order in which they came, each to what those before it left. One that is refused
-//! changes nothing, and takes nothing from its neighbours. Then the transaction is committed, and each is
-//! answered. When the storage fails, nothing of the batch was made: the engine is opened anew, and the
+//! changes nothing, and takes nothing from its neighbours. Then the transaction is made durable, and each is
+//! answered: small changes are appended to the [log](super::log), and committed in the engine's memory alone; anything else, or a log
+//! that is full, has the engine commit for good. When the storage fails, nothing of the batch was made: the engine is opened anew, and the
 //! requests are tried once more, one by one, so that only those fail that must.
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,15 +13,17 @@ use std::sync::atomic::Ordering;
 use futures::channel::oneshot;
 use redb::{Database, Durability, ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
+use super::changes::Changes;
 use super::error::{Error, engine};
 use super::key::Key;
+use super::log::{Log, LogKey};
 use super::mark::MAX_OPENINGS;
 use super::record::{
     CHUNK_BYTES, CHUNKS, COUNTERS, Content, Counters, ENTRIES, EntryRecord, MAX_INLINE_BYTES, OPENINGS,
     STAGED, encode_chunk, encode_opening,
 };
 use super::request::{Condition, Operation, Step, TransactError};
-use super::store::{Limits, Shared, Version, caught};
+use super::store::{Limits, Shared, Version, caught, locked};
 pub(super) use super::value::MAX_PUT_BYTES;
 
 /// The most operations in a transaction.
@@ -176,9 +179,10 @@ pub(super) fn run(shared: &Shared, requests: &Requests) {
         }
         writer.serve(batch);
     }
+    writer.settle();
 }
 
-/// A transaction as every change of a store is made: durable when it is committed, by two phases.
+/// A transaction of the engine: durable when it is committed, by two phases.
 pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Error> {
     let mut transaction = database.begin_write().map_err(engine)?;
     transaction.set_durability(Durability::Immediate).map_err(engine)?;
@@ -246,31 +250,83 @@ impl Writer<'_> {
 
     /// Applies and commits all requests, or fails as a whole.
     fn attempt(&mut self, batch: &[Pending], old_blobs: OldBlobs) -> Result<Vec<Answer>, Failure> {
-        let (generation, database) = self.shared.database();
+        let (generation, engine_now) = self.shared.engine();
         let mut failure = Failure { error: Error::Closed, generation, committing: false };
         let attempt = caught(|| {
-            let transaction = begin(&*database?)?;
-            let (answers, changed, noted) = {
+            let engine_now = engine_now?;
+            let mut log = locked(&engine_now.log);
+            let mut transaction = begin(&engine_now.database)?;
+            let (answers, outcome, noted) = {
                 let mut batch_of = Batch::open(&transaction, self.shared, &mut self.staged_bytes, old_blobs)?;
                 let answers =
                     batch.iter().map(|pending| batch_of.apply(pending)).collect::<Result<_, _>>()?;
                 batch_of.discard()?;
                 let noted = batch_of.notes_opening;
-                (answers, batch_of.close()?, noted)
+                (answers, batch_of.close(&log)?, noted)
             };
-            if changed {
-                failure.committing = true;
-                transaction.commit().map_err(engine)?;
-                if noted {
-                    self.shared.opening_noted.store(true, Ordering::Relaxed);
+            match outcome {
+                Outcome::Nothing => transaction.abort().map_err(engine)?,
+                Outcome::Small(payload) => {
+                    failure.committing = true;
+                    log.append(&payload)?;
+                    // Readers may see it from here on: it is durable.
+                    transaction.set_durability(Durability::None).map_err(engine)?;
+                    transaction.commit().map_err(engine)?;
                 }
-            } else {
-                transaction.abort().map_err(engine)?;
+                Outcome::Whole(key) => {
+                    failure.committing = true;
+                    transaction.commit().map_err(engine)?;
+                    log.restart(key);
+                }
+            }
+            if noted {
+                self.shared.opening_noted.store(true, Ordering::Relaxed);
             }
             Ok(answers)
         });
         attempt.map_err(|error| Failure { error, ..failure })
     }
+
+    /// Has the engine commit what is in the log, so that opening the store has nothing to do.
+    fn settle(&self) {
+        // What cannot be committed is still in the log.
+        let _ = caught(|| {
+            let engine_now = self.shared.engine().1?;
+            let mut log = locked(&engine_now.log);
+            if !log.is_empty() {
+                let transaction = begin(&engine_now.database)?;
+                let key = settle(&transaction, log.key())?;
+                transaction.commit().map_err(engine)?;
+                log.restart(key);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Has the counters name the next log, which begins when this is committed. Returns its key.
+fn settle(transaction: &WriteTransaction, key: LogKey) -> Result<LogKey, Error> {
+    let mut table = transaction.open_table(COUNTERS).map_err(engine)?;
+    let counters = read_counters(&table)?;
+    let counters = Counters { log: key.next(), ..counters };
+    table.insert((), &*counters.encode()).map_err(engine)?;
+    Ok(counters.log)
+}
+
+pub(super) fn read_counters(table: &impl redb::ReadableTable<(), &'static [u8]>) -> Result<Counters, Error> {
+    let record = table.get(()).map_err(engine)?;
+    let record = record.ok_or_else(|| Error::integrity("its counters are missing"))?;
+    Counters::decode(record.value())
+}
+
+/// How a batch is made durable.
+enum Outcome {
+    /// It changed nothing.
+    Nothing,
+    /// By the log: this is what goes there.
+    Small(Vec<u8>),
+    /// By a commit of the engine's, after which the log with this key begins.
+    Whole(LogKey),
 }
 
 /// What becomes of a large value that is replaced or deleted.
@@ -302,6 +358,8 @@ struct Batch<'txn, 'a> {
     /// Where the opening is noted before the first version that it gives out, until it is.
     openings: Option<Table<'txn, u64, &'static [u8]>>,
     notes_opening: bool,
+    /// What changed, as long as all of it is small.
+    small: Option<Changes>,
 }
 
 impl<'txn, 'a> Batch<'txn, 'a> {
@@ -312,11 +370,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         old_blobs: OldBlobs,
     ) -> Result<Self, Error> {
         let table = transaction.open_table(COUNTERS).map_err(engine)?;
-        let counters = {
-            let record = table.get(()).map_err(engine)?;
-            let record = record.ok_or_else(|| Error::integrity("its counters are missing"))?;
-            Counters::decode(record.value())?
-        };
+        let counters = read_counters(&table)?;
         Ok(Self {
             shared,
             staged_bytes,
@@ -333,6 +387,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
                 Some(transaction.open_table(OPENINGS).map_err(engine)?)
             },
             notes_opening: false,
+            small: Some(Changes::default()),
         })
     }
 
@@ -389,6 +444,9 @@ impl<'txn, 'a> Batch<'txn, 'a> {
                 Change::Delete { .. } => {
                     if let Some(found) = found {
                         self.entries.remove(key.as_bytes()).map_err(engine)?;
+                        if let Some(small) = &mut self.small {
+                            small.remove(key.as_bytes());
+                        }
                         self.remove_blob(found)?;
                     }
                     None
@@ -404,6 +462,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         let Some(mut openings) = self.openings.take() else { return Ok(()) };
         let after = self.counters.last_version;
         let record = encode_opening(after, &self.shared.opening);
+        self.small = None;
         openings.insert(after, &*record).map_err(engine)?;
         while openings.len().map_err(engine)? > MAX_OPENINGS {
             openings.pop_first().map_err(engine)?;
@@ -483,6 +542,9 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         };
         let record = EntryRecord { version, size_bytes: source.size_bytes, content }.encode(key);
         self.entries.insert(key.as_bytes(), &*record).map_err(engine)?;
+        if let Some(small) = &mut self.small {
+            small.put(key.as_bytes(), &record);
+        }
         if let Some(found) = found {
             self.remove_blob(found)?;
         }
@@ -507,6 +569,7 @@ impl<'txn, 'a> Batch<'txn, 'a> {
     }
 
     fn append(&mut self, mut at: Staged, bytes: &[u8]) -> Result<Staged, Error> {
+        self.small = None;
         for chunk in bytes.chunks(CHUNK_BYTES) {
             let record = encode_chunk(at.blob, at.chunks, chunk);
             self.chunks.insert((at.blob, at.chunks), &*record).map_err(engine)?;
@@ -519,13 +582,16 @@ impl<'txn, 'a> Batch<'txn, 'a> {
     /// From now on an entry names the blob, or nothing does.
     fn unstage(&mut self, blob: u64) -> Result<bool, Error> {
         self.staged_bytes.remove(&blob);
+        self.small = None;
         Ok(self.staged.remove(blob).map_err(engine)?.is_some())
     }
 
     fn remove_blob(&mut self, of: Current) -> Result<(), Error> {
-        match (of.blob, self.old_blobs) {
-            (Some(blob), OldBlobs::Remove) => remove_chunks(&mut self.chunks, blob),
-            (Some(_), OldBlobs::Leave) | (None, _) => Ok(()),
+        let Some(blob) = of.blob else { return Ok(()) };
+        self.small = None;
+        match self.old_blobs {
+            OldBlobs::Remove => remove_chunks(&mut self.chunks, blob),
+            OldBlobs::Leave => Ok(()),
         }
     }
 
@@ -543,11 +609,20 @@ impl<'txn, 'a> Batch<'txn, 'a> {
         Ok(())
     }
 
-    fn close(mut self) -> Result<bool, Error> {
-        if self.changed {
-            self.table.insert((), &*self.counters.encode()).map_err(engine)?;
+    fn close(mut self, log: &Log) -> Result<Outcome, Error> {
+        if !self.changed {
+            return Ok(Outcome::Nothing);
         }
-        Ok(self.changed)
+        let payload = self.small.map(|small| small.payload(&self.counters));
+        let outcome = match payload.filter(|payload| log.has_room(payload.len())) {
+            Some(payload) => Outcome::Small(payload),
+            None => {
+                self.counters.log = log.key().next();
+                Outcome::Whole(self.counters.log)
+            }
+        };
+        self.table.insert((), &*self.counters.encode()).map_err(engine)?;
+        Ok(outcome)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -47,21 +48,27 @@ impl BlockDevice for Overlay {
 
     fn read_at(&self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
         let written = self.written.lock().unwrap();
-        for (block, buffer) in (offset_bytes as usize / BLOCK_BYTES..).zip(buffer.chunks_mut(BLOCK_BYTES)) {
-            if let Some(bytes) = written.get(&block) {
-                buffer.copy_from_slice(bytes);
-            } else {
-                self.read.lock().unwrap().insert(block);
-                buffer.copy_from_slice(&self.below[block * BLOCK_BYTES..][..BLOCK_BYTES]);
-            }
+        for (block, within, part) in parts(offset_bytes as usize, buffer.len()) {
+            let bytes = written.get(&block).map_or_else(
+                || {
+                    self.read.lock().unwrap().insert(block);
+                    &self.below[block * BLOCK_BYTES..][..BLOCK_BYTES]
+                },
+                Vec::as_slice,
+            );
+            buffer[part.clone()].copy_from_slice(&bytes[within..][..part.len()]);
         }
         Ok(())
     }
 
     fn write_at(&self, offset_bytes: u64, bytes: &[u8]) -> io::Result<()> {
         let mut written = self.written.lock().unwrap();
-        for (block, bytes) in (offset_bytes as usize / BLOCK_BYTES..).zip(bytes.chunks(BLOCK_BYTES)) {
-            written.insert(block, bytes.to_vec());
+        for (block, within, part) in parts(offset_bytes as usize, bytes.len()) {
+            let below = || self.below.get(block * BLOCK_BYTES..).and_then(|below| below.get(..BLOCK_BYTES));
+            let block = written
+                .entry(block)
+                .or_insert_with(|| below().map_or_else(|| vec![0; BLOCK_BYTES], <[u8]>::to_vec));
+            block[within..][..part.len()].copy_from_slice(&bytes[part]);
         }
         Ok(())
     }
@@ -74,6 +81,17 @@ impl BlockDevice for Overlay {
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The blocks of a range: each with the place in it where the range begins, and the part of the range that lies in it.
+fn parts(offset: usize, bytes: usize) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let (block, within) = ((offset + done) / BLOCK_BYTES, (offset + done) % BLOCK_BYTES);
+        let part = done..(done + BLOCK_BYTES - within).min(bytes);
+        done = part.end;
+        (!part.is_empty()).then_some((block, within, part))
+    })
 }
 
 /// Whether damage was seen, or did not matter; anything else fails the test.
