@@ -176,6 +176,8 @@ impl Worker {
                     self.write(&bytes);
                     // Nobody waits where the caller is gone.
                     let _ = done.send(());
+                    // There may be megabytes more, and whoever else wants this core wants it for less.
+                    thread::yield_now();
                 }
                 Ok(Job::Finish(done)) => {
                     let mutation = self.mutation();
