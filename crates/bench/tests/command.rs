@@ -98,6 +98,23 @@ fn the_rpc_suite_compares_with_every_peer_on_one_thread_and_between_processes() 
 }
 
 #[test]
+fn the_services_suite_compares_state_and_bundles_and_has_one_beside_the_other() {
+    let output = bench(&["services", "--runs", "1", "--bytes", "1048577", "--calls", "400"]);
+    let ratios = ratios(&output);
+    for name in [
+        "statefs.put1.vs_sqlite_local",
+        "statefs.put64.vs_sqlite_local",
+        "statefs.get_p50.vs_null_call",
+        "packagefs.read_vs_noise_raw",
+        "bundle.install_vs_noise_raw",
+        "services.state_p99_under_install",
+        "samgr.resolve_then_call_rtts",
+    ] {
+        assert!(ratios.iter().any(|(ratio, value)| *ratio == name && *value > 0.0), "{name} is missing");
+    }
+}
+
+#[test]
 fn an_unknown_suite_is_refused_with_the_names_of_those_there_are() {
     let output = bench(&["speed"]);
     assert!(!output.status.success());

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use tempfile::TempDir;
@@ -15,7 +16,8 @@ use crate::arguments::Arguments;
 use crate::contestants::raw;
 use crate::contestants::rpc::{Called, Calls};
 use crate::contestants::services::{
-    BUNDLE, Call, Caller, Database, Engine, Guest, Installer, Packed, Puts, Server, VALUE_BYTES,
+    BUNDLE, Call, Caller, Database, Engine, Guest, Installer, Packed, Puts, Resolved, Resolver, Server,
+    VALUE_BYTES,
 };
 use crate::contestants::vatmux::Reader;
 use crate::figures::{self, Contestant, Figures};
@@ -23,6 +25,7 @@ use crate::files::{Files, LARGE_NAME};
 use crate::machine::Machine;
 use crate::noise::{Cipher, Contact};
 use crate::payload::Source;
+use crate::relay::Relay;
 use crate::report::{Column, Goal, Ratio, Report, Table};
 use crate::roles::Role;
 use crate::side::{DONE_WITHIN, READY_WITHIN, Side};
@@ -42,6 +45,7 @@ pub(super) const CONTESTANTS: &[&str] = &[
     "bundle_install",
     "under_install",
     "under_install_disk",
+    "resolve_10ms",
 ];
 
 /// Of the calls that are asked for, one in so many is one that waits for the disk.
@@ -49,6 +53,12 @@ const PUT_SHARE: u64 = 4;
 
 /// Puts of each half of a round beside an install.
 const PUTS_BESIDE: u64 = 1000;
+
+/// What the path to the registry adds, each way.
+const PATH_DELAY: Duration = Duration::from_millis(5);
+
+/// Services found over it in a run.
+const RESOLVES: u64 = 50;
 
 const CIPHER: Cipher = Cipher::ChaChaPoly;
 
@@ -60,6 +70,11 @@ const BESIDE_COLUMNS: &[Column] = &[
     Column { figure: "install_gb_per_s", heading: "install GB/s", decimals: 2 },
 ];
 
+const RESOLVE_COLUMNS: &[Column] = &[
+    Column { figure: "call_ms", heading: "call ms", decimals: 2 },
+    Column { figure: "resolve_then_call_ms", heading: "resolve, then call ms", decimals: 2 },
+];
+
 pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let before = Machine::now();
     let disk = TempDir::new()?;
@@ -69,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let packed = pack(&files, place.path())?;
     let bundles = bundles(arguments, &files, &packed, disk.path(), place.path())?;
     let beside = beside(arguments, &packed, disk.path(), place.path())?;
+    let registry = resolve(arguments, disk.path())?;
 
     let over = |table: &Table, figure: &str, ours: &str, theirs: &str| {
         Some(table.median(ours, figure)? / table.median(theirs, figure)?)
@@ -76,6 +92,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let one_by_one = |ours, theirs| over(&state, "sequential_p50_us", ours, theirs);
     let raw = |ours| over(&bundles, "gb_per_s", ours, "noise_raw");
     let slowdown = |name| Some(beside.median(name, "loaded_p99_us")? / beside.median(name, "idle_p99_us")?);
+    let found = |figure| registry.median("resolve_10ms", figure);
+    let round_trips = found("resolve_then_call_ms").zip(found("call_ms")).map(|(both, one)| both / one);
     let ratios = [
         Ratio::new("statefs.put1_local.vs_sqlite_local", one_by_one("statefs_local", "sqlite_local"), None),
         Ratio::new(
@@ -96,6 +114,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
         ),
         Ratio::new("packagefs.read_vs_noise_raw", raw("bundle_read"), Some(Goal::AtLeast(0.75))),
         Ratio::new("bundle.install_vs_noise_raw", raw("bundle_install"), Some(Goal::AtLeast(0.4))),
+        Ratio::new("samgr.resolve_then_call_rtts", round_trips, Some(Goal::AtMost(1.1))),
         Ratio::new("services.state_p99_under_install", slowdown("under_install"), Some(Goal::AtMost(5.0))),
         Ratio::new("services.state_p99_under_install.same_disk", slowdown("under_install_disk"), None),
     ];
@@ -105,7 +124,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
         before,
         after: Machine::now(),
         ratios: ratios.into_iter().flatten().collect(),
-        tables: [state, bundles, beside].into_iter().filter(|table| !table.rows.is_empty()).collect(),
+        tables: [state, bundles, beside, registry]
+            .into_iter()
+            .filter(|table| !table.rows.is_empty())
+            .collect(),
     })
 }
 
@@ -251,6 +273,31 @@ fn beside(arguments: &Arguments, packed: &Packed, disk: &Path, place: &Path) -> 
             place.display()
         ),
         columns: BESIDE_COLUMNS,
+        rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
+    })
+}
+
+fn resolve(arguments: &Arguments, disk: &Path) -> Result<Table> {
+    let contestants = vec![Contestant::new("resolve_10ms", |_| {
+        let mut server = Side::start(&node(disk, &disk.join("bundles")))?;
+        let mut contact: Contact = server.hear(READY_WITHIN)?;
+        let mut relay = Side::start(&Role::Relay(Relay { target: contact.address, delay: PATH_DELAY }))?;
+        contact.address = relay.hear(READY_WITHIN)?;
+        let resolver = Resolver { server: contact, rounds: RESOLVES };
+        let mut client = Side::start(&Role::ServicesResolver(resolver))?;
+        let _: Connected = client.hear(READY_WITHIN)?;
+        client.go()?;
+        let resolved: Resolved = client.hear(DONE_WITHIN)?;
+        Ok(Figures::default()
+            .with("call_ms", resolved.call_seconds * 1e3)
+            .with("resolve_then_call_ms", resolved.resolve_then_call_seconds * 1e3))
+    })];
+    Ok(Table {
+        title: format!(
+            "a call of a known service, and of one that a registry is asked for first, over a path that adds {PATH_DELAY:?} each \
+             way: medians (least–greatest) of the medians of {RESOLVES}"
+        ),
+        columns: RESOLVE_COLUMNS,
         rows: figures::interleave(contestants, arguments.runs, &arguments.only)?,
     })
 }
