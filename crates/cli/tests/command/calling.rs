@@ -62,7 +62,7 @@ fn what_cannot_be_asked_is_said_before_anybody_is_dialed() {
         (
             "no.such.stat",
             "{}",
-            "its services are: vatmux.bundles, vatmux.health, vatmux.packagefs, vatmux.state; ",
+            "its services are: vatmux.bundles, vatmux.health, vatmux.packagefs, vatmux.samgr, vatmux.state; ",
         ),
         ("vatmux.packagefs.fly", "{}", "has no method \"fly\"; its methods are: stat, list, open, readSmall"),
         ("vatmux.packagefs.stat", "{path}", "the parameters are no JSON"),
