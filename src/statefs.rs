@@ -26,9 +26,9 @@ pub mod device;
 #[cfg(feature = "host")]
 mod error;
 pub mod key;
-mod mark;
 #[cfg(feature = "host")]
 mod log;
+mod mark;
 #[cfg(feature = "host")]
 mod record;
 mod request;

@@ -599,12 +599,13 @@ fn tidy(database: &Database, blocks: &Arc<Blocks>) -> Result<(Counters, Log), Er
     let mut staged = transaction.open_table(STAGED).map_err(engine)?;
     let mut table = transaction.open_table(COUNTERS).map_err(engine)?;
     let new = table.is_empty().map_err(engine)?;
-    let mut counters = match new {
-        false => writer::read_counters(&table)?,
-        true if entries.is_empty().map_err(engine)? => {
-            Counters { log: LogKey::random()?, ..Counters::default() }
+    let mut counters = if new {
+        if !entries.is_empty().map_err(engine)? {
+            return Err(Error::integrity("its counters are missing"));
         }
-        true => return Err(Error::integrity("its counters are missing")),
+        Counters { log: LogKey::random()?, ..Counters::default() }
+    } else {
+        writer::read_counters(&table)?
     };
     let (mut log, payloads) = if new {
         (Log::begin(blocks.clone(), counters.log), Vec::new())
