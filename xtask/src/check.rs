@@ -37,7 +37,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 16] = [
+    pub(crate) const ALL: [Check; 17] = [
         Check::Format,
         Check::Marks,
         Check::Links,
