@@ -23,7 +23,7 @@ pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub(crate) const PORT: u16 = 7420;
 
 /// How long an image may take to boot.
-pub(crate) const BOOT: Duration = Duration::from_secs(60);
+pub(crate) const BOOT: Duration = Duration::from_mins(1);
 
 /// The large file of the host's tree: more than any buffer on the way, so that it needs flow control.
 pub(crate) const BULK_BYTES: usize = 4 * 1024 * 1024;
@@ -89,13 +89,7 @@ impl World {
 
     /// The parts of an ordinary machine.
     pub(crate) fn parts<'a>(&'a self, disk: &'a Path, wire: Wire) -> Parts<'a> {
-        Parts {
-            image: &self.image,
-            disk: Some(disk),
-            wire,
-            memory_mib: MEMORY_MIB,
-            counts_instructions: false,
-        }
+        Parts { image: &self.image, disk: Some(disk), wire, memory_mib: MEMORY_MIB }
     }
 
     /// Serves a state and a bundle to these nodes: new ones, for the host of this name.
@@ -152,14 +146,12 @@ impl Host {
             let (node, place) = rest.split_once('@')?;
             Some((node.parse().ok()?, place.rsplit_once(':')?.1.parse().ok()?))
         });
-        match parts {
-            Some((node, port)) => Ok(Self { child, address, node, port }),
-            None => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(format!("`vatmux serve` printed {address:?} for its address"))
-            }
+        if let Some((node, port)) = parts {
+            return Ok(Self { child, address, node, port });
         }
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(format!("`vatmux serve` printed {address:?} for its address"))
     }
 
     /// How an image dials it.
@@ -203,7 +195,12 @@ fn bulk() -> Vec<u8> {
 
 /// A digest as text.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    Blake2s256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Blake2s256::digest(bytes).iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hexadecimal).collect()
+}
+
+/// The digit of a number below 16.
+fn hexadecimal(digit: u8) -> char {
+    char::from_digit(digit.into(), 16).unwrap_or('?')
 }
 
 /// `cargo xtask os run`: an image and a host, until somebody interrupts it.
