@@ -30,6 +30,17 @@ pub enum Error {
         /// What both would be called.
         name: String,
     },
+    /// A method, a type or a schema has a name that Rust keeps for itself, and that capnpc uses as it is.
+    #[error(
+        "{name}: `{word}` is a keyword of Rust's (`gen` is one from edition 2024 on), which capnpc does not know; \
+         call it otherwise. Names are not on the wire: peers do not see the difference"
+    )]
+    Keyword {
+        /// What is called so, in the schema.
+        name: String,
+        /// What capnpc would call it.
+        word: String,
+    },
     /// Two schemas have one name.
     #[error("two schemas are named {0}; the modules made of them would be one")]
     Files(String),

@@ -39,6 +39,7 @@ mod digest;
 mod emit;
 mod error;
 mod frontend;
+mod keywords;
 mod names;
 mod schema;
 mod types;
@@ -146,6 +147,9 @@ impl Build {
             Some(directory) => directory.clone(),
             None => env::var_os("OUT_DIR").map(PathBuf::from).ok_or(Error::NoOutDir)?,
         };
+        let message = serialize::read_message(request, capnp::message::ReaderOptions::new())?;
+        let schema = Schema::new(message.get_root()?)?;
+        keywords::check(&schema)?;
         let parent: Vec<String> =
             self.module.split("::").filter(|word| !word.is_empty()).map(str::to_owned).collect();
         capnpc::codegen::CodeGenerationCommand::new()
@@ -161,8 +165,6 @@ impl Build {
         if !self.services {
             return Ok(());
         }
-        let message = serialize::read_message(request, capnp::message::ReaderOptions::new())?;
-        let schema = Schema::new(message.get_root()?)?;
         for file in &schema.files {
             let text = emit::file(&schema, file, &self.runtime, self.doubles)?;
             write(&out_dir.join(format!("{}.rs", file.module)), &text)?;

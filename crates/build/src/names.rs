@@ -39,6 +39,11 @@ pub(crate) fn is_taken(word: &str) -> bool {
     TAKEN.contains(&word)
 }
 
+/// Whether a word is a keyword that capnpc uses as it is.
+pub(crate) fn is_later_keyword(word: &str) -> bool {
+    LATER_KEYWORDS.contains(&word)
+}
+
 /// `readSmall` as in `set_read_small`.
 pub(crate) fn snake(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
@@ -63,7 +68,7 @@ pub(crate) fn module(name: &str) -> String {
 /// As a field, a parameter or a method of ours.
 pub(crate) fn ident(name: &str) -> String {
     let mut ident = module(name);
-    if LATER_KEYWORDS.contains(&ident.as_str()) {
+    if is_later_keyword(&ident) {
         ident.push('_');
     }
     ident

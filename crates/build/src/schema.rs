@@ -131,6 +131,14 @@ impl<'a> Schema<'a> {
         self.places.get(&id)
     }
 
+    /// The nodes of a file and where capnpc puts them, by name.
+    pub(crate) fn places_in(&self, file: &File) -> Vec<(u64, &Place)> {
+        let places = self.places.iter().filter(|(_, place)| place.file == file.id);
+        let mut places: Vec<_> = places.map(|(id, place)| (*id, place)).collect();
+        places.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+        places
+    }
+
     pub(crate) fn file(&self, id: u64) -> Option<&File> {
         self.files.iter().find(|file| file.id == id)
     }

@@ -110,6 +110,26 @@ fn the_module_and_the_crate_are_those_that_were_said() {
 }
 
 #[test]
+fn names_that_rust_keeps_for_itself_are_refused_by_name() {
+    for (schema, name, word) in [
+        ("interface S { gen @0 () -> (); }", "S.gen", "gen"),
+        ("interface S { f @0 () -> (); try @1 () -> stream; }", "S.try", "try"),
+        ("struct Outer { struct Async { x @0 :Bool; } }", "Outer.Async", "async"),
+        ("struct S { dyn :group { x @0 :Bool; } }", "S.dyn", "dyn"),
+    ] {
+        let complaint = complaint(schema);
+        assert!(complaint.starts_with(&format!("{name}: `{word}`")), "{complaint}");
+    }
+    let (_directory, outcome) = compile(&[("await.capnp", "struct S {}")], |build| build);
+    assert!(outcome.unwrap_err().to_string().contains("await.capnp: `await`"));
+    // capnpc renames these, and never uses those by themselves.
+    let text = generated(
+        "interface S { type @0 (async :Bool) -> (gen :Text); }\nenum Try { await @0; }\nconst dyn :Bool = true;",
+    );
+    assert!(text.contains("fn type_(&self, async_: bool)"), "{text}");
+}
+
+#[test]
 fn interfaces_that_are_generic_have_no_stubs_and_those_beside_them_have() {
     let text = generated(
         "interface Box(T) { get @0 () -> (value :T); }\ninterface Plain { f @0 [T] (x :T) -> (); }\n\

@@ -60,8 +60,9 @@ pub(crate) fn file(schema: &Schema<'_>, file: &File, runtime: &str, doubles: boo
         if !schema.has_stub(node.get_id())? {
             if service.is_some() {
                 let name = node.get_display_name()?.to_string()?;
-                let reason =
-                    "a generic interface, or one with generic methods, cannot be a service".to_owned();
+                let reason = "a generic interface, or one with generic methods, cannot be a service: its stub would not \
+                    know of what. Leave the annotation out, and have a method of a service return it"
+                    .to_owned();
                 return Err(Error::Annotation { name, reason });
             }
             continue;
