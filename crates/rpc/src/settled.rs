@@ -4,8 +4,8 @@
 //! what the answer has. Whoever goes on using the promise after that goes through capnp-rpc 0.27.3 where it is not
 //! sound, and does better to take what it has become:
 //!
-//! * A request **with capabilities in its parameters** panics in the caller, where the promise has become an error or
-//!   an object of the caller's own process. (Vats see to it that a bootstrap capability never does.)
+//! * A request **with capabilities in its parameters** loses them, where the promise has become an object of the caller's
+//!   own process: that gets stand-ins, on which every call fails. (Vats see to it that a bootstrap capability never does.)
 //! * `capnp::capability::get_resolved_cap`, and with it `CapabilityServerSet::get_local_server`, waits for ever.
 //! * Every call fails once the vat is over, also where the promise has become an object of the caller's own process.
 
@@ -14,8 +14,8 @@ use capnp::private::capability::ClientHook;
 
 /// What a capability has become by now: itself, where it is no promise or is not kept yet.
 ///
-/// Ask it for each request with capabilities in it, on a capability that came from a pipeline, and build and send that
-/// request without waiting in between:
+/// Generated stubs do this by themselves. Others ask it for each request with capabilities in it, on a capability that came
+/// from a pipeline, and build and send that request without waiting in between:
 ///
 /// ```
 /// use capnp::capability::FromClientHook;

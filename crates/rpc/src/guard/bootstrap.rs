@@ -1,8 +1,8 @@
 //! What the peer answers to the request for its bootstrap capability.
 //!
-//! Callers hold what it becomes for as long as they hold the vat. capnp-rpc panics in a caller that sends a request with
-//! capabilities in it on a promise that has become an error, or an object of the caller's own side: so a bootstrap
-//! capability never becomes either while its vat lives.
+//! Callers hold what it becomes for as long as they hold the vat. capnp-rpc loses the capabilities of a request on a promise
+//! that has become an object of the caller's own side, and would panic over them, but for stand-ins, as it would where that
+//! has become an error: so a bootstrap capability never becomes either while its vat lives.
 
 use capnp::capability::Client;
 use capnp::message::Reader;

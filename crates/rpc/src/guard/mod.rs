@@ -13,7 +13,7 @@
 //! as a plain one, and its Resolve is taken note of by giving back what came with it. Calls go to the peer
 //! by the promise and the peer passes them on, which the protocol allows any vat to do and which keeps their order by
 //! itself. capnp-rpc would go straight to what the promise became; for that it can be talked into cycles and chains of any
-//! length, and it panics when a request with capabilities in it finds that its target has become another. What
+//! length, and it loses the capabilities of a request that finds that its target has become another. What
 //! this costs is a way through the peer for calls on a promise that became an object of this side's; what following the
 //! harmless ones would cost is told in docs/spec/rpc-limits.md.
 
@@ -236,7 +236,7 @@ impl Guard {
                                 replies: releases(&caps.imports),
                                 ..Orders::deliver(Incoming::failed_return(
                                     id,
-                                    "the peer answered with the result of a call to this side, which is not supported",
+                                    "the peer answered with a promise of this side's, which may be waiting for this answer",
                                 ))
                             }
                         }
@@ -470,10 +470,13 @@ impl Guard {
     }
 
     /// True where a capability in results may be a promise of ours that waits for these same results. capnp-rpc would
-    /// have it wait for itself, and recurse without end when it is called.
+    /// have it wait for itself, and recurse, or look for what it has become, without end.
     fn would_circle(&self, caps: &Caps, answers: &Answers) -> bool {
         let unsettled = |call: &PeerId| !self.calls.is_settled(answers.answer_id(*call));
-        let circular = |id: &u32| self.exports.get(*id) == Some(Nature::OfQuestion);
+        let circular = |id: &u32| match self.exports.get(*id) {
+            Some(Nature::OfQuestion | Nature::Promise { .. }) => true,
+            Some(Nature::Settled) | None => false,
+        };
         caps.answers.iter().any(unsettled) || caps.exports.iter().any(circular)
     }
 

@@ -55,9 +55,9 @@ impl<C: FromClientHook> Capability<C> {
 
     /// Makes a request by `new`, which is given what the capability has become by now.
     ///
-    /// A promise that became an error, or an object of this process, is left behind here: capnp-rpc panics where a request
-    /// with capabilities in it was made of the promise itself (docs/spec/rpc-limits.md). Whoever makes a request writes and
-    /// sends it without waiting in between.
+    /// A promise that became an object of this process is left behind here: capnp-rpc loses the capabilities in a request
+    /// that was made of the promise itself (docs/spec/rpc-limits.md). Whoever makes a request writes and sends it without
+    /// waiting in between.
     pub fn request<T>(&self, new: impl FnOnce(&C) -> T) -> T {
         match self.client.as_client_hook().get_resolved() {
             None => new(&self.client),

@@ -95,6 +95,39 @@ fn callers_without_stubs_have_such_calls_fail_as_well() {
     }
 }
 
+#[test]
+fn a_promise_that_waits_for_an_answer_is_not_taken_for_that_answer() {
+    on_a_small_stack(|| {
+        let Script { mut node, link, mut wire } = Script::new();
+        let client = plain(&link);
+        node.run(async {
+            let call = client.next_request().send();
+            let early = call.pipeline.get_link();
+            let later: link::Client = capnp_rpc::new_future_client(async {
+                let response = call.promise.await?;
+                response.get()?.get_link()
+            });
+            let (own, given) = (Own::link(1), Link::of(Capability::of(later.clone())));
+            let given = give(&client, &given);
+            let on_it = give(&later, &own);
+            let (next, _) = asked(&mut wire).await;
+            let ((), given, on_it) = futures::join!(
+                async {
+                    let (id, _) = asked(&mut wire).await;
+                    answer_link(&mut wire, next, |mut cap| cap.set_receiver_hosted(0)).await;
+                    answer_total(&mut wire, id).await;
+                },
+                given,
+                on_it
+            );
+            assert_eq!(given.unwrap(), 7);
+            let error = on_it.unwrap_err();
+            assert!(error.extra.contains("may be waiting for this answer"), "{error}");
+            assert!(give(&early, &own).await.is_err() && give(&later, &own).await.is_err());
+        });
+    });
+}
+
 /// Has a call answered with an object of the caller's own, which the server was given before. Gives the promise.
 fn becomes_own(calls_before: bool, then: impl AsyncFnOnce(Link) + Send + 'static) {
     on_a_small_stack(move || {

@@ -1,7 +1,6 @@
 //! The objects of the caller's own process.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::cell::RefCell;
 
 use vatmux_rpc::service::{Call, Capability, Stub};
 
@@ -15,30 +14,21 @@ pub(crate) struct Own {
     keeps: bool,
     kept: RefCell<Option<Link>>,
     pipelines: RefCell<Vec<link::next_results::Pipeline>>,
-    alive: Rc<Cell<usize>>,
 }
 
 impl Own {
-    pub(crate) fn new(number: u8, keeps: bool, alive: &Rc<Cell<usize>>) -> Self {
-        alive.set(alive.get() + 1);
-        let (kept, pipelines) = (RefCell::default(), RefCell::default());
-        Self { number, keeps, kept, pipelines, alive: alive.clone() }
+    pub(crate) fn new(number: u8, keeps: bool) -> Self {
+        Self { number, keeps, kept: RefCell::default(), pipelines: RefCell::default() }
     }
 
     pub(crate) fn link(number: u8) -> Link {
-        Link::serve(Self::new(number, true, &Rc::default()))
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.alive.set(self.alive.get() - 1);
+        Link::serve(Self::new(number, true))
     }
 }
 
 impl LinkServer for Own {
     async fn next(&self, _: &Call) -> capnp::Result<Link> {
-        Ok(Link::serve(Self::new(self.number, self.keeps, &self.alive)))
+        Ok(Link::serve(Self::new(self.number, self.keeps)))
     }
 
     async fn nested(&self, call: &Call, mut results: link::nested_results::Builder<'_>) -> capnp::Result<()> {

@@ -1,8 +1,5 @@
 //! Vats that pass calls on for a peer, and what peers can have them pass on.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use capnp::capability::{Client, FromClientHook};
 use capnp::traits::HasTypeId;
 use capnp_rpc::rpc_capnp::{call, message_target};
@@ -26,8 +23,7 @@ const LARGE: u16 = 5;
 fn served(options: &Options, test: impl AsyncFnOnce(&mut Wire, &Vat)) {
     let (mut driver, _) = virtual_time::driver();
     let (near, far) = pipe(PIPE_BYTES);
-    let alive = Rc::new(Cell::new(0));
-    let client = Link::serve(Own::new(1, true, &alive)).capability().client().clone();
+    let client = Link::serve(Own::new(1, true)).capability().client().clone();
     let vat = Vat::serve(far, "link", Client::new(client.into_client_hook()), &driver.handle(), options);
     let mut wire = Wire::new(near);
     driver

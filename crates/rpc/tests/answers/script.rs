@@ -176,7 +176,7 @@ pub(crate) async fn answer_instead(wire: &mut Wire, id: u32, instead: Instead) {
                 match instead {
                     Instead::Nothing => {}
                     Instead::Empty => {
-                        drop(content.init_as::<crate::linked::chain_capnp::link::next_params::Builder<'_>>())
+                        content.init_as::<crate::linked::chain_capnp::link::next_params::Builder<'_>>();
                     }
                     Instead::List => drop(content.initn_as::<capnp::text::Builder<'_>>(5)),
                     Instead::Bare => point_to_cap(content),
