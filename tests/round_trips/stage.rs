@@ -295,6 +295,10 @@ fn put_on(stage: &Stage, (interface, method): Key, results: &mut dyn ResultsHook
             use statefs_capnp::state_fs::narrow_results::Builder;
             put_on!(stage, results.get()?, Builder<'_>, has_state, get_state, set_state);
         }
+        Some(("StateFs", "since")) => {
+            use statefs_capnp::state_fs::since_results::Builder;
+            put_on!(stage, results.get()?, Builder<'_>, has_state, get_state, set_state);
+        }
         Some(("PackageFs", "open")) => {
             use packagefs_capnp::package_fs::open_results::Builder;
             put_on!(stage, results.get()?, Builder<'_>, has_file, get_file, set_file);

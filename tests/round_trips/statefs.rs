@@ -10,12 +10,12 @@ use vatmux::schema::statefs::{
 use vatmux::schema::statefs_capnp::{condition, operation, state_fs};
 use vatmux::service::{Calling, Error};
 use vatmux::statefs::{
-    MAX_OPERATIONS, MAX_PEER_READINGS, MAX_PEER_UPLOADS, MAX_PUT_BYTES, MAX_READINGS, MAX_VALUE_BYTES,
-    MAX_WRITE_BYTES,
+    MARK_BYTES, MAX_OPERATIONS, MAX_PEER_READINGS, MAX_PEER_UPLOADS, MAX_PUT_BYTES, MAX_READINGS,
+    MAX_VALUE_BYTES, MAX_WRITE_BYTES,
 };
 
 use crate::claim::{Asked, Claim, Hold, Interrupted, Pending, good, interrupted, refused};
-use crate::list::{Contract, Elsewhere};
+use crate::list::Contract;
 use crate::scene::Scene;
 use crate::sink::{self, sink};
 use crate::visit::Visit;
@@ -30,6 +30,7 @@ const TRANSACT: Asked = Asked::of(&STATE_FS_INTERFACE, "transact");
 const SYNC: Asked = Asked::of(&STATE_FS_INTERFACE, "sync");
 const USAGE: Asked = Asked::of(&STATE_FS_INTERFACE, "usage");
 const NARROW: Asked = Asked::of(&STATE_FS_INTERFACE, "narrow");
+const SINCE: Asked = Asked::of(&STATE_FS_INTERFACE, "since");
 const UPLOAD_WRITE: Asked = Asked::of(&UPLOAD_INTERFACE, "write");
 const COMMIT: Asked = Asked::of(&UPLOAD_INTERFACE, "commit");
 
@@ -57,18 +58,10 @@ pub(crate) fn contract() -> Contract {
             (SYNC, &[STORAGE]),
             (USAGE, &[KEY, STORAGE]),
             (NARROW, &[KEY]),
+            (SINCE, &[STORAGE, &[Malformed, RollbackDetected]]),
             (COMMIT, &[STORAGE, &[VersionMismatch, Malformed, ValueTooLarge, QuotaExceeded]]),
         ],
-        vec![(
-            RollbackDetected,
-            Elsewhere {
-                why: "a store that is too old is not opened, and so not served",
-                tested: Some((
-                    "src/statefs/tests/damage.rs",
-                    "test_reject_rollback_detected_by_the_version_that_the_owner_has_seen",
-                )),
-            },
-        )],
+        Vec::new(),
     )
 }
 
@@ -259,6 +252,13 @@ fn good_calls() -> Vec<Claim> {
             assert_eq!((usage.keys, usage.value_bytes), (5, 10_004));
             let usage = state(&visit).usage("s").await.unwrap();
             assert_eq!((usage.keys, usage.value_bytes), (2, 2));
+        }),
+        good(SINCE, Scene::State, |visit| async move {
+            let begun = state(&visit).since(b"").await.unwrap();
+            put(&begun.state, "new", b"x", If::Any).await.unwrap();
+            let went_on = state(&visit).since(&begun.mark).await.unwrap();
+            assert_ne!(went_on.mark, begun.mark);
+            assert_eq!(value(&went_on.state, "new").await.unwrap(), b"x");
         }),
         good(NARROW, Scene::State, |visit| async move {
             let narrow = state(&visit).narrow("guest/", true).await.unwrap();
@@ -542,6 +542,7 @@ fn of_storage() -> Vec<Claim> {
             }),
             refused(LIST, status, on, move |visit| async move { cue(visit).await.list("", b"", 10).await }),
             refused(USAGE, status, on, move |visit| async move { cue(visit).await.usage("").await }),
+            refused(SINCE, status, on, move |visit| async move { cue(visit).await.since(b"").await }),
             refused(SYNC, status, on, move |visit| async move { cue(visit).await.sync().await }),
             refused(
                 PUT,
@@ -571,7 +572,7 @@ fn of_storage() -> Vec<Claim> {
 
 fn interruptions() -> Vec<Claim> {
     let mut claims = Vec::new();
-    for asked in [GET, LIST, USAGE, NARROW, WRITE] {
+    for asked in [GET, LIST, USAGE, NARROW, SINCE, WRITE] {
         claims.extend(interrupted(Interrupted {
             asked,
             scene: Scene::State,
@@ -582,6 +583,10 @@ fn interruptions() -> Vec<Claim> {
                     "get" => Pending::new(state.clone(), visit.send(|| state.get("a", 10))),
                     "list" => Pending::new(state.clone(), visit.send(|| state.list("", b"", 10))),
                     "usage" => Pending::new(state.clone(), visit.send(|| state.usage(""))),
+                    "since" => {
+                        let call = visit.send(|| state.since(b"")).into_future();
+                        Pending::new(state, call)
+                    }
                     "narrow" => {
                         let call = visit.send(|| state.narrow("a", false)).into_future();
                         Pending::new(state, call)
