@@ -392,6 +392,11 @@ fn of_requests() -> Vec<Claim> {
             upload.write(b"less").await.unwrap();
             upload.commit().await
         }),
+        refused(SINCE, Status::Malformed, on, |visit| async move { state(&visit).since(&[1; 23]).await }),
+        refused(SINCE, Status::RollbackDetected, on, |visit| async move {
+            // Of an opening that this store does not know.
+            state(&visit).since(&[1; MARK_BYTES]).await
+        }),
         refused(
             LIST,
             Status::InvalidCursor,
