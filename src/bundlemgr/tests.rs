@@ -220,7 +220,7 @@ fn test_reject_disk_full_and_read_only_disks_by_their_words() {
     for (error, wanted) in
         [(StoreError::DiskFull, Status::DiskFull), (StoreError::ReadOnly, Status::ReadOnly)]
     {
-        assert_eq!(super::status::of(&error), wanted, "{error}");
+        assert_eq!(status::of(&error), wanted, "{error}");
     }
 }
 
