@@ -614,12 +614,11 @@ impl<'txn, 'a> Batch<'txn, 'a> {
             return Ok(Outcome::Nothing);
         }
         let payload = self.small.map(|small| small.payload(&self.counters));
-        let outcome = match payload.filter(|payload| log.has_room(payload.len())) {
-            Some(payload) => Outcome::Small(payload),
-            None => {
-                self.counters.log = log.key().next();
-                Outcome::Whole(self.counters.log)
-            }
+        let outcome = if let Some(payload) = payload.filter(|payload| log.has_room(payload.len())) {
+            Outcome::Small(payload)
+        } else {
+            self.counters.log = log.key().next();
+            Outcome::Whole(self.counters.log)
         };
         self.table.insert((), &*self.counters.encode()).map_err(engine)?;
         Ok(outcome)

@@ -256,7 +256,7 @@ fn test_reject_services_of_the_registry_that_a_peer_may_not_use_as_if_they_were_
     let registry_of = |peer: &Peer| samgr::Client::connect(peer).unwrap();
     let listed = async |peer: &Peer| -> Vec<String> {
         let page = registry_of(peer).list(&"".parse().unwrap(), None, 100).await.unwrap();
-        page.services.iter().map(|service| service.name.to_string()).collect()
+        page.services.into_iter().map(|service| service.name).collect()
     };
     world.visit(1, async |peer| {
         // The node's own, as far as node 1 is offered them.

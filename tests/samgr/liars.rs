@@ -27,9 +27,12 @@ fn descriptor(called: &str, revision: u64) -> Descriptor {
     }
 }
 
+/// Makes a descriptor untrue.
+type Lie = fn(&mut Descriptor);
+
 #[test]
 fn test_reject_descriptors_that_are_of_something_else() {
-    let cases: [(fn(&mut Descriptor), &str); 4] = [
+    let cases: [(Lie, &str); 4] = [
         (|descriptor| descriptor.name = "b".into(), "not the service that was asked for"),
         (|descriptor| descriptor.name = "a b".into(), "name that is none"),
         (|descriptor| descriptor.node = "somebody".into(), "node id"),

@@ -85,7 +85,11 @@ impl BarePath {
         }
         let path = env::join_paths(&directories).unwrap();
         for directory in directories {
-            assert!(!directory.join("capnp").exists() && !directory.join("capnpc").exists(), "{directory:?}");
+            assert!(
+                !directory.join("capnp").exists() && !directory.join("capnpc").exists(),
+                "{}",
+                directory.display()
+            );
         }
         let found = Command::new("capnp").arg("--version").env("PATH", &path).output();
         assert_eq!(found.map_err(|error| error.kind()).err(), Some(ErrorKind::NotFound));

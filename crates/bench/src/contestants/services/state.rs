@@ -120,7 +120,7 @@ impl Guest {
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Engine {
-    /// SQLite with a write-ahead log, synchronous=FULL: a commit is durable when it returns.
+    /// `SQLite` with a write-ahead log, synchronous=FULL: a commit is durable when it returns.
     Sqlite,
     /// A store of statefs, called as a library.
     Statefs,

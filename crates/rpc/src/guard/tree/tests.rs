@@ -252,13 +252,14 @@ fn calls_and_answers_that_are_cut_short_or_lead_back_are_refused() {
             assert!(!simple::is_sound(&as_bytes(&whole[..length])), "{length}");
             assert!(check(&[&whole[..length]]).is_err(), "{length}");
         }
+        let offset = |from: usize, to: usize| i32::try_from(to).unwrap() - i32::try_from(from).unwrap() - 1;
         for (at, back) in (first..whole.len()).flat_map(|at| (0..whole.len()).map(move |back| (at, back))) {
             let mut words = whole.to_vec();
-            words[at] = to_struct(back as i32 - at as i32 - 1, 1, 0);
+            words[at] = to_struct(offset(at, back), 1, 0);
             assert!(!simple::is_sound(&as_bytes(&words)), "{at} to {back}");
             assert_eq!(check(&[&words]), Err(Malformed::Overlap), "{at} to {back}");
             words.push(7);
-            words[at] = to_struct((whole.len() - at) as i32 - 1, 1, 0);
+            words[at] = to_struct(offset(at, whole.len()), 1, 0);
             assert!(simple::is_sound(&as_bytes(&words)), "{at}");
         }
     }
