@@ -11,7 +11,6 @@ mod world;
 
 use std::path::PathBuf;
 
-use crate::check::Skipped;
 use crate::repository::Repository;
 use crate::setup::{self, Install, Need};
 
@@ -33,7 +32,7 @@ pub(crate) enum Os {
 }
 
 /// What building and running it needs.
-pub(crate) const NEEDS: &[Need] = &[Need::StdCompiler, Need::Linker, Need::Emulator];
+const NEEDS: &[Need] = &[Need::StdCompiler, Need::Linker, Need::Emulator];
 
 impl Os {
     pub(crate) fn run(self, repository: &Repository, install: Install) -> Result<(), String> {
@@ -44,19 +43,6 @@ impl Os {
             Os::Test { two } => test::run(repository, two),
         }
     }
-}
-
-/// Tests with one image, where the machine has what that takes.
-pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {
-    let missing: Skipped = NEEDS
-        .iter()
-        .filter(|need| !need.is_met())
-        .map(|need| format!("the image: missing {}", need.describe()))
-        .collect();
-    if missing.is_empty() {
-        test::run(repository, false)?;
-    }
-    Ok(missing)
 }
 
 /// A directory beside this program: what is built and run for the image.
