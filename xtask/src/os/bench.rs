@@ -17,7 +17,7 @@ pub(crate) const SUITE: &str = "os";
 const RUN: Duration = Duration::from_mins(5);
 
 /// Memories that are tried, in MiB, until one suffices.
-const MEMORIES: [u32; 6] = [20, 22, 24, 26, 28, 32];
+const MEMORIES: [u32; 5] = [24, 26, 28, 30, 32];
 
 /// Measures, and prints the ratios last.
 pub(crate) fn run(repository: &Repository) -> Result<(), String> {

@@ -22,7 +22,7 @@ const FAILED: i32 = 1;
 const TRIES: Duration = Duration::from_mins(3);
 
 /// Machines with other memories than the usual one, in MiB.
-const MEMORIES: [u32; 3] = [28, 64, 256];
+const MEMORIES: [u32; 3] = [30, 64, 256];
 
 pub(crate) fn run(world: &World) -> Result<(), String> {
     let path = world.path("trial");
