@@ -32,10 +32,6 @@ pub(crate) enum Wire {
     None,
     /// QEMU's own small network, with this machine at 10.0.2.2.
     User { forwards: Vec<Forward> },
-    /// The same, and whatever connects to this port: another machine's [`Wire::Socket`].
-    Hub { forwards: Vec<Forward>, port: u16 },
-    /// The network of the machine whose hub listens on this port.
-    Socket { port: u16 },
 }
 
 /// How a machine is put together.
@@ -63,32 +59,14 @@ impl Parts<'_> {
             let drive = format!("if=none,format=raw,id=disk,file={}", disk.display());
             call.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);
         }
-        let forwards = |forwards: &[Forward]| {
+        if let Wire::User { forwards } = &self.wire {
             let forwards = forwards.iter().map(|forward| {
                 let (address, port) = forward.to;
                 format!(",hostfwd=tcp:127.0.0.1:{}-{address}:{port}", forward.from)
             });
-            forwards.collect::<String>()
-        };
-        match &self.wire {
-            Wire::None => return call,
-            Wire::User { forwards: all } => {
-                call.args(["-netdev", &format!("user,id=net{}", forwards(all))]);
-            }
-            Wire::Hub { forwards: all, port } => {
-                call.args(["-netdev", &format!("user,id=user{}", forwards(all))])
-                    .args(["-netdev", &format!("socket,id=peer,listen=127.0.0.1:{port}")])
-                    .args(["-netdev", "hubport,id=port0,hubid=0,netdev=user"])
-                    .args(["-netdev", "hubport,id=port1,hubid=0,netdev=peer"])
-                    .args(["-netdev", "hubport,id=net,hubid=0"]);
-            }
-            Wire::Socket { port } => {
-                call.args(["-netdev", &format!("socket,id=net,connect=127.0.0.1:{port}")]);
-            }
+            call.args(["-netdev", &format!("user,id=net{}", forwards.collect::<String>())])
+                .args(["-device", "virtio-net-device,netdev=net,mac=52:54:00:76:61:01"]);
         }
-        // One address for each end of a socket.
-        let mac = if matches!(self.wire, Wire::Socket { .. }) { 2 } else { 1 };
-        call.args(["-device", &format!("virtio-net-device,netdev=net,mac=52:54:00:76:61:0{mac}")]);
         call
     }
 

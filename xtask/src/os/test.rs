@@ -11,7 +11,7 @@ use vatmux_os_disk::{Config, Dial, Kind, Task};
 use super::machine::{Forward, Machine, Wire, configure};
 use super::markers::{WITH_A_HOST, WITH_AN_IMAGE, value};
 use super::trials;
-use super::world::{BOOT, BULK_BYTES, Host, PORT, World, digest_of, free_port, judge, place};
+use super::world::{BOOT, BULK_BYTES, HOST, Host, PORT, World, digest_of, free_port, judge, place};
 use crate::repository::Repository;
 
 /// How long the tests of one image with one node may take, on a machine that is busy with others.
@@ -164,24 +164,23 @@ fn pair(world: &World) -> Result<(), String> {
     let nodes = [world.identify(disks[0])?, world.identify(disks[1])?];
     let host = world.serve("two", &nodes)?;
     let client = world.id_of("client")?;
-    let places = [place(15), place(16)];
+    // Each has QEMU's small network to itself; they meet at each other's port of this machine's.
+    let place = place(15);
     let ports = [free_port()?, free_port()?];
-    let hub = free_port()?;
-    let forwards = (0..2).map(|at| Forward { from: ports[at], to: (places[at].address, PORT) }).collect();
-    let wires = [Wire::Hub { forwards, port: hub }, Wire::Socket { port: hub }];
     let start = |at: usize, log: &str| {
-        let (node, address) = (nodes[1 - at], places[1 - at].address);
-        let other = Dial { node, address, port: PORT, kind: Kind::Image };
+        let node = nodes[1 - at];
+        let other = Dial { node, address: HOST, port: ports[1 - at], kind: Kind::Image };
         let config = Config {
             task: Task::Serve,
-            network: Some(places[at]),
+            network: Some(place),
             listen: Some(PORT),
             allow: vec![client, node],
             dials: vec![host.dial(), other],
         };
         let disk = world.path(disks[at]);
         configure(&disk, &config)?;
-        world.parts(&disk, wires[at].clone()).start(world.path(log))
+        let forwards = vec![Forward { from: ports[at], to: (place.address, PORT) }];
+        world.parts(&disk, Wire::User { forwards }).start(world.path(log))
     };
     let is_tested = |machine: &mut Machine, with: &NodeId, markers: &[&str]| {
         machine.console.wait_for("vatmux-os: serving", TESTS)?;
