@@ -57,7 +57,10 @@ impl World {
     /// The command, with the key of somebody.
     pub(crate) fn vatmux(&self, whose: &str, words: &[&str]) -> Command {
         let mut command = Command::new(&self.vatmux);
-        command.args(words).env("VATMUX_HOME", self.path(whose)).current_dir(&self.directory);
+        command
+            .args(words)
+            .env("VATMUX_HOME", self.path(&format!("{whose}-home")))
+            .current_dir(&self.directory);
         command
     }
 
@@ -222,7 +225,7 @@ pub(crate) fn run(repository: &Repository) -> Result<(), String> {
     let mut machine: Machine =
         world.parts(&disk, Wire::User { forwards }).start(world.path("console.log"))?;
     println!("== the image is at vat://{node}@127.0.0.1:{port}, for whoever has the key of");
-    println!("==   VATMUX_HOME={}", world.path("client").display());
+    println!("==   VATMUX_HOME={}", world.path("client-home").display());
     let mut printed = 0;
     loop {
         let ended = machine.console.wait_for_line();
