@@ -17,8 +17,8 @@ use crate::repository::Repository;
 /// How long the tests of one image with one node may take, on a machine that is busy with others.
 const TESTS: Duration = Duration::from_mins(5);
 
-/// Callers that are no nodes, one after the other: many more than there is room for.
-const CALLERS: u32 = 200;
+/// Callers that are no nodes, one after the other: more than there is room for.
+const CALLERS: u32 = 30;
 
 /// How long it may take until a node is missed, and until it is found again: nine ticks of a second, and a pause of up to five
 /// seconds between dials.
