@@ -73,7 +73,7 @@ pub(crate) fn run(world: &World) -> Result<(), String> {
     }
     let host = world.serve("strict", &[])?;
     configure(&path, &dials(host.dial()))?;
-    ends(world, disk, Wire::User { forwards: Vec::new() }, FAILED, "NOT_ALLOWED")
+    ends(world, disk, Wire::User { forwards: Vec::new() }, FAILED, "not allowed")
 }
 
 /// Boots an image that has to say `line` and to power off with `status`.
