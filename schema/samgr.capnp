@@ -100,7 +100,7 @@ interface Samgr $Vatmux.service(name = "vatmux.samgr", priority = 1) {
   watch @4 (prefix :Text, watcher :Watcher, since :UInt64, epoch :UInt64)
       -> (status :Status, detail :Text, watch :Watch, epoch :UInt64);
   # Tells `watcher` of what there is, then that this was all, then of each change, in order, each once, until `watch` is dropped.
-  # A watcher that leaves a call unanswered for 30 s is let go of, and so is one that the caller's session ends with.
+  # A watcher that leaves a call unanswered for 30 s is let go of when there is something to tell it, and at once when the caller's session ends.
   #
   # Where `since` is not 0, the watcher knows the state at that revision of that `epoch`: it is told of the changes since, and then
   # `current`. Where those are not known (any more), it hears `compacted` first, and then what there is.

@@ -16,7 +16,7 @@ use crate::schema::samgr_capnp::change;
 /// The most changes in one call of a watcher.
 pub const MAX_BATCH: usize = 64;
 
-/// How long a watcher may leave a call unanswered.
+/// How long a watcher may leave a call unanswered. It is found out when there is something more to tell.
 pub const WATCHER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What somebody watches.

@@ -165,7 +165,8 @@ async fn mismatch(connection: Option<&Connection>, error: &capnp::Error) -> Opti
 
 /// A call that was sent: its results, in the future.
 ///
-/// Dropping it cancels the call at both ends, where the call has no results that were called already.
+/// Dropping it cancels the call at both ends, where the call has no results that were called already. A call of a streaming
+/// method that has left goes on at the server, to its end or its deadline there.
 #[must_use = "a call that nobody waits for is canceled"]
 pub struct Calling<T, S = NoStatus>(LocalBoxFuture<'static, Result<T, Error<S>>>);
 
