@@ -13,8 +13,8 @@
 # hold nothing unless the status is `ok`, except where it is said.
 #
 # Room to grow: fields and methods are added at the end of their struct or interface. A reader treats a status that it does
-# not know as `ioError`. `Mutation.client` and `Mutation.sequence` are kept for changes that are applied exactly once across a reconnect,
-# and a server that does not know them yet must be sent zero.
+# not know as `ioError`. Changes that are applied exactly once across a reconnect will name their client and their number in further
+# parameters.
 
 using Vatmux = import "vatmux.capnp";
 using PackageFs = import "packagefs.capnp";
