@@ -12,7 +12,7 @@ use capnp::capability::FromClientHook;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use vatmux_noise::NodeId;
-use vatmux_rpc::service::{self, Call, Calling, Digest, Fault, Service, Stub};
+use vatmux_rpc::service::{self, Call, Calling, Capability, Digest, Fault, Service, Stub};
 use vatmux_rpc::{ConnectError, Peer};
 
 use super::name::{Name, Prefix};
@@ -204,8 +204,7 @@ impl Client {
         let (asked, origin) = (name.clone(), capability.clone());
         let answer = sent.read(move |results| {
             service::accept(results.get_status(), results.get_detail())?;
-            let descriptor = found(&asked, results.get_descriptor())?;
-            Ok(Found { service: S::of(origin.derive(given(results.get_service())?)), descriptor })
+            looked_up(&asked, &origin, results.get_descriptor(), results.get_service())
         });
         Resolving { answer, service }
     }
@@ -223,8 +222,7 @@ impl Client {
         let (asked, origin) = (name.clone(), capability.clone());
         let answer = sent.read(move |results| {
             service::accept(results.get_status(), results.get_detail())?;
-            let descriptor = found(&asked, results.get_descriptor())?;
-            Ok(Found { service: S::of(origin.derive(given(results.get_service())?)), descriptor })
+            looked_up(&asked, &origin, results.get_descriptor(), results.get_service())
         });
         Resolving { answer, service }
     }
@@ -292,6 +290,17 @@ impl Registered {
 }
 
 const UNREADABLE: RequestError = RequestError::Answer("it is not what the schema says");
+
+/// What a lookup gave, if it is what was asked for.
+fn looked_up<S: Stub>(
+    asked: &Name,
+    origin: &Capability<samgr_capnp::samgr::Client>,
+    descriptor: capnp::Result<descriptor::Reader<'_>>,
+    service: any_pointer::Reader<'_>,
+) -> Result<Found<S>, Fault<Status>> {
+    let descriptor = found(asked, descriptor)?;
+    Ok(Found { service: S::of(origin.derive(given(service)?)), descriptor })
+}
 
 /// A descriptor of what was asked for.
 fn found(asked: &Name, reader: capnp::Result<descriptor::Reader<'_>>) -> Result<Descriptor, Fault<Status>> {

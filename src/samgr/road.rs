@@ -12,13 +12,11 @@ use capnp::{Error, MessageSize, any_pointer};
 use vatmux_driver::{Handle, PipeEnd, pipe};
 use vatmux_rpc::{Options, Remote, Vat};
 
+use super::SERVICE_NAME;
 use super::registry::Place;
 
 /// Bytes that a pipe holds in each direction.
 const PIPE_BYTES: usize = 32 * 1024;
-
-/// What the vats of a pipe are called in errors.
-const LABEL: &str = "vatmux.samgr";
 
 /// Somebody who comes from another thread for a registration.
 pub(super) struct Visit {
@@ -43,7 +41,7 @@ impl Visit {
     /// Somebody who wants the registration of this generation, and the way that they will have come by.
     pub(super) fn begin(generation: u64, handle: &Handle, options: &Options, place: Place) -> (Self, Way) {
         let (ours, theirs) = pipe(PIPE_BYTES);
-        let remote = Vat::connect(ours, LABEL, handle, options);
+        let remote = Vat::connect(ours, SERVICE_NAME, handle, options);
         (
             Self { generation, pipe: theirs, options: options.clone() },
             Way(To::There { remote, _place: place }),
@@ -53,7 +51,7 @@ impl Visit {
     /// They get what they came for.
     pub(super) fn serve(self, capability: Client, handle: &Handle) {
         // It runs until either side lets go.
-        let _ = Vat::serve(self.pipe, LABEL, capability, handle, &self.options);
+        let _ = Vat::serve(self.pipe, SERVICE_NAME, capability, handle, &self.options);
     }
 }
 

@@ -17,7 +17,7 @@ use futures::future::join;
 use vatmux::health;
 use vatmux::packagefs::{FetchOptions, OutsideLinks, SkipReason, Skipped, Summary, Tree};
 use vatmux::schema::health_capnp;
-use vatmux_host::{Endpoint, Local, NodeAddress};
+use vatmux_host::{Endpoint, Local, Node, NodeAddress, NodeBuilder};
 use vatmux_noise::{AllowList, Entropy, NodeId, SecretKey};
 
 use crate::arguments::{Arguments, Demo};
@@ -56,13 +56,8 @@ pub(crate) fn run(arguments: &Arguments, demo: &Demo) -> Result<(), Failure> {
 
     let (server, client) = (fresh_key()?, fresh_key()?);
     let only_the_client = [client.node_id()].into_iter().collect();
-    let loopback = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
-    let node = serve::node(server, only_the_client, AllowList::Only(BTreeSet::new()), &tree)
-        .workers(1)
-        .listen(&loopback)?
-        .start()?;
-    let endpoint = node.endpoints().first().cloned().unwrap_or(loopback);
-    let address = NodeAddress { node: node.node_id(), endpoint, path: String::new() };
+    let (_node, address) =
+        start(serve::node(server, only_the_client, AllowList::Only(BTreeSet::new()), &tree))?;
     let tour = tour::host(fresh_key()?, client.node_id(), workspace.path())?;
 
     let mut local = Local::new(client).map_err(Failure::system("what a node needs"))?;
@@ -86,6 +81,15 @@ fn directory(demo: &Demo) -> Result<PathBuf, Failure> {
     let places = [Path::new("docs"), Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs"))];
     let found = places.into_iter().find(|place| place.is_dir()).ok_or(Failure::NothingToShow)?;
     Ok(fs::canonicalize(found).unwrap_or_else(|_| found.to_owned()))
+}
+
+/// Starts a node of one thread on this machine's own network: the node, which runs until it is dropped, and where it is.
+fn start(builder: NodeBuilder) -> Result<(Node, NodeAddress), Failure> {
+    let loopback = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
+    let node = builder.workers(1).listen(&loopback)?.start()?;
+    let endpoint = node.endpoints().first().cloned().unwrap_or(loopback);
+    let address = NodeAddress { node: node.node_id(), endpoint, path: String::new() };
+    Ok((node, address))
 }
 
 fn fresh_key() -> Result<SecretKey, Failure> {

@@ -11,7 +11,7 @@ use vatmux::bundlemgr::{self, InstallError};
 use vatmux::packagefs::Tree;
 use vatmux::samgr::{self, Prefix};
 use vatmux::statefs::{self, Condition, Key, RequestError};
-use vatmux_host::{Endpoint, Node, NodeAddress};
+use vatmux_host::{Node, NodeAddress};
 use vatmux_noise::{AllowList, NodeId, SecretKey};
 
 use crate::commands::serve;
@@ -77,7 +77,7 @@ pub(super) fn host(key: SecretKey, visitor: NodeId, workspace: &Path) -> Result<
     let publisher = PublisherKey::generate(super::random()?);
     let source = Source::scan(&source, &mut |_| ())?;
     let named = ("demo".parse(), "1.0.0".parse());
-    let (Ok(bundle), Ok(version)) = named else { return Err(Failure::NothingToShow) };
+    let (Ok(bundle), Ok(version)) = named else { return Err(differs("a name of the demo's own is refused")) };
     let mut packed = Vec::new();
     source.write(&source.sign(bundle, version, &publisher)?, &mut packed, &mut |_| ())?;
 
@@ -85,15 +85,12 @@ pub(super) fn host(key: SecretKey, visitor: NodeId, workspace: &Path) -> Result<
     let store = Arc::new(Store::open(&directory("bundles")?, Access::ReadWrite, options)?);
     let tree = Arc::new(Tree::of_bundles(store.clone()));
     let allowed: AllowList = [visitor].into_iter().collect();
-    let builder = serve::node(key, allowed.clone(), allowed.clone(), &tree).workers(1);
+    let builder = serve::node(key, allowed.clone(), allowed.clone(), &tree);
     let builder = bundlemgr::offer(builder, store, allowed);
     let state = serve::open_state(&directory("state")?)?;
     let builder = statefs::offer(builder, state, |_| statefs::Access::full());
     let builder = samgr::offer(builder, samgr::Registry::default(), |_| samgr::Access::full());
-    let loopback = Endpoint::Tcp { host: "127.0.0.1".into(), port: 0 };
-    let node = builder.listen(&loopback)?.start()?;
-    let endpoint = node.endpoints().first().cloned().unwrap_or(loopback);
-    let address = NodeAddress { node: node.node_id(), endpoint, path: String::new() };
+    let (node, address) = super::start(builder)?;
     Ok(Host { _node: node, address, packed })
 }
 
