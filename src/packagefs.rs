@@ -1,9 +1,9 @@
 //! packagefs: read-only content, addressed by path.
 //!
-//! A [`Tree`] is a directory of this machine, the bundles of a store, or files in memory; a [`Server`] offers it to one vat as the capability that
-//! `schema/packagefs.capnp` describes; a [`Client`] makes files and directories of such a capability again.
-//! Neither side trusts the other: no path leads a server out of its tree, and no answer leads a client out of
-//! its destination.
+//! A [`Tree`] is a directory of this machine, the bundles of a store, or files in memory; a [`Server`] offers it to one vat
+//! as the capability that `schema/packagefs.capnp` describes; a [`Client`] makes files and directories of such a
+//! capability again. Neither side trusts the other: no path leads a server out of its tree, and no answer leads a client
+//! out of its destination.
 
 mod attributes;
 #[cfg(feature = "host")]
