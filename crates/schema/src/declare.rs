@@ -36,6 +36,7 @@ impl Compiler<'_> {
             declaration: File::ROOT,
             parent: None,
             id: own,
+            own_id: true,
             parameters: 0,
             generic: false,
         };
@@ -44,20 +45,20 @@ impl Compiler<'_> {
     }
 
     /// Adds a node, and claims its id for the place `claimed`.
-    pub(crate) fn add_node(&mut self, node: Node, claimed: Option<Span>) -> NodeId {
+    pub(crate) fn add_node(&mut self, mut node: Node, claimed: Option<Span>) -> NodeId {
         let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(node);
-        if let Some(span) = claimed.filter(|_| node.kind != NodeKind::Alias) {
-            self.claim_id(node.id, Place { file: node.file, span });
+        if node.kind != NodeKind::Alias {
+            node.own_id = claimed.is_some_and(|span| self.claim_id(node.id, Place { file: node.file, span }));
         }
+        self.nodes.push(node);
         id
     }
 
-    /// Notes that `id` is used at `place`, and complains if it is used elsewhere.
-    pub(crate) fn claim_id(&mut self, id: u64, place: Place) {
+    /// Notes that `id` is used at `place`, and complains if it is used elsewhere. Whether it is used there alone.
+    pub(crate) fn claim_id(&mut self, id: u64, place: Place) -> bool {
         if let Some(first) = self.ids.get(&id).copied() {
             if first == place {
-                return;
+                return true;
             }
             let related = vec![(first, "first used here".into())];
             let message = format!("the id @{id:#018x} is used twice");
@@ -70,8 +71,10 @@ impl Compiler<'_> {
                 place.file,
                 Report { kind: ErrorKind::Id, span: place.span, message, label, help, related },
             );
+            false
         } else {
             self.ids.insert(id, place);
+            true
         }
     }
 
@@ -155,13 +158,15 @@ impl Compiler<'_> {
                 declaration: *child_id,
                 parent: Some(node),
                 id: own,
+                own_id: true,
                 parameters,
                 generic: parent.generic || parameters > 0,
             };
             let at = child.id.map_or(named.span, |number| number.span);
-            // A second one of the same name has been reported as that; that its derived id is the same as well is no news.
-            let again = child.id.is_none() && self.members.contains_key(&(node, named.name));
-            let added = self.add_node(added, (!again).then_some(at));
+            // A second one of the same name has been reported as that; that its derived id is the same as well is no news, nor
+            // that those are the same which are derived of an id that is there twice.
+            let known = !parent.own_id || self.members.contains_key(&(node, named.name));
+            let added = self.add_node(added, (child.id.is_some() || !known).then_some(at));
             self.members.entry((node, named.name)).or_insert(added);
             let parameters = child.parameters.iter().map(|named| named.name).collect::<Vec<_>>();
             if !parameters.is_empty() {

@@ -19,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) parent: Option<NodeId>,
     /// Its 64-bit id; aliases have none, and 0 here.
     pub(crate) id: u64,
+    /// Whether its id is its alone: what it contains derives ids of it, and they are as unlike others as it is.
+    pub(crate) own_id: bool,
     /// How many generic parameters it has.
     pub(crate) parameters: usize,
     /// Whether it, or a scope around it, has generic parameters.

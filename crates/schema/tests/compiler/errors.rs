@@ -64,6 +64,23 @@ fn ids_are_ids_and_each_is_used_once() {
 }
 
 #[test]
+fn ids_that_follow_from_what_is_there_twice_are_no_news() {
+    let found = |body: &str| errors(body).into_iter().map(|(kind, ..)| kind).collect::<Vec<_>>();
+    assert_eq!(
+        found("struct A { struct B { enum C {} } } struct A { struct B { enum C {} } }"),
+        [Kind::Duplicate]
+    );
+    let id = "@0xbf5147cbbecf40c2";
+    assert_eq!(
+        found(&format!("struct A {id} {{ struct B {{}} }} struct C {id} {{ struct B {{}} }}")),
+        [Kind::Id]
+    );
+    // What was written has not been derived of anything.
+    let inner = format!("struct B {id} {{}}");
+    assert_eq!(found(&format!("struct A {{ {inner} }} struct A {{ {inner} }}")), [Kind::Duplicate, Kind::Id]);
+}
+
+#[test]
 fn a_file_without_an_id_is_given_one_to_write() {
     let files = crate::common::Memory::default().with("a.capnp", "struct A {}");
     let errors =
