@@ -255,9 +255,7 @@ impl Plan {
                 // A repository that we do not need may be the one that does not answer.
                 println!("== set-up: {failure}; going on with the package lists as they are");
             }
-            // Without removals: a compiler that conflicts with the caller's own is not worth the caller's own.
-            let install = ["install", "--yes", "--no-install-recommends", "--no-remove"];
-            announced(apt.call(&install).args(&self.packages))?;
+            apt.install(&self.packages)?;
         }
         if self.environment { cpp_peer()?.make() } else { Ok(()) }
     }
@@ -270,6 +268,33 @@ fn cpp_peer() -> Result<interop::Environment, String> {
 fn announced(call: &mut Command) -> Result<(), String> {
     println!("== set-up: {}", call_of(call));
     succeed(call)
+}
+
+/// What `apt-get` is told before the packages.
+const INSTALL: [&str; 4] = ["install", "--yes", "--no-install-recommends", "--no-remove"];
+
+/// Packages made of one source, which can be here in one version only: a tool that somebody has of another distribution
+/// release keeps the other from being installed.
+const SIBLINGS: [(&str, &str); 1] = [("qemu-system-misc", "qemu-utils")];
+
+/// What stands in the way of `packages` where it is here in another version.
+fn siblings(packages: &[&str]) -> impl Iterator<Item = &'static str> {
+    SIBLINGS.into_iter().filter(|(wanted, _)| packages.contains(wanted)).map(|(_, sibling)| sibling)
+}
+
+/// An installed package as `NAME=VERSION`, in the version that the distribution has.
+fn distributed(package: &str) -> Option<String> {
+    if !answers("dpkg-query", &["--status", package]) {
+        return None;
+    }
+    let table = output(Command::new("apt-cache").args(["madison", package])).ok()?;
+    let version = first_version(&String::from_utf8_lossy(&table))?.to_owned();
+    Some(format!("{package}={version}"))
+}
+
+/// The version in the first row of `PACKAGE | VERSION | SOURCE`, which is the newest.
+fn first_version(table: &str) -> Option<&str> {
+    table.lines().next()?.split('|').nth(1).map(str::trim).filter(|version| !version.is_empty())
 }
 
 /// `apt-get`, with the words before it that make its caller root.
@@ -298,6 +323,19 @@ impl AptGet {
             }
         };
         Ok(AptGet { prefix })
+    }
+
+    /// Installs packages without removing any: a compiler that conflicts with the caller's own is not worth the caller's own.
+    fn install(&self, packages: &[&str]) -> Result<(), String> {
+        let Err(failure) = announced(self.call(&INSTALL).args(packages)) else { return Ok(()) };
+        let siblings: Vec<_> = siblings(packages).filter_map(distributed).collect();
+        if siblings.is_empty() {
+            return Err(failure);
+        }
+        println!(
+            "== set-up: {failure}; again, with the distribution's version of what is here from elsewhere"
+        );
+        announced(self.call(&INSTALL).arg("--allow-downgrades").args(packages).args(siblings))
     }
 
     fn call(&self, arguments: &[&str]) -> Command {
@@ -395,6 +433,17 @@ mod tests {
             call_of(&call),
             "`env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update`"
         );
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_named_in_the_distributions_version() {
+        assert_eq!(siblings(&["opensbi", "qemu-system-misc"]).collect::<Vec<_>>(), ["qemu-utils"]);
+        assert_eq!(siblings(&["lld"]).count(), 0);
+        let table =
+            "qemu-utils | 1:7.2+b3 | https://mirror bookworm/main\nqemu-utils | 1:7.1 | https://mirror\n";
+        assert_eq!(first_version(table), Some("1:7.2+b3"));
+        assert_eq!(first_version(""), None);
+        assert_eq!(distributed("vatmux-no-such-package"), None);
     }
 
     #[test]
