@@ -18,10 +18,12 @@ pub const MAX_DIALS: usize = 4;
 /// task serve
 /// address 10.0.2.15/24
 /// gateway 10.0.2.2
+/// cable 10.0.3.15/24
+/// heap 6144
 /// listen 7420
 /// allow vat1…
 /// dial vat1…@10.0.2.2:7420
-/// meet vat1…@10.0.2.16:7420
+/// meet vat1…@10.0.3.16:7420
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -29,6 +31,10 @@ pub struct Config {
     pub task: Task,
     /// Its place in the network; `None` for no network.
     pub network: Option<Network>,
+    /// Its place on a network of a second card's, which leads to no others: to the image at the other end of a cable.
+    pub cable: Option<Network>,
+    /// How much of its heap it may use, in KiB; `None` for all of it.
+    pub heap_kib: Option<u32>,
     /// The TCP port that it serves on; `None` to serve nobody who dials it.
     pub listen: Option<u16>,
     /// Who may dial it.
@@ -47,6 +53,8 @@ pub enum Task {
     Serve,
     /// Tests itself with each node that it dials, and powers off.
     SelfTest,
+    /// Tests itself with itself, at a time that begins with a round number, and powers off. It needs no network.
+    Alone,
     /// Measures itself with the one node that it dials, and powers off.
     Measure,
 }
@@ -99,7 +107,7 @@ pub enum ConfigError {
         what: &'static str,
     },
     /// What needs a network, and there is no address.
-    #[error("it listens, dials or has a gateway, and has no address")]
+    #[error("it listens, dials, has a gateway or a cable, and has no address")]
     NoAddress,
 }
 
@@ -111,6 +119,7 @@ impl FromStr for Config {
         let mut task = None;
         let mut address = None;
         let mut gateway = None;
+        let mut cable = None;
         for (line, words) in (1..).zip(text.lines()) {
             let wrong = |what| ConfigError::Line { line, what };
             let (key, value) = words.split_once(' ').ok_or(wrong("it has no value"))?;
@@ -120,6 +129,8 @@ impl FromStr for Config {
                 "gateway" => {
                     set(&mut gateway, value.parse().map_err(|_| "it is no IPv4 address")).map_err(wrong)?;
                 }
+                "cable" => set(&mut cable, read_address(value)).map_err(wrong)?,
+                "heap" => set(&mut config.heap_kib, read_kib(value)).map_err(wrong)?,
                 "listen" => set(&mut config.listen, read_port(value)).map_err(wrong)?,
                 "allow" if config.allow.len() == MAX_ALLOWED => return Err(wrong("it allows too many")),
                 "allow" => config.allow.push(read_node(value).map_err(wrong)?),
@@ -133,7 +144,9 @@ impl FromStr for Config {
         }
         config.task = task.unwrap_or_default();
         config.network = address.map(|(address, prefix_bits)| Network { address, prefix_bits, gateway });
-        let needs_network = gateway.is_some() || config.listen.is_some() || !config.dials.is_empty();
+        config.cable = cable.map(|(address, prefix_bits)| Network { address, prefix_bits, gateway: None });
+        let needs_network =
+            gateway.is_some() || cable.is_some() || config.listen.is_some() || !config.dials.is_empty();
         if needs_network && config.network.is_none() { Err(ConfigError::NoAddress) } else { Ok(config) }
     }
 }
@@ -150,8 +163,9 @@ fn read_task(text: &str) -> Result<Task, &'static str> {
         "identify" => Ok(Task::Identify),
         "serve" => Ok(Task::Serve),
         "selftest" => Ok(Task::SelfTest),
+        "alone" => Ok(Task::Alone),
         "measure" => Ok(Task::Measure),
-        _ => Err("a task is identify, serve, selftest or measure"),
+        _ => Err("a task is identify, serve, selftest, alone or measure"),
     }
 }
 
@@ -160,6 +174,10 @@ fn read_address(text: &str) -> Result<(Ipv4Addr, u8), &'static str> {
     let (address, bits) = text.split_once('/').ok_or(WRONG)?;
     let bits = bits.parse().ok().filter(|bits| *bits <= 32).ok_or(WRONG)?;
     Ok((address.parse().map_err(|_| WRONG)?, bits))
+}
+
+fn read_kib(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|kib| *kib != 0).ok_or("a heap is a number of KiB from 1 on")
 }
 
 fn read_port(text: &str) -> Result<u16, &'static str> {
@@ -191,6 +209,7 @@ impl fmt::Display for Config {
                 Task::Identify => "identify",
                 Task::Serve => "serve",
                 Task::SelfTest => "selftest",
+                Task::Alone => "alone",
                 Task::Measure => "measure",
             }
         )?;
@@ -199,6 +218,12 @@ impl fmt::Display for Config {
             if let Some(gateway) = network.gateway {
                 writeln!(f, "gateway {gateway}")?;
             }
+        }
+        if let Some(cable) = self.cable {
+            writeln!(f, "cable {}/{}", cable.address, cable.prefix_bits)?;
+        }
+        if let Some(kib) = self.heap_kib {
+            writeln!(f, "heap {kib}")?;
         }
         if let Some(port) = self.listen {
             writeln!(f, "listen {port}")?;
@@ -232,6 +257,8 @@ mod tests {
         Config {
             task: Task::Serve,
             network: Some(Network { address: Ipv4Addr::new(10, 0, 2, 15), prefix_bits: 24, gateway }),
+            cable: Some(Network { address: Ipv4Addr::new(10, 0, 3, 15), prefix_bits: 24, gateway: None }),
+            heap_kib: Some(6144),
             listen: Some(7420),
             allow: (1..=16).map(node).collect(),
             dials: (1..=4)
@@ -248,7 +275,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_and_fits_its_area() {
-        for config in [Config::default(), full()] {
+        let alone = Config { task: Task::Alone, ..Config::default() };
+        for config in [Config::default(), alone, full()] {
             assert_eq!(config.to_string().parse(), Ok(config.clone()));
             assert!(crate::seal_config(&config).is_some());
         }
@@ -265,6 +293,9 @@ mod tests {
             ("address 10.0.2.15/33", "up to 32"),
             ("address 10.0.2/24", "IPv4"),
             ("gateway home", "IPv4"),
+            ("cable 10.0.3.15", "slash"),
+            ("heap 0", "KiB"),
+            ("heap all", "KiB"),
             ("listen 0", "1 to 65535"),
             ("listen 65536", "1 to 65535"),
             ("allow vat1x", "node id"),
@@ -298,5 +329,6 @@ mod tests {
     #[test]
     fn test_reject_a_node_that_is_nowhere() {
         assert_eq!("listen 1\n".parse::<Config>(), Err(ConfigError::NoAddress));
+        assert_eq!("cable 10.0.3.15/24\n".parse::<Config>(), Err(ConfigError::NoAddress));
     }
 }

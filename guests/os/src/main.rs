@@ -17,23 +17,32 @@ mod network;
 mod node;
 mod park;
 mod selftest;
+mod shortage;
 
 use std::fmt::Display;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
 
 use futures::future::join_all;
 use vatmux::{health, packagefs};
 use vatmux_driver::{Driver, Instant};
 use vatmux_noise::AllowList;
-use vatmux_os_disk::Task;
+use vatmux_os_disk::{Dial, Kind, Task};
 use vatmux_rpc::Services;
 
 use crate::devices::disk::IsNew;
+use crate::devices::entropy;
 use crate::machine::power::Exit;
 use crate::machine::{heap, interrupts, power, timer};
-use crate::network::Network;
-use crate::node::Node;
+use crate::network::{Network, Networks};
+use crate::node::{ITSELF_PORT, Node, Road};
 use crate::park::{MachineClock, MachinePark};
 use crate::selftest::Known;
+use crate::shortage::Shortage;
+
+/// When an image that is alone begins: after all that it asks of devices, which take as long as this machine's other programs let
+/// them. From there on everything is instructions, and a second boot does the same at the same times.
+const ROUND: Instant = Instant::from_nanos(1_000_000_000);
 
 /// The first Rust that runs.
 pub(crate) extern "C" fn entry() -> ! {
@@ -64,11 +73,25 @@ fn run(entered: Instant) -> Result<Exit, String> {
         return Ok(Exit::Done);
     }
 
-    let place = config.network.ok_or("no address in the configuration, and a task that needs one")?;
-    let card = devices.card.ok_or("no network; the machine needs a virtio-net device")?;
-    println!("vatmux-os: address {}/{}", place.address, place.prefix_bits);
-    let network = Network::new(card, place);
-    let park = MachinePark::new(Some(network.clone()));
+    if let Some(kib) = config.heap_kib {
+        heap::restrict(kib as usize * 1024);
+    }
+
+    let mut networks = Networks::default();
+    if config.task != Task::Alone {
+        let place = config.network.ok_or("no address in the configuration, and a task that needs one")?;
+        let mut cards = devices.cards.into_iter();
+        let card = cards.next().ok_or("no network; the machine needs a virtio-net device")?;
+        println!("vatmux-os: address {}/{}", place.address, place.prefix_bits);
+        networks.add(Network::new(card, place));
+        if let Some(place) = config.cable {
+            let card = cards.next().ok_or("no cable; the machine needs a second virtio-net device")?;
+            println!("vatmux-os: address {}/{} on a cable", place.address, place.prefix_bits);
+            networks.add(Network::new(card, place));
+        }
+    }
+    let shortage = Shortage::default();
+    let park = MachinePark::new(networks.clone(), shortage.clone());
     let sleeps = park.sleeps();
     let mut driver = Driver::new(MachineClock, park);
 
@@ -81,19 +104,41 @@ fn run(entered: Instant) -> Result<Exit, String> {
         packagefs::Limits { open_files: 16, ..packagefs::Limits::default() },
     )
     .map_err(|error| said(&error))?;
-    let node = Node::new(driver.handle(), network.clone(), key, services);
+    let road = if config.task == Task::Alone { Road::Itself } else { Road::Networks(networks.clone()) };
+    let node = Node::new(driver.handle(), road, key, services, shortage);
     if let Some(port) = config.listen {
-        let listener = network.listen(port).map_err(|error| said(&error))?;
-        node.serve(listener, config.allow.into_iter().collect::<AllowList>());
-        println!("vatmux-os: listening on {}:{port}", place.address);
+        let allow = Rc::new(config.allow.into_iter().collect::<AllowList>());
+        for listener in networks.listen(port).map_err(|error| said(&error))? {
+            node.serve(listener, allow.clone());
+        }
+        println!("vatmux-os: listening on port {port}");
     }
 
     let outcome = driver.drive_until(async {
-        if config.task == Task::Measure {
-            return figures::measure(&node, &config.dials, entered, &sleeps).await;
+        match config.task {
+            Task::Measure => return figures::measure(&node, &config.dials, entered, &sleeps).await,
+            Task::Alone => {
+                entropy::refill();
+                node.handle().sleep_until(ROUND).await;
+                println!("vatmux-os: alone (at_us={})", timer::now().as_nanos() / 1000);
+                let itself = Dial {
+                    node: node.id(),
+                    address: Ipv4Addr::LOCALHOST,
+                    port: ITSELF_PORT,
+                    kind: Kind::Image,
+                };
+                selftest::run(&node, &[itself]).await?;
+                println!("vatmux-os: done (at_us={})", timer::now().as_nanos() / 1000);
+                return Ok(());
+            }
+            Task::Identify | Task::Serve | Task::SelfTest => {}
         }
         let known = selftest::run(&node, &config.dials).await?;
-        println!("vatmux-os: all tests passed (sleeps={})", sleeps.count());
+        println!(
+            "vatmux-os: all tests passed (sleeps={} free={} KiB)",
+            sleeps.count(),
+            heap::free_bytes() / 1024
+        );
         if config.task == Task::Serve {
             println!("vatmux-os: serving");
             join_all(known.into_iter().map(Known::watch)).await;

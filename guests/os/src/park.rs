@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use vatmux_driver::{Clock, Instant, Park, Unpark};
 
-use crate::machine::{interrupts, timer};
-use crate::network::Network;
+use crate::machine::{heap, interrupts, timer};
+use crate::network::Networks;
+use crate::shortage::Shortage;
 
 /// The time since the machine was switched on.
 pub(crate) struct MachineClock;
@@ -26,7 +27,8 @@ impl Clock for MachineClock {
 /// It also is what moves frames. The driver parks when nothing is flagged, and every few dozen microseconds while something
 /// is: whatever was written by then leaves here.
 pub(crate) struct MachinePark {
-    network: Option<Network>,
+    networks: Networks,
+    shortage: Shortage,
     unparked: Arc<Unparked>,
     sleeps: Sleeps,
 }
@@ -57,8 +59,9 @@ impl Unpark for Unparked {
 }
 
 impl MachinePark {
-    pub(crate) fn new(network: Option<Network>) -> Self {
-        Self { network, unparked: Arc::default(), sleeps: Sleeps::default() }
+    /// Moves the frames of `networks`, and lets `shortage` know how much of the heap is free.
+    pub(crate) fn new(networks: Networks, shortage: Shortage) -> Self {
+        Self { networks, shortage, unparked: Arc::default(), sleeps: Sleeps::default() }
     }
 
     pub(crate) fn sleeps(&self) -> Sleeps {
@@ -69,16 +72,17 @@ impl MachinePark {
 impl Park for MachinePark {
     fn park(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         loop {
-            if let Some(network) = &self.network {
+            for network in self.networks.iter() {
                 network.turn(timer::now());
             }
+            self.shortage.look(heap::free_bytes());
             let woken = self.unparked.0.swap(false, Ordering::Relaxed);
             let now = timer::now();
             if woken || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(());
             }
-            let turn = self.network.as_ref().and_then(|network| network.next_turn(now));
-            let until = [deadline, turn].into_iter().flatten().min();
+            let turns = self.networks.iter().filter_map(|network| network.next_turn(now));
+            let until = turns.chain(deadline).min();
             if until.is_some_and(|until| until <= now) {
                 continue;
             }
@@ -89,7 +93,7 @@ impl Park for MachinePark {
             self.sleeps.0.set((count + 1, time + (timer::now() - now)));
             timer::set(None);
             while let Some(place) = interrupts::claim() {
-                if let Some(network) = &self.network {
+                for network in self.networks.iter() {
                     network.acknowledge(place);
                 }
                 interrupts::done(place);

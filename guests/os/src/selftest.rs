@@ -4,6 +4,7 @@
 mod bulk;
 mod files;
 mod liveness;
+mod registry;
 mod state;
 
 use std::cell::Cell;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use vatmux::schema::bundlemgr::BundleMgr;
 use vatmux::schema::health::Health;
-use vatmux_driver::Handle;
+use vatmux_driver::{Handle, Instant};
 use vatmux_os_disk::{Dial, Kind};
 use vatmux_rpc::{Peer, ReconnectingPeer};
 
@@ -24,7 +25,7 @@ use crate::node::{DialError, Node};
 type Complaint = String;
 
 /// How often the node is pinged meanwhile.
-const PING_PAUSE: Duration = Duration::from_millis(20);
+const PING_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a node that was there is dialed again.
 const OUTAGE: Duration = Duration::from_mins(5);
@@ -78,13 +79,18 @@ async fn tests(node: &Node, reconnecting: &ReconnectingPeer<DialError>, peer: &P
     let mut failures = 0;
     let id = peer.node_id();
     let mut judge = |marker: &str, result: Result<String, Complaint>| match result {
-        Ok(detail) => println!("{marker} ok ({detail} peer={id})"),
+        Ok(detail) => println!("{marker} ok ({detail} at_us={} peer={id})", micros(node.handle().now())),
         Err(complaint) => {
             println!("SELFTEST: FAIL {marker}: {complaint}");
             failures += 1;
         }
     };
     judge("dsoftbus:mux data", data(peer).await);
+    match dial.kind {
+        Kind::Host => judge("SELFTEST: remote resolve", registry::resolve(peer).await),
+        // It has no registry.
+        Kind::Image => {}
+    }
     let root = match dial.kind {
         Kind::Host => match query(peer).await {
             Ok(name) => {
@@ -111,7 +117,7 @@ async fn tests(node: &Node, reconnecting: &ReconnectingPeer<DialError>, peer: &P
     judge("SELFTEST: mux bulk", bulk);
     judge("SELFTEST: mux backpressure", bulk::backpressure(peer, &root, &pings).await);
     match dial.kind {
-        Kind::Host => judge("SELFTEST: remote statefs rw", state::read_and_write(peer).await),
+        Kind::Host => judge("SELFTEST: remote statefs rw", state::read_and_write(node, peer).await),
         // It keeps nothing for others.
         Kind::Image => {}
     }
@@ -225,6 +231,11 @@ impl Pings {
         }
         Ok((self.answered.get(), self.slowest.get()))
     }
+}
+
+/// How long the machine had been on at `instant`.
+fn micros(instant: Instant) -> u64 {
+    instant.as_nanos() / 1000
 }
 
 fn said(error: impl Display) -> Complaint {

@@ -34,6 +34,17 @@ pub(crate) enum Wire {
     User { forwards: Vec<Forward> },
 }
 
+/// A cable between two machines' second cards: frames in UDP datagrams of this machine's, one in each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cable {
+    /// The port of this end.
+    pub(crate) here: u16,
+    /// The port of the other end.
+    pub(crate) there: u16,
+    /// What the Ethernet address of this end ends with: more than the first card's 1.
+    pub(crate) card: u8,
+}
+
 /// How a machine is put together.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts<'a> {
@@ -41,7 +52,12 @@ pub(crate) struct Parts<'a> {
     /// The disk's file; `None` for no disk.
     pub(crate) disk: Option<&'a Path>,
     pub(crate) wire: Wire,
+    /// What a second card is connected to; `None` for no second card.
+    pub(crate) cable: Option<Cable>,
     pub(crate) memory_mib: u32,
+    /// Where random bytes come from: `None` for where they should. With a seed they are the same each time, and the machine sleeps
+    /// for no time of ours: its clock is that of its instructions and of what it waits for.
+    pub(crate) seed: Option<u32>,
 }
 
 impl Parts<'_> {
@@ -49,12 +65,17 @@ impl Parts<'_> {
     pub(crate) fn call(&self) -> Command {
         let mut call = Command::new(QEMU);
         call.args(["-machine", "virt", "-smp", "1", "-bios", "default", "-nographic", "-no-reboot"])
-            // While it does not sleep, its time is the number of its instructions: how busy this machine is changes little.
-            .args(["-icount", "shift=0"])
             .args(["-global", "virtio-mmio.force-legacy=false", "-m", &self.memory_mib.to_string()])
             .arg("-kernel")
             .arg(&self.image.path)
             .args(["-object", "rng-builtin,id=random", "-device", "virtio-rng-device,rng=random"]);
+        // While it does not sleep, its time is the number of its instructions: how busy this machine is changes little.
+        match self.seed {
+            None => call.args(["-icount", "shift=0"]),
+            Some(seed) => {
+                call.args(["-icount", "shift=0,sleep=off", "-rtc", "clock=vm", "-seed", &seed.to_string()])
+            }
+        };
         if let Some(disk) = self.disk {
             let drive = format!("if=none,format=raw,id=disk,file={}", disk.display());
             call.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);
@@ -66,6 +87,11 @@ impl Parts<'_> {
             });
             call.args(["-netdev", &format!("user,id=net{}", forwards.collect::<String>())])
                 .args(["-device", "virtio-net-device,netdev=net,mac=52:54:00:76:61:01"]);
+        }
+        if let Some(Cable { here, there, card }) = self.cable {
+            let ends = format!("socket,id=cable,udp=127.0.0.1:{there},localaddr=127.0.0.1:{here}");
+            let device = format!("virtio-net-device,netdev=cable,mac=52:54:00:76:61:{card:02x}");
+            call.args(["-netdev", &ends, "-device", &device]);
         }
         call
     }

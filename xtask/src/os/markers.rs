@@ -4,6 +4,7 @@
 pub(crate) const WITH_A_HOST: &[&str] = &[
     "dsoftbus:mux session up",
     "dsoftbus:mux data ok",
+    "SELFTEST: remote resolve ok",
     "SELFTEST: mux pri control ok",
     "SELFTEST: mux bulk ok",
     "SELFTEST: mux backpressure ok",

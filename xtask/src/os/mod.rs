@@ -1,10 +1,13 @@
 //! `cargo xtask os …`: the image for a machine without an operating system, built, run and tested under QEMU.
 
+mod alone;
 mod bench;
 mod console;
 mod image;
 mod machine;
 mod markers;
+mod squeeze;
+mod storm;
 mod test;
 mod trials;
 mod world;

@@ -5,13 +5,17 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::Value;
 use vatmux_noise::NodeId;
 use vatmux_os_disk::{Config, Dial, Kind, Task};
 
-use super::machine::{Forward, Machine, Wire, configure};
+use super::machine::{Cable, Forward, Machine, Wire, configure};
 use super::markers::{WITH_A_HOST, WITH_AN_IMAGE, value};
-use super::trials;
-use super::world::{BOOT, BULK_BYTES, HOST, Host, PORT, World, digest_of, free_port, judge, place};
+use super::storm::Storm;
+use super::world::{
+    BOOT, BULK_BYTES, Host, PORT, World, cable_end, cable_ports, digest_of, free_port, judge, on_cable, place,
+};
+use super::{alone, squeeze, trials};
 use crate::repository::Repository;
 
 /// How long the tests of one image with one node may take, on a machine that is busy with others.
@@ -26,8 +30,12 @@ const NOTICED: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(repository: &Repository, two: bool) -> Result<(), String> {
     let world = World::new(repository, "test")?;
+    println!("== an image alone, twice");
+    alone::run(&world)?;
     println!("== one image and a host");
     one(&world)?;
+    println!("== an image with little memory");
+    squeeze::run(&world)?;
     println!("== images that cannot do what they are told");
     trials::run(&world)?;
     if two {
@@ -41,6 +49,8 @@ pub(crate) fn run(repository: &Repository, two: bool) -> Result<(), String> {
 struct Served {
     machine: Machine,
     address: String,
+    /// The other end of the cable of its second card.
+    cable: Storm,
 }
 
 /// One image: a client and a server of the host.
@@ -54,24 +64,34 @@ fn one(world: &World) -> Result<(), String> {
     let config = Config {
         task: Task::Serve,
         network: Some(place(15)),
+        cable: Some(on_cable(15)),
         listen: Some(PORT),
         allow: vec![world.id_of("client")?],
         dials: vec![host.dial()],
+        ..Config::default()
     };
     configure(&disk, &config)?;
     let port = free_port()?;
     let forwards = vec![Forward { from: port, to: (place(15).address, PORT) }];
-    let machine = world.parts(&disk, Wire::User { forwards }).start(world.path("one.log"))?;
-    let mut served = Served { machine, address: format!("vat://{node}@127.0.0.1:{port}") };
+    let (end, there) = cable_end()?;
+    let (_, here) = cable_end()?;
+    let mut parts = world.parts(&disk, Wire::User { forwards });
+    parts.cable = Some(Cable { here, there, card: 2 });
+    let machine = parts.start(world.path("one.log"))?;
+    let cable = Storm::new(end, here, on_cable(15).address);
+    let mut served = Served { machine, address: format!("vat://{node}@127.0.0.1:{port}"), cable };
     served.machine.console.wait_for("vatmux-os: serving", TESTS)?;
     judge(served.machine.console.seen(), WITH_A_HOST)?;
     println!("all markers were printed");
-    the_host_agrees(world, &host, &mut served.machine)?;
+    the_host_agrees(world, &host, &node, &mut served.machine)?;
     the_image_serves(world, &mut served)?;
     drop(served);
 
     // As a test, it powers off and says how it went.
-    configure(&disk, &Config { task: Task::SelfTest, listen: None, allow: Vec::new(), ..config })?;
+    configure(
+        &disk,
+        &Config { task: Task::SelfTest, listen: None, allow: Vec::new(), cable: None, ..config },
+    )?;
     let mut machine =
         world.parts(&disk, Wire::User { forwards: Vec::new() }).start(world.path("selftest.log"))?;
     let status = machine.wait(TESTS)?;
@@ -84,19 +104,19 @@ fn one(world: &World) -> Result<(), String> {
 }
 
 /// What the markers say of the host is so there: bytes, values, counts.
-fn the_host_agrees(world: &World, host: &Host, machine: &mut Machine) -> Result<(), String> {
+fn the_host_agrees(world: &World, host: &Host, image: &NodeId, machine: &mut Machine) -> Result<(), String> {
     let mut line = |marker: &str| machine.console.wait_for(marker, BOOT);
     let bulk = line("SELFTEST: mux bulk ok")?;
     expect("bytes of the bulk transfer", value(&bulk, "bytes"), &BULK_BYTES.to_string())?;
 
     let state = line("SELFTEST: remote statefs rw ok")?;
-    let kept = world.ask("client", &["state", "get", &host.address, "os/kept"])?;
+    let kept = world.ask("client", &["state", "get", &host.address, &format!("os/{image}/kept")])?;
     let kept = String::from_utf8_lossy(&kept).into_owned();
     if kept.is_empty() || !state.contains(&kept) {
         return Err(format!("the host keeps {kept:?}, and the image said {state:?}"));
     }
     let keys = world.ask("client", &["state", "list", &host.address])?;
-    if String::from_utf8_lossy(&keys).contains("os/scratch") {
+    if String::from_utf8_lossy(&keys).contains("scratch") {
         return Err("the host has a key that the image says it deleted".to_owned());
     }
 
@@ -106,8 +126,34 @@ fn the_host_agrees(world: &World, host: &Host, machine: &mut Machine) -> Result<
         .map_err(|error| format!("cannot look at the tree: {error}"))?
         .len();
     expect("the size of a file", value(&line("SELFTEST: remote pkgfs stat ok")?, "size"), &size.to_string())?;
-    println!("the host agrees: state, bundles, files");
+
+    let registered = world.ask("client", &["services", "list", &host.address, "--json"])?;
+    let registered = registered.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    let resolved = line("SELFTEST: remote resolve ok")?;
+    expect("services in the registry", value(&resolved, "services"), &registered.to_string())?;
+
+    let counted = world.ask("client", &["stat", &host.address, "--json"])?;
+    for (service, name) in [("vatmux.state", "statefs"), ("vatmux.packagefs", "packagefs")] {
+        let calls = served(&counted, image, service);
+        if calls == 0 {
+            return Err(format!("the host has not served one call of {service} to {image}"));
+        }
+        println!("dsoftbusd: remote {name} served (calls={calls} peer={image})");
+    }
+    println!("the host agrees: state, bundles, files, registry");
     Ok(())
+}
+
+/// How many calls of a service ended well, by what `vatmux stat --json` says of the sessions with `peer`.
+fn served(stat: &[u8], peer: &NodeId, service: &str) -> u64 {
+    let lines =
+        stat.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let sessions = lines.filter(|line| line["peer"] == peer.to_string().as_str());
+    let services = sessions.flat_map(|session| session["services"].as_array().cloned().unwrap_or_default());
+    services
+        .filter(|entry| entry["service"] == service)
+        .filter_map(|entry| entry["served"]["ok"].as_u64())
+        .sum()
 }
 
 /// The image answers, and what it serves is what it says.
@@ -133,6 +179,8 @@ fn the_image_serves(world: &World, served: &mut Served) -> Result<(), String> {
     }
     storm(&served.address)?;
     world.ask("client", &["ping", &served.address, "--count", "3"])?;
+    let frames = served.cable.during(|| world.ask("client", &["ping", &served.address, "--count", "20"]))?;
+    println!("it answers every ping while it is sent {frames} frames that make no sense");
     served.machine.console.wait_for("dsoftbusd: remote packagefs served", BOOT)?;
     served.machine.console.wait_for("turned a caller away", BOOT)?;
     println!("the image serves what it says, to whom it was told");
@@ -164,23 +212,27 @@ fn pair(world: &World) -> Result<(), String> {
     let nodes = [world.identify(disks[0])?, world.identify(disks[1])?];
     let host = world.serve("two", &nodes)?;
     let client = world.id_of("client")?;
-    // Each has QEMU's small network to itself; they meet at each other's port of this machine's.
-    let place = place(15);
-    let ports = [free_port()?, free_port()?];
+    // Each has QEMU's small network to itself, where the host is; they meet on a cable between their second cards.
+    let places = [on_cable(15), on_cable(16)];
+    let (ports, ends) = ([free_port()?, free_port()?], cable_ports()?);
     let start = |at: usize, log: &str| {
         let node = nodes[1 - at];
-        let other = Dial { node, address: HOST, port: ports[1 - at], kind: Kind::Image };
+        let other = Dial { node, address: places[1 - at].address, port: PORT, kind: Kind::Image };
         let config = Config {
             task: Task::Serve,
-            network: Some(place),
+            network: Some(place(15)),
+            cable: Some(places[at]),
             listen: Some(PORT),
             allow: vec![client, node],
             dials: vec![host.dial(), other],
+            ..Config::default()
         };
         let disk = world.path(disks[at]);
         configure(&disk, &config)?;
-        let forwards = vec![Forward { from: ports[at], to: (place.address, PORT) }];
-        world.parts(&disk, Wire::User { forwards }).start(world.path(log))
+        let forwards = vec![Forward { from: ports[at], to: (place(15).address, PORT) }];
+        let mut parts = world.parts(&disk, Wire::User { forwards });
+        parts.cable = Some(Cable { here: ends[at], there: ends[1 - at], card: 2 + at as u8 });
+        parts.start(world.path(log))
     };
     let is_tested = |machine: &mut Machine, with: &NodeId, markers: &[&str]| {
         machine.console.wait_for("vatmux-os: serving", TESTS)?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -92,7 +92,7 @@ impl World {
 
     /// The parts of an ordinary machine.
     pub(crate) fn parts<'a>(&'a self, disk: &'a Path, wire: Wire) -> Parts<'a> {
-        Parts { image: &self.image, disk: Some(disk), wire, memory_mib: MEMORY_MIB }
+        Parts { image: &self.image, disk: Some(disk), wire, cable: None, memory_mib: MEMORY_MIB, seed: None }
     }
 
     /// Serves a state and a bundle to these nodes: new ones, for the host of this name.
@@ -113,6 +113,7 @@ impl World {
         let installer = self.id_of("client")?.to_string();
         let mut words = vec!["serve", "--state", &state, "--bundles", &bundles, "--publisher", &publisher];
         words.extend(["--listen", "127.0.0.1:0", "--installer", &installer, "--allow", &installer]);
+        words.extend(["--operator", &installer]);
         let allowed: Vec<_> = allowed.iter().map(NodeId::to_string).collect();
         for node in &allowed {
             words.extend(["--allow", node]);
@@ -176,12 +177,31 @@ pub(crate) fn place(last: u8) -> Network {
     Network { address: Ipv4Addr::new(10, 0, 2, last), prefix_bits: 24, gateway: Some(HOST) }
 }
 
+/// An image's place on the cable between two cards; the first has 15.
+pub(crate) fn on_cable(last: u8) -> Network {
+    Network { address: Ipv4Addr::new(10, 0, 3, last), prefix_bits: 24, gateway: None }
+}
+
 /// A TCP port of this machine's that is free now.
 pub(crate) fn free_port() -> Result<u16, String> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|error| format!("cannot find a free port: {error}"))
+}
+
+/// An end of a cable that is in use from here.
+pub(crate) fn cable_end() -> Result<(UdpSocket, u16), String> {
+    let failed = |error| format!("cannot lay a cable: {error}");
+    let end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+    let port = end.local_addr().map_err(failed)?.port();
+    Ok((end, port))
+}
+
+/// Two UDP ports of this machine's that are free now: the ends of a cable.
+pub(crate) fn cable_ports() -> Result<[u16; 2], String> {
+    let ((_one, first), (_other, second)) = (cable_end()?, cable_end()?);
+    Ok([first, second])
 }
 
 /// Bytes without a pattern, always the same.
@@ -218,6 +238,7 @@ pub(crate) fn run(repository: &Repository) -> Result<(), String> {
         listen: Some(PORT),
         allow: vec![world.id_of("client")?, host.node],
         dials: vec![host.dial()],
+        ..Config::default()
     };
     let disk = world.path("disk");
     configure(&disk, &config)?;

@@ -14,7 +14,8 @@ use crate::machine::virtio;
 #[derive(Default)]
 pub(crate) struct Devices {
     pub(crate) disk: Option<Disk>,
-    pub(crate) card: Option<Card>,
+    /// The network cards, ordered by their Ethernet addresses: in which order a machine has its devices is its own affair.
+    pub(crate) cards: Vec<Card>,
 }
 
 /// Finds the devices and starts their drivers. Says what it cannot use.
@@ -25,7 +26,7 @@ pub(crate) fn open() -> Devices {
             DeviceType::EntropySource => entropy::open(found.registers),
             DeviceType::Block => Disk::open(found.registers).map(|disk| devices.disk = Some(disk)),
             DeviceType::Network => {
-                Card::open(found.place, found.registers).map(|card| devices.card = Some(card))
+                Card::open(found.place, found.registers).map(|card| devices.cards.push(card))
             }
             _ => continue,
         };
@@ -33,5 +34,6 @@ pub(crate) fn open() -> Devices {
             println!("vatmux-os: cannot use the {:?} device: {error}", found.kind);
         }
     }
+    devices.cards.sort_by_key(Card::address);
     devices
 }

@@ -5,6 +5,7 @@ mod link;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -23,7 +24,7 @@ use crate::machine::timer;
 /// What a connection buffers in each direction. Twelve connections are 1.5 MiB.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The most connections, those that wait to be accepted and those that are ending included.
+/// The most connections of one network, those that wait to be accepted and those that are ending included.
 const MAX_CONNECTIONS: usize = 12;
 
 /// How many connections may come before the first of them is accepted.
@@ -35,9 +36,13 @@ const FRAMES_PER_TURN: usize = 64;
 /// For how long a connection may have bytes under way that nobody acknowledges.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// The network as the image sees it. Clones are the same.
+/// A network as the image sees it. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Network(Rc<RefCell<Stack>>);
+
+/// All networks that the image has a place in: the first leads to others, a second one to whoever is at the other end of it.
+#[derive(Clone, Default)]
+pub(crate) struct Networks(Vec<Network>);
 
 struct Stack {
     card: Card,
@@ -80,6 +85,11 @@ impl Network {
         })))
     }
 
+    /// Whether `address` is in this network, and not beyond it.
+    fn holds(&self, address: Ipv4Addr) -> bool {
+        self.0.borrow().interface.ip_addrs().iter().any(|place| place.contains_addr(&address.into()))
+    }
+
     /// Moves what there is to move, in both directions, and wakes whom it concerns. Takes a bounded number of frames.
     pub(crate) fn turn(&self, now: Instant) {
         let Stack { card, interface, sockets, ending, connections, .. } = &mut *self.0.borrow_mut();
@@ -117,7 +127,7 @@ impl Network {
     }
 
     /// Connects to a port of a node.
-    pub(crate) async fn connect(&self, address: std::net::Ipv4Addr, port: u16) -> io::Result<TcpLink> {
+    async fn connect(&self, address: Ipv4Addr, port: u16) -> io::Result<TcpLink> {
         let link = self.socket()?;
         {
             let Stack { interface, sockets, next_port, .. } = &mut *self.0.borrow_mut();
@@ -143,7 +153,7 @@ impl Network {
     }
 
     /// Listens on a port.
-    pub(crate) fn listen(&self, port: u16) -> io::Result<Listener> {
+    fn listen(&self, port: u16) -> io::Result<Listener> {
         let waiting = (0..BACKLOG).map(|_| self.listening(port)).collect::<io::Result<_>>()?;
         Ok(Listener { network: self.clone(), port, waiting })
     }
@@ -169,6 +179,29 @@ impl Network {
         socket.set_timeout(Some(SILENCE));
         let handle = stack.sockets.add(socket);
         Ok(TcpLink::new(self.clone(), handle))
+    }
+}
+
+impl Networks {
+    /// Adds a network.
+    pub(crate) fn add(&mut self, network: Network) {
+        self.0.push(network);
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Network> {
+        self.0.iter()
+    }
+
+    /// Connects to a port of a node: by the network that it is in, and by the first one where it is in none.
+    pub(crate) async fn connect(&self, address: Ipv4Addr, port: u16) -> io::Result<TcpLink> {
+        let network = self.0.iter().find(|network| network.holds(address)).or(self.0.first());
+        network.ok_or(io::ErrorKind::NetworkUnreachable)?.connect(address, port).await
+    }
+
+    /// Listens on a port, in every network.
+    pub(crate) fn listen(&self, port: u16) -> io::Result<Vec<Listener>> {
+        self.0.iter().map(|network| network.listen(port)).collect()
     }
 }
 
