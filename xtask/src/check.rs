@@ -29,6 +29,7 @@ pub(crate) enum Check {
     Instructions,
     Doc,
     NoStd,
+    Os,
 }
 
 /// What a check that found nothing wrong could not look at, each with its reason; empty when it looked at everything.
@@ -36,7 +37,7 @@ pub(crate) type Skipped = Vec<String>;
 
 impl Check {
     /// Every check; the quick ones come first.
-    pub(crate) const ALL: [Check; 16] = [
+    pub(crate) const ALL: [Check; 17] = [
         Check::Format,
         Check::Marks,
         Check::Links,
@@ -53,6 +54,7 @@ impl Check {
         Check::Instructions,
         Check::Doc,
         Check::NoStd,
+        Check::Os,
     ];
 
     /// The name on the command line and in the report.
@@ -74,6 +76,7 @@ impl Check {
             Check::Instructions => "instructions",
             Check::Doc => "doc",
             Check::NoStd => "no-std",
+            Check::Os => "os",
         }
     }
 
@@ -106,6 +109,9 @@ impl Check {
             Check::Instructions => "no workload costs 2 % more instructions than in the committed baseline",
             Check::Doc => "the documentation builds without a warning",
             Check::NoStd => "the protocol cores build where there is no standard library",
+            Check::Os => {
+                "images without an operating system, alone, with a host and with each other, do what they say"
+            }
         }
     }
 
@@ -122,6 +128,7 @@ impl Check {
             Check::Reference => &[Need::SchemaCompiler, Need::StandardSchemas, Need::Python, Need::CppPeer],
             Check::Fuzz => &[Need::CppCompiler],
             Check::NoStd => &[Need::BareCompiler],
+            Check::Os => os::NEEDS,
             Check::Instructions => &[Need::InstructionCounter],
             Check::Marks | Check::Links | Check::Retries | Check::WithoutCapnp | Check::Sim | Check::Doc => {
                 &[]
@@ -160,6 +167,7 @@ impl Check {
                 succeed(doc.env("RUSTDOCFLAGS", "-Dwarnings")).map(|()| Skipped::new())
             }
             Check::NoStd => portable::check(repository),
+            Check::Os => os::check(repository),
         }
     }
 }

@@ -60,7 +60,7 @@ enum Source {
 
 impl Need {
     /// What is missing when the need is not met, in words.
-    fn describe(self) -> &'static str {
+    pub(crate) fn describe(self) -> &'static str {
         match self {
             Need::SchemaCompiler => "the schema compiler `capnp`",
             Need::StandardSchemas => "the standard schemas, `capnp/stream.capnp` among them",

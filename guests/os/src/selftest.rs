@@ -165,6 +165,7 @@ struct Pings {
     handle: Handle,
     answered: Rc<Cell<u32>>,
     slowest: Rc<Cell<Duration>>,
+    passed_bytes: Rc<Cell<u64>>,
     failed: Rc<Cell<bool>>,
     _held: Rc<()>,
 }
@@ -177,12 +178,14 @@ impl Pings {
             handle: node.handle().clone(),
             answered: Rc::default(),
             slowest: Rc::default(),
+            passed_bytes: Rc::default(),
             failed: Rc::default(),
             _held: held.clone(),
         };
-        let (answered, slowest, failed) =
-            (pings.answered.clone(), pings.slowest.clone(), pings.failed.clone());
+        let (answered, slowest) = (pings.answered.clone(), pings.slowest.clone());
+        let (passed_bytes, failed) = (pings.passed_bytes.clone(), pings.failed.clone());
         let handle = node.handle().clone();
+        let session = peer.session().clone();
         let held = Rc::downgrade(&held);
         let pinging = handle.clone();
         handle.spawn(async move {
@@ -190,10 +193,13 @@ impl Pings {
             while held.strong_count() > 0 {
                 nonce += 1;
                 let began = pinging.now();
+                let before = session.statistics().data_bytes_received;
                 match health.ping(nonce).await {
                     Ok(answer) if answer == nonce => {
                         answered.set(answered.get() + 1);
                         slowest.set(slowest.get().max(pinging.now() - began));
+                        let passed = session.statistics().data_bytes_received - before;
+                        passed_bytes.set(passed_bytes.get().max(passed));
                     }
                     _ => {
                         failed.set(true);
@@ -210,27 +216,38 @@ impl Pings {
     fn reset(&self) {
         self.answered.set(0);
         self.slowest.set(Duration::ZERO);
+        self.passed_bytes.set(0);
     }
 
     /// Waits until `count` more were answered, and gives how many that is since the measuring began.
     async fn answered_more(&self, count: u32) -> Result<u32, Complaint> {
         let enough = self.answered.get() + count;
         loop {
-            let (answered, _) = self.since()?;
-            if answered >= enough {
-                return Ok(answered);
+            let Answered { count, .. } = self.since()?;
+            if count >= enough {
+                return Ok(count);
             }
             self.handle.sleep(PING_PAUSE).await;
         }
     }
 
-    /// How many were answered since, and how long the slowest took.
-    fn since(&self) -> Result<(u32, Duration), Complaint> {
+    /// What came of them since.
+    fn since(&self) -> Result<Answered, Complaint> {
         if self.failed.get() {
             return Err("a ping was not answered".to_owned());
         }
-        Ok((self.answered.get(), self.slowest.get()))
+        let (count, slowest) = (self.answered.get(), self.slowest.get());
+        Ok(Answered { count, slowest, passed_bytes: self.passed_bytes.get() })
     }
+}
+
+/// Pings that were answered.
+struct Answered {
+    count: u32,
+    /// How long the slowest of them took.
+    slowest: Duration,
+    /// The most bytes of the session that came between one of them and its answer.
+    passed_bytes: u64,
 }
 
 /// How long the machine had been on at `instant`.

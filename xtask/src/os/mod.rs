@@ -14,6 +14,7 @@ mod world;
 
 use std::path::PathBuf;
 
+use crate::check::Skipped;
 use crate::repository::Repository;
 use crate::setup::{self, Install, Need};
 
@@ -35,7 +36,7 @@ pub(crate) enum Os {
 }
 
 /// What building and running it needs.
-const NEEDS: &[Need] = &[Need::StdCompiler, Need::Linker, Need::Emulator];
+pub(crate) const NEEDS: &[Need] = &[Need::StdCompiler, Need::Linker, Need::Emulator];
 
 impl Os {
     pub(crate) fn run(self, repository: &Repository, install: Install) -> Result<(), String> {
@@ -46,6 +47,15 @@ impl Os {
             Os::Test { two } => test::run(repository, two),
         }
     }
+}
+
+/// All that `cargo xtask os test --two` tests. Skipped where what it takes cannot be had.
+pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {
+    let missing: Vec<_> = NEEDS.iter().filter(|need| !need.is_met()).map(|need| need.describe()).collect();
+    if missing.is_empty() {
+        return test::run(repository, true).map(|()| Skipped::new());
+    }
+    Ok(vec![format!("every test of an image: this machine has not {}", missing.join(", nor "))])
 }
 
 /// A directory beside this program: what is built and run for the image.

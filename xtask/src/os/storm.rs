@@ -16,9 +16,11 @@ const BURST: u32 = 64;
 /// How long nothing is sent after them.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// How long a question may go unanswered, and how often it is asked.
-const ANSWER: Duration = Duration::from_secs(2);
-const QUESTIONS: u32 = 10;
+/// How long nothing comes from an image that has dealt with all that it was sent.
+const CALM: Duration = Duration::from_millis(200);
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What we are called on the cable.
 const OUR_CARD: [u8; 6] = [0x52, 0x54, 0, 0x76, 0x61, 0x70];
@@ -79,21 +81,28 @@ impl Storm {
         MOST_FRAMES
     }
 
-    /// Asks who has the image's address until the image says that it has.
+    /// Asks who has the image's address, when the image has dealt with all before: a question among too much else would be lost.
     fn ask_who_is_there(&self) -> Result<(), String> {
         let failed = |error| format!("the cable: {error}");
+        let mut frame = [0; 2048];
+        self.end.set_read_timeout(Some(CALM)).map_err(failed)?;
+        for _ in 0..MOST_FRAMES {
+            if self.end.recv_from(&mut frame).is_err() {
+                break;
+            }
+        }
         self.end.set_read_timeout(Some(ANSWER)).map_err(failed)?;
         let ours = Ipv4Addr::from(u32::from(self.address) ^ 0x40);
-        let mut frame = [0; 2048];
-        for _ in 0..QUESTIONS {
-            self.end.send_to(&arp_request(OUR_CARD, ours, self.address), self.image).map_err(failed)?;
-            // What arrives besides are answers to the storm.
-            for _ in 0..MOST_FRAMES {
-                let Ok((bytes, _)) = self.end.recv_from(&mut frame) else { break };
-                let is_answer = bytes >= 42 && frame[12..14] == ARP && frame[20..22] == [0, 2];
-                if is_answer && frame[..6] == OUR_CARD && frame[28..32] == self.address.octets() {
-                    return Ok(());
-                }
+        self.end.send_to(&arp_request(OUR_CARD, ours, self.address), self.image).map_err(failed)?;
+        // What arrives besides is for others: connections that were begun in the storm are not given up so soon.
+        for _ in 0..BURST {
+            let (bytes, _) = self
+                .end
+                .recv_from(&mut frame)
+                .map_err(|error| format!("nobody on the cable says to be {}: {error}", self.address))?;
+            let is_answer = bytes >= 42 && frame[12..14] == ARP && frame[20..22] == [0, 2];
+            if is_answer && frame[..6] == OUR_CARD && frame[28..32] == self.address.octets() {
+                return Ok(());
             }
         }
         Err(format!("nobody on the cable says to be {}", self.address))

@@ -12,12 +12,15 @@ use futures::io::AsyncWrite;
 use vatmux::packagefs::{self, Client};
 use vatmux_rpc::Peer;
 
-use super::{Complaint, Pings, said};
+use super::{Answered, Complaint, Pings, said};
 use crate::content::{BULK, BULK_DIGEST, hexadecimal};
 
-/// By how many times the slowest ping must be faster than the bulk transfer beside it. Pings wait for what is on its way
-/// already, and never for the file.
-const FASTER: u32 = 4;
+/// How many pings are answered while the file comes, at least: one of them was asked and answered with nothing but the file around it.
+const PINGS_BESIDE: u32 = 2;
+
+/// How much of the file may come between a ping and its answer. Pings wait for what is on its way already, and never for the file:
+/// that is a window of 64 KiB, another for which credit was on its way in the other direction, and a record that was begun.
+const PASSED_BYTES: u64 = 192 * 1024;
 
 /// Pings that are answered between two looks at what has arrived: so many times the path was free for more of the file.
 const PINGS_BETWEEN_LOOKS: u32 = 5;
@@ -39,12 +42,14 @@ pub(super) async fn transfer(
     let began = handle.now();
     let outcome = read(peer, root, &Gate::open()).await;
     let took = handle.now() - began;
-    let control = pings.since().and_then(|(answered, slowest)| match answered {
-        ..FASTER => Err(format!("{answered} pings were answered in the {took:?} of the bulk transfer")),
-        _ if slowest * FASTER > took => {
-            Err(format!("a ping took {slowest:?}, and the bulk transfer beside it {took:?}"))
+    let control = pings.since().and_then(|Answered { count, slowest, passed_bytes }| {
+        if count < PINGS_BESIDE {
+            Err(format!("{count} pings were answered in the {took:?} of the bulk transfer"))
+        } else if passed_bytes > PASSED_BYTES {
+            Err(format!("{passed_bytes} bytes came before the answer to a ping"))
+        } else {
+            Ok(format!("pings={count} passed={passed_bytes} slowest_us={}", slowest.as_micros()))
         }
-        _ => Ok(format!("pings={answered} slowest_us={}", slowest.as_micros())),
     });
     let bulk = outcome.map(|bytes| format!("bytes={bytes} us={}", took.as_micros()));
     (bulk, control)
