@@ -104,7 +104,7 @@ impl Check {
             }
             Check::Sim => "100,000 simulated sessions of the mux keep every promise",
             Check::Fuzz => {
-                "under the address sanitizer no fuzz target finds anything in its corpus, or in a few seconds"
+                "under the address sanitizer no fuzz target finds anything in its corpus, or in what it makes of it"
             }
             Check::Instructions => "no workload costs 2 % more instructions than in the committed baseline",
             Check::Doc => "the documentation builds without a warning",

@@ -19,8 +19,23 @@ use crate::repository::{Repository, output, rustc, succeed};
 /// The manifest of the fuzz targets, which are a workspace of their own.
 pub(crate) const MANIFEST: &str = "fuzz/Cargo.toml";
 
-/// How long the test command fuzzes each target, in seconds, the replay of its corpus included.
-const CHECK_SECONDS: u32 = 4;
+/// How many inputs of a target the test command tries, those of its corpus included: a few seconds' worth. A number and not a time,
+/// so that a machine finds what another one finds.
+fn check_runs(target: &str) -> u32 {
+    match target {
+        "mux_decoder" => 50_000,
+        "bundle_unpack" => 20_000,
+        "mux_engine" => 3_000,
+        _ => 1_000,
+    }
+}
+
+/// When a target's fuzzing ends.
+#[derive(Clone, Copy)]
+enum Until {
+    Seconds(u32),
+    Runs(u32),
+}
 /// The longest that one input may take, in seconds: what takes longer is a finding.
 const INPUT_SECONDS: u32 = 10;
 
@@ -68,7 +83,7 @@ impl Fuzz {
         bench.build(&["--bin", target])?;
         match &self {
             Fuzz::List => Ok(()),
-            Fuzz::Run { seconds, .. } => succeed(&mut bench.fuzz(target, seconds.get())?)
+            Fuzz::Run { seconds, .. } => succeed(&mut bench.fuzz(target, Until::Seconds(seconds.get()))?)
                 .map_err(|failure| format!("{failure}\n{}", bench.remedy(target))),
             Fuzz::Merge { .. } => bench.merge(target),
         }
@@ -85,14 +100,12 @@ pub(crate) fn check(repository: &Repository) -> Result<Skipped, String> {
     bench.build(&["--bins"])?;
     let mut complaints = Vec::new();
     for target in targets(repository)? {
-        // The same numbers each time: what this finds, it finds again.
-        let run = output_of_fuzzer(bench.fuzz(&target, CHECK_SECONDS)?.arg("-seed=1"));
+        // The same numbers each time, and nothing that was found here before: what this finds, it finds again.
+        bench.forget(&target)?;
+        let run = output_of_fuzzer(bench.fuzz(&target, Until::Runs(check_runs(&target)))?.arg("-seed=1"));
         match run {
             Ok(report) => {
-                println!(
-                    "{target}: {} inputs in {CHECK_SECONDS} s, nothing found",
-                    executed(&report).unwrap_or("?")
-                );
+                println!("{target}: {} inputs, nothing found", executed(&report).unwrap_or("?"));
             }
             Err(failure) => complaints.push(format!("{failure}\n{}", bench.remedy(&target))),
         }
@@ -239,16 +252,26 @@ impl<'a> Bench<'a> {
         Ok(directory)
     }
 
-    /// Runs what is committed, then what was found before, then what the fuzzer makes of them.
-    fn fuzz(&self, target: &str, seconds: u32) -> Result<Command, String> {
+    /// Has the next run of a target begin with what is committed.
+    fn forget(&self, target: &str) -> Result<(), String> {
+        remove_found(&self.directory("checked", target)?)
+    }
+
+    /// Runs what is committed, then what was found before, then what the fuzzer makes of them. What a check finds is kept apart: it
+    /// is no part of what comes next.
+    fn fuzz(&self, target: &str, until: Until) -> Result<Command, String> {
         let mut call = self.call(target);
         let mut artifacts = self.directory("artifacts", target)?.into_os_string();
         artifacts.push("/");
         let mut prefix = std::ffi::OsString::from("-artifact_prefix=");
         prefix.push(artifacts);
-        call.arg(prefix).arg(format!("-max_total_time={seconds}")).arg(format!("-timeout={INPUT_SECONDS}"));
+        let (kept, end) = match until {
+            Until::Seconds(seconds) => ("corpus", format!("-max_total_time={seconds}")),
+            Until::Runs(runs) => ("checked", format!("-runs={runs}")),
+        };
+        call.arg(prefix).arg(end).arg(format!("-timeout={INPUT_SECONDS}"));
         // A script says little before it is some dozens of bytes long: let inputs grow ten times as fast as they would.
-        call.args(["-len_control=10", "-print_final_stats=1"]).arg(self.directory("corpus", target)?);
+        call.args(["-len_control=10", "-print_final_stats=1"]).arg(self.directory(kept, target)?);
         call.args(self.committed(target));
         Ok(call)
     }
@@ -359,7 +382,7 @@ mod tests {
         fs::create_dir_all(checkout.path().join("fuzz/corpus/some_target")).unwrap();
         let repository = Repository::at(checkout.path());
         let bench = Bench { scratch: scratch.path().to_owned(), ..bench(&repository) };
-        let call = bench.fuzz("some_target", 7).unwrap();
+        let call = bench.fuzz("some_target", Until::Seconds(7)).unwrap();
         let arguments: Vec<_> =
             call.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
         assert!(arguments.contains(&"-max_total_time=7".to_owned()));
@@ -367,6 +390,17 @@ mod tests {
         // libFuzzer writes to the first directory.
         let grows = scratch.path().join("corpus/some_target");
         assert_eq!(directories, [&grows.display().to_string(), "fuzz/corpus/some_target"]);
+
+        // A check begins with what is committed and nothing else, and ends after so many inputs.
+        let kept = scratch.path().join("checked/some_target");
+        let call = bench.fuzz("some_target", Until::Runs(9)).unwrap();
+        let arguments: Vec<_> =
+            call.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        assert!(arguments.contains(&"-runs=9".to_owned()) && arguments.contains(&kept.display().to_string()));
+        let found = kept.join("0123456789abcdef0123456789abcdef01234567");
+        fs::write(&found, "").unwrap();
+        bench.forget("some_target").unwrap();
+        assert!(!found.exists());
     }
 
     #[test]
