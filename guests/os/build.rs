@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
     for file in &files {
         let name = file.strip_prefix(&tree).unwrap_or(file).to_string_lossy().replace('\\', "/");
         // Writing to a string cannot fail.
-        let _ = writeln!(list, "    ({name:?}, include_bytes!({file:?}).as_slice()),");
+        let _ = writeln!(list, "    ({name:?}, include_bytes!({:?}).as_slice()),", file.to_string_lossy());
     }
     list.push_str("]\n");
     let output = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

@@ -1,6 +1,7 @@
 //! What the image serves: the files of `tree/`, and one that is large enough to need flow control.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use blake2::{Blake2s256, Digest};
@@ -39,5 +40,9 @@ fn bulk() -> Vec<u8> {
 
 /// Bytes as text.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -55,7 +55,7 @@ async fn with(peer: &Peer, sleeps: &Sleeps) -> Result<(), String> {
     for nonce in 0..CALLS {
         health.ping(nonce.into()).await.map_err(|error| error.to_string())?;
     }
-    let busy = (timer::now() - began).saturating_sub(sleeps.time() - slept);
+    let busy = (timer::now() - began).saturating_sub(sleeps.time().saturating_sub(slept));
     figure("rpc_busy_ns", busy.as_nanos() / u128::from(CALLS));
 
     let (count, began) = (sleeps.count(), timer::now());
@@ -76,7 +76,7 @@ async fn with(peer: &Peer, sleeps: &Sleeps) -> Result<(), String> {
         files.read_to(&path, &mut futures::io::sink(), &|_| {}).await.map_err(|error| error.to_string())?;
     let took = timer::now() - began;
     figure("bulk_kib_per_s", rate(bytes, took));
-    figure("bulk_busy_kib_per_s", rate(bytes, took.saturating_sub(sleeps.time() - slept)));
+    figure("bulk_busy_kib_per_s", rate(bytes, took.saturating_sub(sleeps.time().saturating_sub(slept))));
     Ok(())
 }
 

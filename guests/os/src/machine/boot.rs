@@ -1,4 +1,4 @@
-//! From OpenSBI's jump to the first line of Rust that needs a stack, and what a fault leads to.
+//! From the firmware's jump to the first line of Rust that needs a stack, and what a fault leads to.
 //!
 //! Nothing ever runs twice at once here: one hart, and no interrupt is taken. An interrupt that is pending ends a `wfi`
 //! all the same, which is all that is wanted of it (`park.rs`); the only traps are faults, and those do not return.

@@ -1,4 +1,4 @@
-//! What touches the machine: QEMU's `virt`, one RISC-V hart under OpenSBI. Every `unsafe` of the image is in here, and
+//! What touches the machine: QEMU's `virt`, one RISC-V hart under `OpenSBI`. Every `unsafe` of the image is in here, and
 //! this is what another board replaces.
 
 mod boot;

@@ -32,7 +32,7 @@ impl Exit {
 
 /// Powers off.
 pub(crate) fn off(exit: Exit) -> ! {
-    /// SiFive's test device, as QEMU's `virt` machine has it.
+    /// The test device, as QEMU's `virt` machine has it.
     const TEST_DEVICE: *mut u32 = 0x10_0000 as *mut u32;
     let word = match exit.status() {
         0 => 0x5555,

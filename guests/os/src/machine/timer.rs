@@ -1,6 +1,6 @@
-//! The time, and waiting for it: the counter that every RISC-V hart has, and OpenSBI's timer.
+//! The time, and waiting for it: the counter that every RISC-V hart has, and the firmware's timer.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 
 use vatmux_driver::Instant;
 
@@ -16,20 +16,28 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(count.wrapping_mul(NANOS_PER_COUNT))
 }
 
+// The firmware's call (SBI 0.2, extension "TIME", function 0) changes no registers but those of its results.
+global_asm!(
+    r#"
+    .section .text.timer,"ax"
+    .globl vatmux_set_timer
+vatmux_set_timer:
+    li a6, 0
+    li a7, {extension}
+    ecall
+    ret
+"#,
+    extension = const 0x5449_4d45,
+);
+
+unsafe extern "C" {
+    fn vatmux_set_timer(count: u64);
+}
+
 /// Has the timer's interrupt become pending at `deadline`, and not before; `None` for never.
 pub(crate) fn set(deadline: Option<Instant>) {
-    const TIMER_EXTENSION: usize = 0x5449_4d45;
     const NEVER: u64 = u64::MAX;
     let count = deadline.map_or(NEVER, |deadline| deadline.as_nanos().div_ceil(NANOS_PER_COUNT));
-    // SAFETY: the call of OpenSBI that sets the timer touches no memory of ours.
-    unsafe {
-        asm!(
-            "ecall",
-            inlateout("a0") count => _,
-            lateout("a1") _,
-            in("a6") 0,
-            in("a7") TIMER_EXTENSION,
-            options(nostack)
-        );
-    }
+    // SAFETY: it is defined above, and the firmware that it calls touches no memory of ours.
+    unsafe { vatmux_set_timer(count) };
 }

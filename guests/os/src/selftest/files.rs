@@ -2,6 +2,7 @@
 
 use vatmux::packagefs::{Client, Kind, Links, PRIORITY};
 use vatmux::schema::packagefs::{File, PackageFs};
+use vatmux::schema::packagefs_capnp::file;
 use vatmux_rpc::Peer;
 
 use super::{Complaint, said};
@@ -63,13 +64,13 @@ async fn read(files: &PackageFs, path: &str, file: &File) -> Result<String, Comp
     let whole = files.open(path).await.map_err(said)?.file;
     let total = STEP_BYTES * STEPS as u32;
     let response = whole.read(0, total).await.map_err(said)?;
-    let expected = response.get().and_then(|results| results.get_data()).map_err(said)?;
+    let expected = response.get().and_then(file::read_results::Reader::get_data).map_err(said)?;
     if expected.len() != total as usize {
         return Err(format!("{} bytes of {total} were read at once", expected.len()));
     }
     for (step, expected) in (0..).zip(expected.chunks(STEP_BYTES as usize)) {
         let response = file.read(step * u64::from(STEP_BYTES), STEP_BYTES).await.map_err(said)?;
-        let bytes = response.get().and_then(|results| results.get_data()).map_err(said)?;
+        let bytes = response.get().and_then(file::read_results::Reader::get_data).map_err(said)?;
         if bytes != expected {
             return Err(format!("step {step} read other bytes"));
         }

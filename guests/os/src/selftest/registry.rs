@@ -3,7 +3,7 @@
 use std::future::IntoFuture;
 
 use futures::future::join;
-use vatmux::samgr::Client;
+use vatmux::samgr::{Client, Prefix};
 use vatmux::schema::health::{HEALTH_DESCRIPTOR, Health};
 use vatmux_rpc::Peer;
 
@@ -25,8 +25,8 @@ pub(super) async fn resolve(peer: &Peer) -> Result<String, Complaint> {
     if answer != NONCE {
         return Err(format!("what was resolved answers {answer:#x} to {NONCE:#x}"));
     }
-    let listed = registry.list(&Default::default(), None, PAGE).await.map_err(said)?;
-    if !listed.services.iter().any(|service| *service == found.descriptor) {
+    let listed = registry.list(&Prefix::default(), None, PAGE).await.map_err(said)?;
+    if !listed.services.contains(&found.descriptor) {
         return Err(format!("{name} was resolved, and is not listed so"));
     }
     let nobody = "org.example.nobody".parse().map_err(said)?;

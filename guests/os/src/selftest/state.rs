@@ -29,5 +29,5 @@ pub(super) async fn read_and_write(node: &Node, peer: &Peer) -> Result<String, C
     }
     let kept = Key::parse(format!("{ours}/kept").as_bytes()).map_err(said)?;
     let version = state.put(&kept, value.as_bytes(), Condition::Any).await.map_err(said)?;
-    Ok(format!("kept={:?} version={version}", value))
+    Ok(format!("kept={value:?} version={version}"))
 }
