@@ -108,13 +108,17 @@ interface File {
   # The bytes at `offset`: as many as asked for, or fewer where the file ends, none past its end. `length` is at most
   # 1,048,576, else `tooLarge`.
 
-  stream @2 (offset :UInt64, length :UInt64 = 0xffffffffffffffff, sink :ByteSink)
+  stream @2 (offset :UInt64, length :UInt64 = 0xffffffffffffffff, sink :ByteSink, chunkBytes :UInt32 = 130048)
       -> (status :Status, detail :Text, sentBytes :UInt64)
       $Vatmux.bulk $Vatmux.deadline(minutes = 43200);
   # Writes the bytes from `offset` to the sink, up to `length` of them or to the end that the file had when the call
-  # began, at the pace at which the sink takes them, in chunks of at most 1 MiB. When all were taken it calls `end`, and
+  # began, at the pace at which the sink takes them. When all were taken it calls `end`, and
   # returns after `end` did. A stream that does not end with `ok` has no `end`. It lasts as long as its bytes take: it is
   # not a call to be cut off by the clock alone.
+  #
+  # A `write` carries at most `chunkBytes`, of which fewer than 4,096 count as that; a server may send less at a time, and
+  # sends no more than 1 MiB. Long chunks cost both ends less; whoever takes only shorter messages does not ask for them.
+  # With what RPC puts around it a chunk of 127 or 255 KiB fits two or four records of the link, and one of 128 three.
 }
 
 interface ByteSink $Vatmux.deadline(minutes = 60) {

@@ -23,6 +23,10 @@ use crate::schema::packagefs_capnp::{byte_sink, package_fs};
 /// The slowest that a stream may be on average, in bytes per second, before its deadline ends it.
 const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
 
+/// How much is asked for with each call of the server's, which costs both ends what a call does, whatever is in it. With what RPC
+/// puts around it it fits four records, or two where a vat may be unable to take a message so long.
+const CHUNK_BYTES: u32 = if cfg!(feature = "host") { 255 * 1024 } else { 127 * 1024 };
+
 /// How far something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -152,7 +156,8 @@ async fn stream<W: AsyncWrite + Unpin>(
     let (chunks, mut arriving) = mpsc::channel(0);
     let sink: byte_sink::Client = capnp_rpc::new_client(Sink { chunks: RefCell::new(chunks) });
     let sink = ByteSink::of(Capability::of(sink));
-    let mut call = deadline::with(pace.patience(length), || file.stream(range.start, length, &sink));
+    let mut call =
+        deadline::with(pace.patience(length), || file.stream(range.start, length, &sink, CHUNK_BYTES));
 
     let mut received = 0;
     let mut ended = false;

@@ -31,6 +31,9 @@ pub const MAX_SMALL_BYTES: u32 = 256 * 1024;
 /// The largest chunk that a stream writes at once.
 pub const MAX_STREAM_CHUNK_BYTES: u32 = 1024 * 1024;
 
+/// The shortest chunks that a caller can ask for: each costs what a call does, and it is the caller who says how many there are.
+const MIN_STREAM_CHUNK_BYTES: u32 = 4096;
+
 /// A chunk of a stream.
 const WRITE: &service::Method = &BYTE_SINK_INTERFACE.methods[0];
 
@@ -40,14 +43,15 @@ pub struct Limits {
     /// Files open at once, 256 unless said otherwise. Each costs the process a descriptor, of which a system
     /// may allow no more than 1,024 in all.
     pub open_files: u32,
-    /// Bytes in one chunk of a stream, 128 KiB unless said otherwise; from 1 to [`MAX_STREAM_CHUNK_BYTES`]. A
-    /// stream in progress holds as many of them in memory as its flow control lets be under way.
+    /// The most bytes in one chunk of a stream, 255 KiB unless said otherwise; from 1 to [`MAX_STREAM_CHUNK_BYTES`]. The caller
+    /// may ask for less, and has 127 KiB where it says nothing. A stream in progress holds as many of them in memory as its
+    /// flow control lets be under way, and one more: 1 MiB at most unless the flow control's window or this is set otherwise.
     pub stream_chunk_bytes: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { open_files: 256, stream_chunk_bytes: 128 * 1024 }
+        Self { open_files: 256, stream_chunk_bytes: 255 * 1024 }
     }
 }
 
@@ -83,8 +87,8 @@ impl Server {
 
     fn serve_file(&self, call: &Call, file: TreeFile) -> Result<wire::File, Refusal> {
         let permit = OpenPermit::take(&self.tree, call, &self.open_files, self.limits.open_files)?;
-        let chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
-        Ok(wire::File::serve(OpenFile { file, chunk_bytes, _permit: permit }))
+        let most_chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
+        Ok(wire::File::serve(OpenFile { file, most_chunk_bytes, _permit: permit }))
     }
 
     fn open_file(&self, path: &str) -> Result<(TreeFile, Attributes), Refusal> {
@@ -164,7 +168,7 @@ impl PackageFsServer for Server {
 /// A file that a caller holds.
 struct OpenFile {
     file: TreeFile,
-    chunk_bytes: u32,
+    most_chunk_bytes: u32,
     _permit: OpenPermit,
 }
 
@@ -175,12 +179,13 @@ impl OpenFile {
         &self,
         offset: u64,
         end: u64,
+        chunk_bytes: u32,
         sink: &ByteSink,
         sent_bytes: &mut u64,
     ) -> Result<(), Refusal> {
         while offset + *sent_bytes < end {
             let at = offset + *sent_bytes;
-            let bytes = (end - at).min(self.chunk_bytes.into()) as u32;
+            let bytes = (end - at).min(chunk_bytes.into()) as u32;
             let mut request = sink.capability().client().write_request();
             self.file.read_at(at, request.get().init_bytes(bytes))?;
             sink.capability().stream(WRITE, request).await.map_err(sink_failed)?;
@@ -219,11 +224,13 @@ impl FileServer for OpenFile {
         offset: u64,
         length: u64,
         sink: ByteSink,
+        chunk_bytes: u32,
         mut results: file::stream_results::Builder<'_>,
     ) -> Result<(), service::Refusal<Status>> {
         let end = offset.saturating_add(length).min(self.file.size_bytes()?);
+        let chunk_bytes = chunk_bytes.max(MIN_STREAM_CHUNK_BYTES).min(self.most_chunk_bytes);
         let mut sent_bytes = 0;
-        let sent = self.send(offset, end, &sink, &mut sent_bytes).await;
+        let sent = self.send(offset, end, chunk_bytes, &sink, &mut sent_bytes).await;
         // How far it came is told with a refusal as well.
         results.set_sent_bytes(sent_bytes);
         Ok(sent?)

@@ -89,6 +89,7 @@ pub(crate) fn assert_nothing_left(destination: &Path) {
 pub(crate) struct Kept {
     pub(crate) bytes: Vec<u8>,
     pub(crate) chunks: usize,
+    pub(crate) longest_chunk: usize,
     pub(crate) ended_at: Option<u64>,
     /// Called at each chunk.
     pub(crate) on_chunk: Option<Box<dyn FnMut() -> capnp::Result<()>>>,
@@ -99,8 +100,10 @@ pub(crate) struct KeepingSink(pub(crate) Rc<RefCell<Kept>>);
 impl byte_sink::Server for KeepingSink {
     async fn write(self: Rc<Self>, params: byte_sink::WriteParams) -> capnp::Result<()> {
         let mut kept = self.0.borrow_mut();
-        kept.bytes.extend_from_slice(params.get()?.get_bytes()?);
+        let bytes = params.get()?.get_bytes()?;
+        kept.bytes.extend_from_slice(bytes);
         kept.chunks += 1;
+        kept.longest_chunk = kept.longest_chunk.max(bytes.len());
         match &mut kept.on_chunk {
             Some(on_chunk) => on_chunk(),
             None => Ok(()),

@@ -322,6 +322,32 @@ fn a_file_can_be_read_on_the_answer_to_its_opening_before_that_came() {
 }
 
 #[test]
+fn the_caller_of_stream_says_how_long_its_chunks_may_be_and_the_server_how_long_at_most() {
+    let served = zoo();
+    let content: Vec<u8> = (0..=250).cycle().take(600_000).collect();
+    served.write("big", &content);
+    let file = open_file(&served.capability(), "big");
+    let longest = |asked: Option<u32>| {
+        let kept = Rc::new(RefCell::new(Kept::default()));
+        let mut request = file.stream_request();
+        request.get().set_sink(capnp_rpc::new_client(KeepingSink(Rc::clone(&kept))));
+        if let Some(asked) = asked {
+            request.get().set_chunk_bytes(asked);
+        }
+        block_on(request.send().promise).unwrap();
+        let kept = kept.borrow();
+        assert!(kept.bytes == content, "{asked:?}");
+        kept.longest_chunk
+    };
+    assert_eq!(longest(None), 127 * 1024);
+    assert_eq!(longest(Some(10_000)), 10_000);
+    assert_eq!(longest(Some(u32::MAX)), 255 * 1024);
+    for tiny in [0, 1] {
+        assert_eq!(longest(Some(tiny)), 4096, "whoever asks for a call for each byte gets fewer");
+    }
+}
+
+#[test]
 fn stream_sends_the_range_in_chunks_and_ends_it() {
     let mut served = zoo();
     served.limits.stream_chunk_bytes = 100_000;

@@ -74,7 +74,7 @@ async fn open(visit: &Visit, path: &str) -> File {
 }
 
 fn stream(file: &File, sink: &ByteSink) -> Calling<u64, Status> {
-    file.stream(0, u64::MAX, sink).map(|response| response.get().unwrap().get_sent_bytes())
+    file.stream(0, u64::MAX, sink, 127 * 1024).map(|response| response.get().unwrap().get_sent_bytes())
 }
 
 pub(crate) fn claims() -> Vec<Claim> {

@@ -15,7 +15,8 @@ pub struct Options {
     /// The largest message in either direction, without its segment table. A larger incoming message ends the
     /// vat; a larger outgoing call or result fails alone, and the vat lives on. Default: 8 MiB.
     ///
-    /// Memory is taken as the bytes arrive: a header alone costs the peer's word at most 72 KiB here.
+    /// Memory is taken as the bytes arrive: a header alone costs the peer's word at most 72 KiB here, or as much as a message
+    /// before it had, up to 264 KiB.
     pub max_message_bytes: usize,
     /// The most segments in one incoming message. Default: 512, which is at most 4 KiB of segment table.
     pub max_segments: usize,

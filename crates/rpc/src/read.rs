@@ -5,7 +5,9 @@
 //!
 //! A message is allocated as its bytes arrive. Its header promises a size; the promise is checked against the
 //! limit and then believed only as far as bytes back it: the buffer starts at no more than [`FIRST_WORDS`] and
-//! doubles each time that it is full. Bytes go from the stream straight to where they stay.
+//! doubles each time that it is full. Where a longer message has come before, a header is believed as far as that one went,
+//! up to [`KEPT_WORDS`]: the messages of a bulk stream would be copied as they grow, each of them, and are all of a length.
+//! Bytes go from the stream straight to where they stay.
 //!
 //! [framing]: https://capnproto.org/encoding.html#serialization-over-a-stream
 
@@ -19,7 +21,7 @@ use capnp::Word;
 use futures::io::AsyncRead;
 
 use crate::Options;
-use crate::segments::{self, FIRST_WORDS, SegmentTable, Segments, WORD_BYTES};
+use crate::segments::{self, FIRST_WORDS, KEPT_WORDS, SegmentTable, Segments, WORD_BYTES};
 
 const ZERO: Word = capnp::word(0, 0, 0, 0, 0, 0, 0, 0);
 
@@ -138,6 +140,8 @@ impl Drop for Scratch {
 pub(crate) struct MessageReader {
     max_segments: usize,
     max_message_bytes: usize,
+    /// As far as a header is believed.
+    believed_words: usize,
     state: State,
 }
 
@@ -159,6 +163,7 @@ impl MessageReader {
         Self {
             max_segments: options.max_segments,
             max_message_bytes: options.max_message_bytes,
+            believed_words: FIRST_WORDS,
             state: State::START,
         }
     }
@@ -299,7 +304,7 @@ impl MessageReader {
                 }
                 self.check_size(u64::from(first_words))?;
                 self.state = if segments == 1 {
-                    body(SegmentTable::One, first_words as usize)
+                    self.body(SegmentTable::One, first_words as usize)
                 } else {
                     let segments = segments as usize;
                     // Two lengths to a word; the first word had the count and one length.
@@ -319,10 +324,11 @@ impl MessageReader {
                     table.push(total_words..end);
                     total_words = end;
                 }
-                self.state = body(SegmentTable::Many(table), total_words);
+                self.state = self.body(SegmentTable::Many(table), total_words);
             }
             State::Body { table, mut words, total_words, filled } => {
                 if words.len() == total_words {
+                    self.believed_words = self.believed_words.max(total_words.min(KEPT_WORDS));
                     return Ok(Some(Segments::new(words, table)));
                 }
                 let longer = total_words.min(words.len().saturating_mul(2));
@@ -334,6 +340,11 @@ impl MessageReader {
         Ok(None)
     }
 
+    fn body(&self, table: SegmentTable, total_words: usize) -> State {
+        let words = segments::buffer(total_words.min(self.believed_words));
+        State::Body { table, words, total_words, filled: 0 }
+    }
+
     fn check_size(&self, words: u64) -> Result<(), FrameError> {
         let bytes = words * WORD_BYTES as u64;
         if bytes > self.max_message_bytes as u64 {
@@ -341,11 +352,6 @@ impl MessageReader {
         }
         Ok(())
     }
-}
-
-fn body(table: SegmentTable, total_words: usize) -> State {
-    let words = segments::buffer(total_words.min(FIRST_WORDS));
-    State::Body { table, words, total_words, filled: 0 }
 }
 
 #[cfg(test)]

@@ -29,7 +29,12 @@ pub(crate) enum SegmentTable {
 /// Buffers with fewer words are not worth keeping.
 const LEAST_KEPT_WORDS: usize = 1 << 10;
 
-/// Buffers that are kept, of [`FIRST_WORDS`] at most each: one for the message that is read while those before it wait.
+/// The largest buffer that is kept, and the longest message that is believed before it is there where one as long has come
+/// before: a chunk of 256 KiB of a bulk stream, with what an RPC message puts around it.
+pub(crate) const KEPT_WORDS: usize = (264 << 10) / WORD_BYTES;
+
+/// Buffers that are kept, of [`KEPT_WORDS`] at most each, a good MiB for a thread: one for the message that is read while
+/// those before it wait.
 const KEPT_BUFFERS: usize = 4;
 
 thread_local! {
@@ -65,7 +70,7 @@ pub(crate) fn buffer(count: usize) -> Vec<Word> {
 
 impl Drop for Segments {
     fn drop(&mut self) {
-        if (LEAST_KEPT_WORDS..=FIRST_WORDS).contains(&self.words.capacity()) {
+        if (LEAST_KEPT_WORDS..=KEPT_WORDS).contains(&self.words.capacity()) {
             keep(std::mem::take(&mut self.words));
         }
     }
@@ -178,18 +183,18 @@ mod tests {
 
     #[test]
     fn no_message_holds_a_buffer_that_is_much_larger_than_itself() {
-        for first in [LEAST_KEPT_WORDS, 5_000, FIRST_WORDS] {
+        for first in [LEAST_KEPT_WORDS, 5_000, FIRST_WORDS, KEPT_WORDS] {
             drop(held(buffer(first)));
-            for count in [0, 1, 100, LEAST_KEPT_WORDS, 2_000, 5_000, FIRST_WORDS] {
+            for count in [0, 1, 100, LEAST_KEPT_WORDS, 2_000, 5_000, FIRST_WORDS, KEPT_WORDS] {
                 let words = buffer(count);
                 assert_eq!(words.len(), count);
                 assert!(words.capacity() <= count + count / 8, "{count} after {first}");
             }
         }
         // What is too large to be kept is not.
-        let large = buffer(2 * FIRST_WORDS);
+        let large = buffer(KEPT_WORDS + 1);
         drop(held(large));
-        assert!(SPARE.take().iter().all(|words| words.capacity() <= FIRST_WORDS));
+        assert!(SPARE.take().iter().all(|words| words.capacity() <= KEPT_WORDS));
     }
 
     #[test]

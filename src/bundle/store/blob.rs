@@ -83,7 +83,9 @@ impl BlobFile {
     fn read_part(&self, group: u64, within: usize, part: &mut [u8]) -> Result<(), StoreError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|(held, _)| *held != group) {
-            let mut bytes = vec![0; self.table.group_bytes(group)];
+            // Nothing is held until it was verified.
+            let mut bytes = last.take().map(|(_, bytes)| bytes).unwrap_or_default();
+            bytes.resize(self.table.group_bytes(group), 0);
             self.file.read_at(group * GROUP_BYTES as u64, &mut bytes).map_err(|error| self.failed(error))?;
             if !self.table.proves(group, &bytes) {
                 return Err(StoreError::Damaged { digest: self.blob.digest });

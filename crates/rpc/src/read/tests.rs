@@ -146,6 +146,29 @@ fn a_buffer_grows_no_faster_than_the_bytes_that_arrive() {
 }
 
 #[test]
+fn a_header_is_believed_as_far_as_the_longest_message_before_it_and_no_further_than_what_is_kept() {
+    let held_words = |before: &[usize]| {
+        let mut reader = MessageReader::new(&options());
+        let mut arrived = Arrived::default();
+        for &words in before {
+            let message = frame(&[words as u32]);
+            let (head, body) = message.split_at(WORD_BYTES);
+            reader.take(head, &mut arrived).unwrap();
+            reader.take(body, &mut arrived).unwrap();
+        }
+        // All of the next one is still to come.
+        reader.take(&frame(&[1 << 17])[..WORD_BYTES], &mut arrived).unwrap();
+        let State::Body { words, .. } = &reader.state else { panic!() };
+        words.len()
+    };
+    let longer = 2 * FIRST_WORDS;
+    assert_eq!(held_words(&[]), FIRST_WORDS);
+    assert_eq!(held_words(&[100]), FIRST_WORDS);
+    assert_eq!(held_words(&[longer, 100]), longer, "whatever small ones come between");
+    assert_eq!(held_words(&[2 * KEPT_WORDS]), KEPT_WORDS);
+}
+
+#[test]
 fn no_more_is_read_ahead_than_the_bound_and_one_buffer() {
     let small = frame(&[100]);
     let bytes = small.repeat(1_000);
