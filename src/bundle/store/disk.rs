@@ -26,6 +26,14 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn remove_directory(&self, path: &str) -> io::Result<()>;
     /// Returns when the names in a directory are as durable as they can be.
     fn sync_directory(&self, path: &str) -> io::Result<()>;
+    /// What has all files and names on disk in one go; `None` where each has to be synced by itself.
+    fn whole(&self) -> io::Result<Option<Box<dyn Whole>>>;
+}
+
+/// All of a disk at once.
+pub(crate) trait Whole: Debug + Send + Sync {
+    /// Returns when all that was written since this was asked for is durable, names included. Fails where any of it is not.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file.
@@ -111,6 +119,81 @@ impl Disk for HostDisk {
     #[cfg(not(unix))]
     fn sync_directory(&self, _path: &str) -> io::Result<()> {
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn whole(&self) -> io::Result<Option<Box<dyn Whole>>> {
+        // What fails is told to files that were open by then.
+        let root = fs::File::open(&self.root)?;
+        let whole = file_system::syncs_as_a_whole(&root)?;
+        Ok(whole.then(|| Box::new(WholeFileSystem(root)) as Box<dyn Whole>))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn whole(&self) -> io::Result<Option<Box<dyn Whole>>> {
+        Ok(None)
+    }
+}
+
+/// The file system that a directory is on.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct WholeFileSystem(fs::File);
+
+#[cfg(target_os = "linux")]
+impl Whole for WholeFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
+    }
+}
+
+/// Where `syncfs` does for all files what `fsync` does for one.
+#[cfg(target_os = "linux")]
+mod file_system {
+    use std::os::fd::AsFd;
+    use std::{fs, io};
+
+    /// Those of which it is known that they flush the disk, and log what names were given: ext2 to ext4, XFS, btrfs, F2FS, and
+    /// tmpfs, which has no disk. A file system of another machine or program may write to it and not have it flush.
+    const KNOWN: [u32; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+
+    /// The first Linux whose `syncfs` tells that something could not be written.
+    const FIRST_TO_TELL: (u32, u32) = (5, 8);
+
+    pub(super) fn syncs_as_a_whole(root: &fs::File) -> io::Result<bool> {
+        let kind = rustix::fs::fstatfs(root.as_fd())?.f_type;
+        let known = u32::try_from(kind).is_ok_and(|kind| KNOWN.contains(&kind));
+        let system = rustix::system::uname();
+        let tells = system.release().to_str().ok().and_then(version).is_some_and(|it| it >= FIRST_TO_TELL);
+        Ok(known && tells)
+    }
+
+    /// The first two numbers of a release, which may go on with anything.
+    fn version(release: &str) -> Option<(u32, u32)> {
+        let mut numbers = release.split(|at: char| !at.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_release_that_is_old_or_unreadable_is_not_believed_to_tell_of_errors() {
+            for (release, tells) in [
+                ("6.18.44-fc-v669", true),
+                ("5.8.0", true),
+                ("5.10.0-28-amd64", true),
+                ("10.0", true),
+                ("5.7.19", false),
+                ("4.19.0", false),
+                ("5", false),
+                ("", false),
+                ("six.eighteen", false),
+            ] {
+                assert_eq!(version(release).is_some_and(|it| it >= FIRST_TO_TELL), tells, "{release}");
+            }
+        }
     }
 }
 

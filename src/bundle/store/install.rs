@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::disk::DiskFile;
+use super::disk::{Disk, DiskFile, Whole};
 use super::error::StoreError;
 use super::{Installed, Store, disk_bytes, layout, release};
 use crate::bundle::{
@@ -59,6 +59,81 @@ struct Admitted {
     /// What is written, if it is not there yet.
     output: Option<(String, Box<dyn DiskFile>)>,
     staged: Vec<Blob>,
+    unsynced: Unsynced,
+}
+
+/// A file of at least so many bytes is synced as soon as it has come: it is worth a flush of its own, and is on its way to the
+/// disk while the next one comes.
+const LARGE_FILE_BYTES: u64 = 1 << 20;
+
+/// The bytes of small files that may wait to be synced together, beside the last of them: what the end of an install waits for,
+/// and what a disk has to write at once.
+const UNSYNCED_BYTES: u64 = 16 << 20;
+
+/// With more files or directories than this they are synced with all that is on the file system.
+const FEW: usize = 8;
+
+/// Staged files that are not on disk for certain.
+///
+/// To sync a file costs a flush of the disk, and mostly a commit of the file system's log, whatever its length. To sync the whole
+/// file system costs that once, but waits for all that anybody else has written to it. So a few files are synced one by one, and
+/// many together. Writing them all out first and then syncing each saves the commits, but not the flushes: a thousand files are
+/// a thousand flushes then, too.
+#[derive(Debug)]
+struct Unsynced {
+    whole: Option<Box<dyn Whole>>,
+    files: usize,
+    bytes: u64,
+    /// The files, as long as they are few.
+    few: Vec<(String, Box<dyn DiskFile>)>,
+}
+
+impl Unsynced {
+    /// Of what is written from now on.
+    fn on(disk: &dyn Disk) -> Result<Self, StoreError> {
+        let whole = disk.whole().map_err(StoreError::io("open", "."))?;
+        Ok(Self { whole, files: 0, bytes: 0, few: Vec::new() })
+    }
+
+    /// Takes a file that is written, and syncs it now or later.
+    fn add(&mut self, path: String, mut file: Box<dyn DiskFile>, bytes: u64) -> Result<(), StoreError> {
+        if self.whole.is_none() || bytes >= LARGE_FILE_BYTES {
+            return file.sync().map_err(StoreError::io("sync", &path));
+        }
+        self.files += 1;
+        self.bytes += bytes;
+        if self.files <= FEW {
+            self.few.push((path, file));
+        } else {
+            self.few.clear();
+        }
+        if self.bytes >= UNSYNCED_BYTES { self.sync() } else { Ok(()) }
+    }
+
+    /// Has all of them on disk.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        match &self.whole {
+            Some(whole) if self.files > FEW => whole.sync().map_err(StoreError::io("sync", "."))?,
+            _ => {
+                for (path, file) in &mut self.few {
+                    file.sync().map_err(StoreError::io("sync", path))?;
+                }
+            }
+        }
+        self.few.clear();
+        (self.files, self.bytes) = (0, 0);
+        Ok(())
+    }
+
+    /// Has the names in these directories on disk.
+    fn sync_directories(&self, disk: &dyn Disk, directories: &HashSet<String>) -> Result<(), StoreError> {
+        match &self.whole {
+            Some(whole) if directories.len() > FEW => whole.sync().map_err(StoreError::io("sync", ".")),
+            _ => directories
+                .iter()
+                .try_for_each(|path| disk.sync_directory(path).map_err(StoreError::io("sync", path))),
+        }
+    }
 }
 
 /// What came of an install.
@@ -131,6 +206,8 @@ impl Install {
         let (signed, staging) = (admitted.signed.clone(), admitted.staging.clone());
         let staged = std::mem::take(&mut admitted.staged);
         let store = &*self.store;
+        admitted.unsynced.sync()?;
+        let unsynced = &admitted.unsynced;
         let manifest = signed.manifest();
         let (name, version) = (manifest.name(), manifest.version());
 
@@ -139,7 +216,7 @@ impl Install {
             // Another version may have been activated since the manifest came.
             store.state().check_activation(name, version, self.options.allow_downgrade)?;
         }
-        store.place_blobs(&staging, &staged)?;
+        store.place_blobs(&staging, &staged, unsynced)?;
         store.place_head(&staging, &signed)?;
         let installed_ns = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         let installed_ns = installed_ns.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(0);
@@ -175,6 +252,7 @@ impl Install {
         if !store.options.trust.includes(&publisher) {
             return Err(StoreError::UnknownPublisher { publisher });
         }
+        let unsynced = Unsynced::on(&*store.disk)?;
         let reserved_bytes = {
             let mut state = store.state();
             if self.options.activate {
@@ -218,6 +296,7 @@ impl Install {
             reserved_bytes,
             output: None,
             staged: Vec::new(),
+            unsynced,
         });
         admitted.staging = store.make_staging()?;
         Ok(())
@@ -240,8 +319,9 @@ impl Install {
         let Some(admitted) = &mut self.admitted else { return Ok(()) };
         if let Some((path, mut file)) = admitted.output.take() {
             file.append(&verified.table().encoded()).map_err(StoreError::io("write", &path))?;
-            file.sync().map_err(StoreError::io("sync", &path))?;
-            admitted.staged.push(verified.blob());
+            let blob = verified.blob();
+            admitted.unsynced.add(path, file, blob.size_bytes)?;
+            admitted.staged.push(blob);
         }
         Ok(())
     }
@@ -249,7 +329,7 @@ impl Install {
 
 impl Store {
     /// Gives staged content its names, and has these on disk.
-    fn place_blobs(&self, staging: &str, staged: &[Blob]) -> Result<(), StoreError> {
+    fn place_blobs(&self, staging: &str, staged: &[Blob], unsynced: &Unsynced) -> Result<(), StoreError> {
         let mut directories = HashSet::new();
         let mut made = false;
         for blob in staged {
@@ -263,12 +343,9 @@ impl Store {
             self.state().stored(blob.digest, disk_bytes(blob));
         }
         if made {
-            self.disk.sync_directory(layout::BLOBS).map_err(StoreError::io("sync", layout::BLOBS))?;
+            directories.insert(layout::BLOBS.to_owned());
         }
-        for directory in directories {
-            self.disk.sync_directory(&directory).map_err(StoreError::io("sync", &directory))?;
-        }
-        Ok(())
+        unsynced.sync_directories(&*self.disk, &directories)
     }
 
     /// Puts the head in its place, and has it on disk.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, Whole};
 
 /// What is left of what was not synced when power is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,11 @@ struct Model {
     stop_at: Option<u64>,
     /// Bytes that may still be written.
     room_bytes: Option<u64>,
+    /// It cannot be synced as a whole.
+    only_one_by_one: bool,
+    /// How often it was, and how often something of it.
+    wholes: u64,
+    singles: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +66,17 @@ impl ModelDisk {
     /// How many steps have changed something.
     pub(super) fn steps(&self) -> u64 {
         self.model().steps
+    }
+
+    /// Has it be one of which files and directories are synced one by one.
+    pub(super) fn sync_one_by_one(&self) {
+        self.model().only_one_by_one = true;
+    }
+
+    /// How often it was synced as a whole, and how often a file or a directory of it.
+    pub(super) fn syncs(&self) -> (u64, u64) {
+        let model = self.model();
+        (model.wholes, model.singles)
     }
 
     /// Has every step fail from number `step` on.
@@ -220,6 +236,7 @@ impl Disk for ModelDisk {
     fn sync_directory(&self, path: &str) -> io::Result<()> {
         let mut model = self.model();
         model.step()?;
+        model.singles += 1;
         if !model.is_directory(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -228,6 +245,26 @@ impl Disk for ModelDisk {
         let names: BTreeSet<_> = seen.iter().map(|(name, _)| name.clone()).collect();
         model.certain.retain(|name, _| !is_in(name, path) || names.contains(name));
         model.certain.extend(seen);
+        Ok(())
+    }
+
+    fn whole(&self) -> io::Result<Option<Box<dyn Whole>>> {
+        Ok((!self.model().only_one_by_one).then(|| Box::new(self.clone()) as Box<dyn Whole>))
+    }
+}
+
+impl Whole for ModelDisk {
+    fn sync(&self) -> io::Result<()> {
+        let mut model = self.model();
+        model.step()?;
+        model.wholes += 1;
+        for node in model.seen.values() {
+            if let Node::File(bytes) = node {
+                let mut bytes = bytes.lock().unwrap();
+                bytes.certain = bytes.seen.clone();
+            }
+        }
+        model.certain = model.seen.clone();
         Ok(())
     }
 }
@@ -250,7 +287,10 @@ impl DiskFile for ModelFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.disk.model().step()?;
+        let mut model = self.disk.model();
+        model.step()?;
+        model.singles += 1;
+        drop(model);
         let mut bytes = self.bytes.lock().unwrap();
         bytes.certain = bytes.seen.clone();
         Ok(())

@@ -13,6 +13,11 @@ struct Change {
 
 /// Cuts the change off at each of its steps, loses what each kind of loss loses, and looks at what the next process finds.
 fn cut_off_everywhere(change: &Change) {
+    cut_off_everywhere_on(empty, change);
+}
+
+/// The same, on stores that `empty` makes.
+fn cut_off_everywhere_on(empty: fn() -> (ModelDisk, Arc<Store>), change: &Change) {
     let (disk, store) = empty();
     (change.prepare)(&store);
     let before = disk.steps();
@@ -93,6 +98,55 @@ fn a_reinstall_that_is_cut_off_harms_nothing() {
         run: |store| install_small(store, "1.0.0").map(drop),
         outcomes: &[&["org.example@1.0.0*"]],
     });
+}
+
+/// More files than are synced one by one, in more directories than are.
+const MANY: Change = Change {
+    prepare: |store| drop(install(store, &many(12, 100)).unwrap()),
+    run: |store| install(store, &many(13, 100)).map(drop),
+    outcomes: &[
+        &["org.example@1.0.12*"],
+        &["org.example@1.0.13", "org.example@1.0.12*"],
+        &["org.example@1.0.13*", "org.example@1.0.12"],
+    ],
+};
+
+#[test]
+fn an_install_of_many_files_that_is_cut_off_is_whole_or_absent() {
+    cut_off_everywhere(&MANY);
+}
+
+#[test]
+fn an_install_of_many_files_that_are_synced_one_by_one_is_whole_or_absent() {
+    let empty = || {
+        let (disk, store) = empty();
+        disk.sync_one_by_one();
+        (disk, store)
+    };
+    cut_off_everywhere_on(empty, &MANY);
+}
+
+#[test]
+fn many_small_files_are_synced_together_and_a_few_or_large_ones_by_themselves() {
+    let syncs = |files, bytes, one_by_one| {
+        let (disk, store) = empty();
+        if one_by_one {
+            disk.sync_one_by_one();
+        }
+        let before = disk.syncs();
+        install(&store, &many(files, bytes)).unwrap();
+        (disk.syncs().0 - before.0, disk.syncs().1 - before.1)
+    };
+    // The files and their directories; by themselves the head, the pointer, and twice the directory of both and once that one's.
+    let own = 5;
+    assert_eq!(syncs(200, 100, false), (2, own));
+    assert!(syncs(200, 100, true) > (0, 200 + own));
+    let (wholes, singles) = syncs(3, 100, false);
+    assert!(wholes == 0 && singles > 3 + own, "{singles}");
+    let (wholes, singles) = syncs(10, 1 << 20, false);
+    assert_eq!((wholes, singles), (1, 10 + own), "only their directories are many");
+    // What has come waits for no more than a good 16 MiB: of these, twice as much.
+    assert_eq!(syncs(32, (1 << 20) - 1, false), (3, own));
 }
 
 #[test]

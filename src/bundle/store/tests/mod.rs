@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::model::ModelDisk;
 use super::*;
-use crate::bundle::samples::small;
+use crate::bundle::samples::{content, packed, small};
 
 /// The store on a disk.
 fn on(disk: &ModelDisk, options: StoreOptions) -> Arc<Store> {
@@ -54,6 +54,15 @@ fn install(store: &Arc<Store>, bytes: &[u8]) -> Result<Installation, StoreError>
 
 fn install_small(store: &Arc<Store>, version: &str) -> Result<Installation, StoreError> {
     install(store, &small(version).1)
+}
+
+/// A bundle of so many files of so many bytes each, no two alike.
+fn many(files: u16, bytes: usize) -> Vec<u8> {
+    let contents: Vec<_> = (0..files)
+        .map(|at| (format!("{at:03}"), content((u64::from(files) << 16) + u64::from(at), bytes)))
+        .collect();
+    let listed: Vec<_> = contents.iter().map(|(path, content)| (&**path, &**content, false)).collect();
+    packed("org.example", &format!("1.0.{files}"), &listed, &[]).1
 }
 
 /// Reads every file of a bundle, and checks that it is what the manifest says.
