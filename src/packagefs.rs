@@ -21,6 +21,8 @@ pub(crate) mod link;
 mod listing;
 mod memory;
 pub mod path;
+#[cfg(feature = "host")]
+mod readers;
 mod receive;
 mod server;
 mod tree;

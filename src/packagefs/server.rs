@@ -3,7 +3,7 @@
 //! Files are read where the call arrives, on the vat's thread: what is served is in the page cache or on a
 //! disk of this machine, and a read of one chunk takes some tens of microseconds, verified or not. Other tasks of the thread
 //! have their turn between the chunks of a stream, as soon as its flow control makes it wait, and while a
-//! large directory is read.
+//! large directory is read. Long streams of what is verified are read ahead, on threads of their own.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,6 +15,8 @@ use vatmux_rpc::service::{self, Call, Stub};
 use super::attributes::Attributes;
 use super::listing::{self, Ahead};
 use super::path::TreePath;
+#[cfg(feature = "host")]
+use super::readers::{Range, Reader};
 use super::tree::{MAX_OPEN_FILES, MAX_PEER_OPEN_FILES, Refusal, Rights, Tree, TreeFile};
 use crate::access::shares::Share;
 use crate::schema::packagefs::{
@@ -88,7 +90,7 @@ impl Server {
     fn serve_file(&self, call: &Call, file: TreeFile) -> Result<wire::File, Refusal> {
         let permit = OpenPermit::take(&self.tree, call, &self.open_files, self.limits.open_files)?;
         let most_chunk_bytes = self.limits.stream_chunk_bytes.clamp(1, MAX_STREAM_CHUNK_BYTES);
-        Ok(wire::File::serve(OpenFile { file, most_chunk_bytes, _permit: permit }))
+        Ok(wire::File::serve(OpenFile { file, most_chunk_bytes, permit }))
     }
 
     fn open_file(&self, path: &str) -> Result<(TreeFile, Attributes), Refusal> {
@@ -169,7 +171,8 @@ impl PackageFsServer for Server {
 struct OpenFile {
     file: TreeFile,
     most_chunk_bytes: u32,
-    _permit: OpenPermit,
+    #[cfg_attr(not(feature = "host"), allow(dead_code, reason = "it is held"))]
+    permit: OpenPermit,
 }
 
 impl OpenFile {
@@ -177,21 +180,40 @@ impl OpenFile {
     /// `sent_bytes` those that it took.
     async fn send(
         &self,
+        call: &Call,
         offset: u64,
         end: u64,
         chunk_bytes: u32,
         sink: &ByteSink,
         sent_bytes: &mut u64,
     ) -> Result<(), Refusal> {
+        #[cfg(feature = "host")]
+        let reader = self.reader(call, Range { offset, end, chunk_bytes });
         while offset + *sent_bytes < end {
             let at = offset + *sent_bytes;
             let bytes = (end - at).min(chunk_bytes.into()) as u32;
             let mut request = sink.capability().client().write_request();
-            self.file.read_at(at, request.get().init_bytes(bytes))?;
+            let chunk = request.get().init_bytes(bytes);
+            #[cfg(feature = "host")]
+            match &reader {
+                Some(reader) => reader.next(chunk).await?,
+                None => self.file.read_at(at, chunk)?,
+            }
+            #[cfg(not(feature = "host"))]
+            self.file.read_at(at, chunk)?;
             sink.capability().stream(WRITE, request).await.map_err(sink_failed)?;
             *sent_bytes += u64::from(bytes);
         }
         sink.end(*sent_bytes).await.map_err(sink_failed)
+    }
+
+    /// Whoever reads ahead of this stream. Only what is verified takes long enough to be read elsewhere.
+    #[cfg(feature = "host")]
+    fn reader(&self, call: &Call, range: Range) -> Option<Reader> {
+        match &self.file {
+            TreeFile::Bundled { file, .. } => self.permit.tree.readers().begin(call.peer(), file, range),
+            TreeFile::Plain(_) | TreeFile::Memory(_) => None,
+        }
     }
 }
 
@@ -220,7 +242,7 @@ impl FileServer for OpenFile {
 
     async fn stream(
         &self,
-        _call: &Call,
+        call: &Call,
         offset: u64,
         length: u64,
         sink: ByteSink,
@@ -230,7 +252,7 @@ impl FileServer for OpenFile {
         let end = offset.saturating_add(length).min(self.file.size_bytes()?);
         let chunk_bytes = chunk_bytes.max(MIN_STREAM_CHUNK_BYTES).min(self.most_chunk_bytes);
         let mut sent_bytes = 0;
-        let sent = self.send(offset, end, chunk_bytes, &sink, &mut sent_bytes).await;
+        let sent = self.send(call, offset, end, chunk_bytes, &sink, &mut sent_bytes).await;
         // How far it came is told with a refusal as well.
         results.set_sent_bytes(sent_bytes);
         Ok(sent?)

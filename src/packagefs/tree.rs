@@ -22,6 +22,8 @@ use super::bundles;
 use super::directory;
 use super::memory::{Content, Files, FilesError};
 use super::path::{PathError, TreePath};
+#[cfg(feature = "host")]
+use super::readers::Readers;
 use crate::access::shares::Shares;
 #[cfg(feature = "host")]
 pub(super) use crate::bundle::Rights;
@@ -46,6 +48,8 @@ pub struct Tree {
     backing: Backing,
     open_files: AtomicU32,
     by_peer: Shares,
+    #[cfg(feature = "host")]
+    readers: Readers,
 }
 
 /// What is behind a tree.
@@ -65,7 +69,7 @@ pub(super) enum TreeFile {
     Plain(File),
     #[cfg(feature = "host")]
     Bundled {
-        file: Box<BlobFile>,
+        file: Arc<BlobFile>,
         attributes: Attributes,
     },
     Memory(Content),
@@ -125,12 +129,24 @@ impl Tree {
     }
 
     fn of(backing: Backing) -> Self {
-        Self { backing, open_files: AtomicU32::new(0), by_peer: Shares::default() }
+        Self {
+            backing,
+            open_files: AtomicU32::new(0),
+            by_peer: Shares::default(),
+            #[cfg(feature = "host")]
+            readers: Readers::new(),
+        }
     }
 
     /// How many files of it each peer has open.
     pub(super) fn shares(&self) -> &Shares {
         &self.by_peer
+    }
+
+    /// Who reads ahead of its streams.
+    #[cfg(feature = "host")]
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     pub(super) fn backing(&self) -> &Backing {
@@ -184,7 +200,7 @@ impl Tree {
             #[cfg(feature = "host")]
             Backing::Bundles(store) => {
                 let (file, attributes) = bundles::open(readable(store, rights), path)?;
-                Ok((TreeFile::Bundled { file: Box::new(file), attributes: attributes.clone() }, attributes))
+                Ok((TreeFile::Bundled { file: Arc::new(file), attributes: attributes.clone() }, attributes))
             }
             Backing::Memory(files) => {
                 let attributes = regular_file(files.attributes(path)?)?;

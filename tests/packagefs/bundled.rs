@@ -221,6 +221,56 @@ fn parts_are_read_and_streams_are_sent_verified() {
     assert!(kept.borrow().bytes == content[17..]);
 }
 
+/// Long enough to be read ahead, and not of whole groups.
+fn long() -> Vec<u8> {
+    large().repeat(6)
+}
+
+/// What a stream of `zoo/long` from `offset` on gives, and how it ends.
+fn stream_of_long(bundles: &Bundles, offset: u64) -> (Vec<u8>, Status, u64) {
+    let mut request = bundles.capability().open_request();
+    request.get().set_path("zoo/long");
+    let file = request.send().pipeline.get_file();
+    let kept = Rc::<RefCell<Kept>>::default();
+    let mut request = file.stream_request();
+    request.get().set_offset(offset);
+    request.get().set_sink(capnp_rpc::new_client(KeepingSink(kept.clone())));
+    let response = block_on(request.send().promise).unwrap();
+    let results = response.get().unwrap();
+    let bytes = std::mem::take(&mut kept.borrow_mut().bytes);
+    (bytes, results.get_status().unwrap(), results.get_sent_bytes())
+}
+
+#[test]
+fn what_is_read_ahead_of_a_long_stream_is_what_is_in_the_file_from_any_place_on() {
+    let bundles = Bundles::new();
+    bundles.install("zoo", "1.0.0", |root| fs::write(root.join("long"), long()).unwrap());
+    for offset in [0, 1, 65_536, 1_900_000] {
+        let (bytes, status, sent_bytes) = stream_of_long(&bundles, offset);
+        let expected = &long()[offset as usize..];
+        assert!((status, sent_bytes) == (Status::Ok, expected.len() as u64) && bytes == expected, "{offset}");
+    }
+}
+
+#[test]
+fn damage_that_is_met_ahead_ends_a_stream_before_any_byte_of_it() {
+    let bundles = Bundles::new();
+    bundles.install("zoo", "1.0.0", |root| fs::write(root.join("long"), long()).unwrap());
+    let damaged_at = 5_000_000;
+    for directory in fs::read_dir(bundles.folder.path().join("store/blobs")).unwrap() {
+        for blob in fs::read_dir(directory.unwrap().path()).unwrap() {
+            let path = blob.unwrap().path();
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[damaged_at] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let (bytes, status, sent_bytes) = stream_of_long(&bundles, 0);
+    assert_eq!((status, sent_bytes), (Status::IntegrityViolation, bytes.len() as u64));
+    assert!((4_000_000..=damaged_at).contains(&bytes.len()), "{}", bytes.len());
+    assert!(long().starts_with(&bytes));
+}
+
 #[test]
 fn an_open_file_stays_readable_when_its_bundle_is_removed() {
     let bundles = Bundles::new();
