@@ -49,7 +49,16 @@ fn cut_off_everywhere_on(empty: fn() -> (ModelDisk, Arc<Store>), change: &Change
                 read_all(&store, &listed.bundle)
                     .unwrap_or_else(|error| panic!("step {step}, {loss:?}: {error}"));
             }
-            assert!(!left.files().keys().any(|path| path.starts_with(layout::STAGING)));
+            for (path, bytes) in left.files() {
+                assert!(!path.starts_with(layout::STAGING));
+                // None of them is longer than one group, and so there is nothing but content in it.
+                if let Some((_, name)) =
+                    path.strip_prefix(layout::BLOBS).and_then(|path| path.rsplit_once('/'))
+                {
+                    let whole = Digest::from_hex(name) == Some(Digest::of(&bytes));
+                    assert!(whole, "step {step} of {steps}, {loss:?}: {path} has its name and not its bytes");
+                }
+            }
             // And it goes on from there.
             let again = (change.run)(&store);
             assert!(
