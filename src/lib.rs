@@ -31,6 +31,8 @@ pub mod packagefs;
 pub mod samgr;
 pub mod schema;
 pub mod statefs;
+#[cfg(feature = "host")]
+pub mod toml_file;
 
 pub use vatmux_driver::{Handle, HandshakeFailure, SessionEnd, SessionOptions, TrafficSnapshot};
 #[cfg(feature = "host")]

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -18,81 +16,24 @@ use super::policy::Policy;
 use crate::bundle::{PublisherId, Right, Rights, Rule};
 use crate::samgr;
 use crate::statefs::{self, Access, Prefix};
-
-/// The longest file, in bytes: a few thousand nodes.
-pub const MAX_POLICY_BYTES: u64 = 1024 * 1024;
+use crate::toml_file::{self, Misplaced, ReadFileError};
 
 /// The longest name of a node, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// A file is no policy: where, and what was expected there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: {problem}")]
-pub struct PolicyError {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The character in it, counted from 1.
-    pub column: usize,
-    /// What is wrong, and what was expected.
-    pub problem: String,
-}
-
-/// A file could not be read as a policy.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadPolicyError {
-    /// It cannot be read.
-    #[error("cannot read the policy `{}`: {error}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// It is too long.
-    #[error("the policy `{}` has more than {MAX_POLICY_BYTES} bytes", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is no policy.
-    #[error("{}:{error}", path.display())]
-    Policy {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: PolicyError,
-    },
-}
-
 impl Policy {
     /// Reads the policy in a file; see `docs/guide/access.md` for what is in one.
-    pub fn read(path: &Path) -> Result<Self, ReadPolicyError> {
-        let failed = |error| ReadPolicyError::Io { path: path.to_owned(), error };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .map_err(failed)?
-            .take(MAX_POLICY_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        if bytes.len() as u64 > MAX_POLICY_BYTES {
-            return Err(ReadPolicyError::TooLong { path: path.to_owned() });
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))?;
-        text.parse().map_err(|error| ReadPolicyError::Policy { path: path.to_owned(), error })
+    pub fn read(path: &Path) -> Result<Self, ReadFileError> {
+        toml_file::read("policy", path, str::parse)
     }
 }
 
 impl FromStr for Policy {
-    type Err = PolicyError;
+    type Err = Misplaced;
 
-    fn from_str(text: &str) -> Result<Self, PolicyError> {
-        policy(text).map_err(|Wrong { at, problem }| {
-            let before = text.get(..at.start).unwrap_or(text);
-            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-            let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-            PolicyError { line: before.matches('\n').count() + 1, column, problem }
-        })
+    fn from_str(text: &str) -> Result<Self, Misplaced> {
+        let file = toml::from_str(text).map_err(|error| Misplaced::parsing(text, &error))?;
+        policy(text, file).map_err(|Wrong { at, problem }| Misplaced::new(text, at, problem))
     }
 }
 
@@ -105,14 +46,6 @@ struct Wrong {
 impl Wrong {
     fn new(at: Range<usize>, problem: impl Into<String>) -> Self {
         Self { at, problem: problem.into() }
-    }
-}
-
-/// For [`Result::map_err`].
-impl From<toml::de::Error> for Wrong {
-    fn from(error: toml::de::Error) -> Self {
-        let problem = error.message().trim_end().replace('\n', "; ");
-        Self { at: error.span().unwrap_or_default(), problem }
     }
 }
 
@@ -171,8 +104,7 @@ struct BundlesTable {
     may: Vec<Text>,
 }
 
-fn policy(text: &str) -> Result<Policy, Wrong> {
-    let file: PolicyFile = toml::from_str(text)?;
+fn policy(text: &str, file: PolicyFile) -> Result<Policy, Wrong> {
     let mut policy = Policy::nobody();
     let mut ids: BTreeMap<NodeId, usize> = BTreeMap::new();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();

@@ -18,8 +18,6 @@ mod policy;
 pub(crate) mod shares;
 
 #[cfg(feature = "host")]
-pub use file::{MAX_POLICY_BYTES, PolicyError, ReadPolicyError};
-#[cfg(feature = "host")]
 pub use grant::{Files, Grant};
 pub(crate) use mutation::Mutation;
 pub use mutation::{MAX_TARGET_BYTES, MUTATIONS};

@@ -4,6 +4,7 @@ use super::*;
 use crate::bundle::Right;
 use crate::samgr;
 use crate::statefs::{self, Prefix};
+use crate::toml_file::{MAX_FILE_BYTES, ReadFileError};
 
 const GATEWAY: &str = "vat1f6j7u6875p2cvyrgjr0d2uecyzah0kgeek38h39czwdhe5em3qys5j8vmz";
 const RELEASE: &str = "vat15n29rmprgcmjdaevg0tycugfdrmtvqkdv5a5m69dacd42cjq4q5svq5jah";
@@ -213,13 +214,13 @@ fn test_reject_what_is_no_toml_without_a_panic() {
 fn test_reject_files_that_cannot_be_read_or_are_too_long() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.toml");
-    assert!(matches!(Policy::read(&path), Err(ReadPolicyError::Io { .. })));
+    assert!(matches!(Policy::read(&path), Err(ReadFileError::Io { .. })));
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(Policy::read(&path).unwrap_err().to_string().contains("policy.toml"));
-    std::fs::write(&path, "#".repeat(MAX_POLICY_BYTES as usize)).unwrap();
+    std::fs::write(&path, "#".repeat(MAX_FILE_BYTES as usize)).unwrap();
     assert!(Policy::read(&path).unwrap().is_nobody());
-    std::fs::write(&path, "#".repeat(MAX_POLICY_BYTES as usize + 1)).unwrap();
-    assert!(matches!(Policy::read(&path), Err(ReadPolicyError::TooLong { .. })));
+    std::fs::write(&path, "#".repeat(MAX_FILE_BYTES as usize + 1)).unwrap();
+    assert!(matches!(Policy::read(&path), Err(ReadFileError::TooLong { .. })));
     std::fs::write(&path, "\n  files = 1").unwrap();
     let error = Policy::read(&path).unwrap_err().to_string();
     assert!(error.contains("policy.toml:2:3: "), "{error}");

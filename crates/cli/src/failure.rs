@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use serde_json::json;
-use vatmux::access::ReadPolicyError;
 use vatmux::bundle::{ExtractError, OpenStoreError, PackError};
 use vatmux::bundlemgr::InstallError;
 use vatmux::health::{AskError, PingError};
 use vatmux::packagefs::{self, OpenTreeError, Operation, Status};
 use vatmux::samgr;
 use vatmux::statefs::{self, Key, RequestError};
+use vatmux::toml_file::ReadFileError;
 use vatmux_host::bridge::{BridgeError, LeavesThisMachine};
 use vatmux_host::keys::KeyError;
 use vatmux_host::{DialError, Endpoint, ListenError, StartError};
@@ -44,9 +44,9 @@ pub(crate) enum Failure {
          --allow-anyone"
     )]
     NobodyAllowed,
-    /// A policy that is none.
+    /// A policy or a config that is none.
     #[error(transparent)]
-    Policy(#[from] ReadPolicyError),
+    File(#[from] ReadFileError),
     /// No place for the key.
     #[error("cannot find this user's configuration directory; say where to keep the key: --home DIR")]
     NoHome,
