@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tracing_subscriber::filter::Targets;
-use vatmux::bundle::PublisherId;
 use vatmux::statefs::{Key, Mark, Prefix, Version};
 use vatmux_host::{AddressError, Endpoint, NodeAddress};
-use vatmux_noise::NodeId;
 
 mod bundle;
+mod serve;
 mod services;
 
 pub(crate) use bundle::{Bundle, BundleRef, Install, Pack, Trusted, Unpack, Verify};
+pub(crate) use serve::{Import, Serve};
 pub(crate) use services::{Services, ServicesBelow, ServicesName, ServicesWait};
 
 /// The longest time that can be asked for, in seconds: a day.
@@ -64,7 +64,7 @@ pub(crate) enum Command {
     #[command(after_long_help = help::ID)]
     Id,
     /// Serve a directory, read-only, and keys and values to the nodes that are allowed
-    #[command(after_long_help = help::SERVE)]
+    #[command(after_long_help = serve::HELP)]
     Serve(Serve),
     /// List a directory
     #[command(after_long_help = help::LS)]
@@ -108,74 +108,6 @@ pub(crate) enum Command {
     /// Show all of it at work: two nodes, a directory, a ping beside the transfer
     #[command(after_long_help = help::DEMO)]
     Demo(Demo),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Serve {
-    /// The directory; symbolic links that lead out of it are not followed
-    #[arg(required_unless_present_any = ["import", "bundles", "state", "registrar"], conflicts_with = "bundles")]
-    pub(crate) dir: Option<PathBuf>,
-
-    /// Serve the bundles in the store STORE, each as a directory of its name; the store is made if there is none
-    #[arg(long, value_name = "STORE")]
-    pub(crate) bundles: Option<PathBuf>,
-
-    /// A publisher whose bundles may be installed, as `vatmux bundle keygen` prints it; may be given several times
-    #[arg(long, value_name = "PUBLISHER", num_args = 1.., requires = "bundles")]
-    pub(crate) publisher: Vec<PublisherId>,
-
-    /// A node that may install and remove bundles; it must be allowed as well; may be given several times
-    #[arg(long, value_name = "NODE-ID", num_args = 1.., requires = "bundles")]
-    pub(crate) installer: Vec<NodeId>,
-
-    /// Store at most BYTES of bundles; as many as the disk has unless given
-    #[arg(long, value_name = "BYTES", requires = "bundles")]
-    pub(crate) bundle_quota: Option<u64>,
-
-    /// Keep keys and values in DIR, which is made if it is not there: every node that is named by --allow may read and change
-    /// all of them
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
-
-    /// A node that may offer services of its own here, under any name, to all that may connect (`vatmux services`); it must be allowed
-    /// as well; may be given several times
-    #[arg(long, value_name = "NODE-ID", num_args = 1..)]
-    pub(crate) registrar: Vec<NodeId>,
-
-    /// Listen on host:port (port 0: any free one) or on unix:PATH; may be given several times
-    #[arg(long, value_name = "ADDR", required = true)]
-    pub(crate) listen: Vec<Endpoint>,
-
-    /// A node that may connect, as `vatmux id` prints it there; may be given several times
-    #[arg(long, value_name = "NODE-ID", num_args = 1..)]
-    pub(crate) allow: Vec<NodeId>,
-
-    /// Let every node connect
-    #[arg(long, conflicts_with = "allow")]
-    pub(crate) allow_anyone: bool,
-
-    /// Let FILE say which nodes may connect, and what each may do; `vatmux policy check FILE` shows what it comes to
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["allow", "allow_anyone", "installer", "operator"])]
-    pub(crate) policy: Option<PathBuf>,
-
-    /// Offer what a plain Cap'n Proto RPC server offers at ADDR (unix:PATH or tcp:HOST:PORT) as the service NAME; may be
-    /// given several times. The server does not learn which node calls it
-    #[arg(long, value_name = "NAME=ADDR", value_parser = import)]
-    pub(crate) import: Vec<Import>,
-
-    /// Let --import use TCP addresses that are not this machine's alone: what passes there can be read and changed on the
-    /// way
-    #[arg(long, requires = "import")]
-    pub(crate) insecure_plain_tcp: bool,
-
-    /// A node that may see all of this one with `vatmux stat`, and not only its own session; it must be allowed as well;
-    /// may be given several times
-    #[arg(long, value_name = "NODE-ID", num_args = 1..)]
-    pub(crate) operator: Vec<NodeId>,
-
-    /// Threads that serve; one for each processor unless given
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -311,13 +243,6 @@ pub(crate) struct Bridge {
     /// Let a program go over whose connection nothing has passed for this long; for ever unless given
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) idle_timeout: Option<Duration>,
-}
-
-/// A plain server and what it is called as a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Import {
-    pub(crate) name: String,
-    pub(crate) server: Endpoint,
 }
 
 #[derive(Debug, Args)]
@@ -571,7 +496,6 @@ fn output(text: &str) -> Result<Output, String> {
     Ok(Output { generator, directory })
 }
 
-/// `NAME=unix:PATH` or `NAME=tcp:HOST:PORT`.
 /// An address that names a node, and nothing on it.
 fn node(text: &str) -> Result<NodeAddress, String> {
     let address: NodeAddress = text.parse().map_err(|error: AddressError| error.to_string())?;
@@ -586,18 +510,6 @@ fn node(text: &str) -> Result<NodeAddress, String> {
 
 fn version(text: &str) -> Result<Version, String> {
     text.parse().ok().and_then(Version::new).ok_or_else(|| "a version is a number from 1 on".to_owned())
-}
-
-fn import(text: &str) -> Result<Import, String> {
-    let (name, server) = text.split_once('=').ok_or("it looks like NAME=unix:PATH or NAME=tcp:HOST:PORT")?;
-    let server = match server.strip_prefix("tcp:") {
-        Some(address) => tcp(address)?,
-        None if server.starts_with("unix:") => {
-            server.parse().map_err(|error: AddressError| error.to_string())?
-        }
-        None => return Err("behind the = comes unix:PATH or tcp:HOST:PORT".into()),
-    };
-    Ok(Import { name: name.to_owned(), server })
 }
 
 /// `HOST:PORT`.
@@ -655,27 +567,6 @@ Example:
 The crate says what everything in it is for; docs/guide/first-service.md goes through it.
 
 JSON: {\"directory\", \"name\"}";
-
-    pub(super) const SERVE: &str = "\
-Example:
-  vatmux serve ./docs --listen 127.0.0.1:7070 --allow vat1…
-
-  vatmux serve --import org.example.search=unix:/run/search.sock --listen 127.0.0.1:7070 --allow vat1…
-  vatmux serve --bundles ./store --publisher vatpub1… --installer vat1… --listen 127.0.0.1:7070 --allow vat1…
-  vatmux serve --state ./state --policy policy.toml --listen 127.0.0.1:7070
-
-Prints one address per listener as soon as it listens. Comings and goings of peers are told on standard error, and so is each \
-change of state or bundles that a peer makes or is refused: who, what, and what came of it (--log off is silent of those). \
-Ends on SIGINT and SIGTERM.
-
---allow, --installer and --operator are short for a policy that gives every named node all of the state and all services. \
-With --policy a node has what the file says, and nothing else; to change it, start the node again.
-
-With --import the bootstrap capability of a plain Cap'n Proto RPC server (C++, Python, Go …) becomes a service; every \
-stream of a peer is a connection of its own to it. `vatmux bridge` is the way back.
-
-JSON: {\"node_id\", \"listening\": [ADDRESS, …]} on standard output; on standard error one object per event: \
-{\"event\": \"connected\"|\"left\"|\"refused\"|\"dropped\"|\"accept_failed\"|\"task_panicked\"|\"worker_died\"|\"untold\"|\"import_failed\", \"detail\"} and \"peer\" where it is known";
 
     pub(super) const POLICY_CHECK: &str = "\
 Example:
@@ -846,22 +737,6 @@ mod tests {
     #[test]
     fn the_definitions_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn an_import_is_a_name_and_where_its_server_is() {
-        let at = |text: &str| {
-            import(&format!("a.b={text}")).map(|import| (import.name, import.server.to_string()))
-        };
-        assert_eq!(at("tcp:[::1]:70"), Ok(("a.b".into(), "[::1]:70".into())));
-        assert_eq!(at("tcp:127.0.0.1:70"), Ok(("a.b".into(), "127.0.0.1:70".into())));
-        #[cfg(unix)]
-        assert_eq!(at("unix:/a=b"), Ok(("a.b".into(), "unix:/a=b".into())));
-        for wrong in ["", "127.0.0.1:70", "tcp:", "tcp:unix:/x", "tcp:host", "tcp:host:65536", "unix:"] {
-            assert!(at(wrong).is_err(), "{wrong}");
-        }
-        assert!(import("a.b").is_err());
-        assert!(tcp("unix:/x").is_err());
     }
 
     #[test]

@@ -388,7 +388,6 @@ mod tests {
             (&["frobnicate"], "frobnicate"),
             (&["ls", "--frobnicate"], "--frobnicate"),
             (&["ls", "http://x"], "vat://"),
-            (&["serve", "."], "--listen"),
             (&["ping", "-c", "0", "vat://"], "for '--count"),
         ] {
             let line = usage(words);

@@ -9,22 +9,22 @@ use vatmux::samgr;
 use vatmux::statefs::Right;
 use vatmux_noise::NodeId;
 
-use crate::arguments::{Arguments, PolicyCheck, PolicyCommand};
+use crate::arguments::{Arguments, PolicyCommand};
 use crate::failure::Failure;
 use crate::output;
 use crate::text::Harmless;
 
 pub(crate) fn run(arguments: &Arguments, command: &PolicyCommand) -> Result<(), Failure> {
     match command {
-        PolicyCommand::Check(check) => run_check(arguments, check),
+        PolicyCommand::Check(check) => show(&Policy::read(&check.file)?, arguments.json),
     }
 }
 
-fn run_check(arguments: &Arguments, check: &PolicyCheck) -> Result<(), Failure> {
-    let policy = Policy::read(&check.file)?;
+/// Prints what each node may do.
+pub(super) fn show(policy: &Policy, json: bool) -> Result<(), Failure> {
     let named = policy.nodes().map(|(node, grant)| (Some(node), grant));
     let all: Vec<_> = named.chain(policy.of_anyone().map(|grant| (None, grant))).collect();
-    if arguments.json {
+    if json {
         return all
             .into_iter()
             .try_for_each(|(node, grant)| output::print_line(&value(node, grant).to_string()));

@@ -1,5 +1,8 @@
 //! `vatmux serve`
 
+mod check;
+mod config;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
@@ -15,24 +18,29 @@ use vatmux_host::bridge::PlainLimits;
 use vatmux_host::{Endpoint, Node, NodeAddress, NodeBuilder, NodeEvent};
 use vatmux_noise::{AllowList, NodeId, SecretKey};
 
+use super::policy::show as show_policy;
 use crate::arguments::{Arguments, Serve};
 use crate::failure::Failure;
 use crate::reporter::Reporter;
 use crate::text::Harmless;
 use crate::{home, interrupt, output, plain};
 
-pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
-    let policy = Arc::new(policy(serve)?);
+pub(crate) fn run(arguments: &Arguments, flags: &Serve) -> Result<(), Failure> {
+    let serve = config::settled(flags)?;
+    let policy = Arc::new(policy(&serve)?);
     if policy.is_nobody() {
         return Err(Failure::NobodyAllowed);
     }
+    let directory = serve.dir.as_ref().map(Tree::open).transpose()?;
+    let imports = serve.import.iter().map(|import| plain::endpoint(&import.server, serve.insecure_plain_tcp));
+    let imports: Vec<_> = imports.collect::<Result<_, _>>()?;
+    if serve.check {
+        check::show(&serve, arguments.json)?;
+        return show_policy(&policy, arguments.json);
+    }
     let (key, _) = home::key(arguments)?;
-    let bundles = serve.bundles.as_ref().map(|path| open_bundles(path, serve)).transpose()?;
-    let tree = match (&serve.dir, &bundles) {
-        (Some(directory), _) => Some(Arc::new(Tree::open(directory)?)),
-        (None, Some(store)) => Some(Arc::new(Tree::of_bundles(store.clone()))),
-        (None, None) => None,
-    };
+    let bundles = serve.bundles.as_ref().map(|path| open_bundles(path, &serve)).transpose()?;
+    let tree = directory.or_else(|| bundles.clone().map(Tree::of_bundles)).map(Arc::new);
     let (stop, stopped) = mpsc::channel();
     interrupt::on_request(move || {
         // The second request finds the process ending.
@@ -51,8 +59,7 @@ pub(crate) fn run(arguments: &Arguments, serve: &Serve) -> Result<(), Failure> {
         builder = statefs::offer(builder, open_state(directory)?, policy.state());
     }
     builder = samgr::offer(builder, samgr::Registry::default(), policy.registry());
-    for import in &serve.import {
-        let server = plain::endpoint(&import.server, serve.insecure_plain_tcp)?;
+    for (import, server) in serve.import.iter().zip(imports) {
         builder = builder.import(&import.name, plain::IMPORT_PRIORITY, server, PlainLimits::default());
     }
     for endpoint in &serve.listen {

@@ -7,6 +7,7 @@
 mod bridging;
 mod bundles;
 mod calling;
+mod config;
 mod cuts;
 mod destinations;
 mod fetching;
