@@ -65,6 +65,13 @@ struct Calls {
   latency @7 :List(Bucket);           # Shortest first. Canceled and disconnected calls are not in it.
 }
 
+struct Method {
+  # Calls of one method, whose latency is told of the service alone.
+  name @0 :Text;                      # Behind that of its interface, as in "StateFs.get"; cut after 255 bytes.
+  asked @1 :Calls;                    # Null where there were none; so is the next.
+  served @2 :Calls;
+}
+
 struct Service {
   name @0 :Text;
   vatsOpened @1 :UInt64;
@@ -72,6 +79,7 @@ struct Service {
   violations @3 :UInt64;              # Vats that ended because of what the peer sent, or did not read.
   asked @4 :Calls;
   served @5 :Calls;
+  methods @6 :List(Method);           # Those that were called and that the node knows by name: at most 64 of one session's service.
 }
 
 struct Stream {

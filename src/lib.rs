@@ -46,9 +46,9 @@ pub use vatmux_host::{
 pub use vatmux_mux::{CloseCode, Limits, Priority};
 pub use vatmux_noise::{AllowList, Entropy, NodeId, NodeIdError, SecretKey};
 pub use vatmux_rpc::{
-    CallStatistics, ConnectError, Disconnected, Failure, GivenUp, Latency, MustFinish, Options as VatOptions,
-    Outcome, Peer, PeerState, PeerStatistics, Remote, ServeError, ServiceStatistics, Services,
-    StreamSnapshot, capnp, capnp_rpc, deadline, service,
+    CallStatistics, ConnectError, Disconnected, Failure, GivenUp, Latency, MethodStatistics, MustFinish,
+    Options as VatOptions, Outcome, Peer, PeerState, PeerStatistics, Remote, ServeError, ServiceStatistics,
+    Services, StreamSnapshot, capnp, capnp_rpc, deadline, service,
 };
 
 /// The README's examples are compiled with the documentation tests.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use capnp::any_pointer;
 use vatmux::health::{self, NodeReport, Scope};
 use vatmux::schema::health_capnp::health as schema;
 use vatmux::{
@@ -97,6 +98,8 @@ fn a_stranger_sees_its_own_session_and_nothing_else() {
     let [service] = &report.services[..] else { panic!("{report:?}") };
     assert_eq!((service.service.as_str(), service.vats_opened), (health::SERVICE_NAME, 1));
     assert_eq!(service.served.ended(Outcome::Ok), 1, "its own ping, and not the other's");
+    let methods: Vec<_> = service.methods.iter().map(|method| method.method.as_str()).collect();
+    assert_eq!(methods, ["Health.node", "Health.ping"]);
     let [session] = &stranger.sessions(16)[..] else { panic!() };
     assert_eq!(session.statistics.node_id, stranger.id());
     let [stream] = &session.statistics.streams[..] else { panic!() };
@@ -121,6 +124,8 @@ fn an_operator_sees_every_session_however_it_turns_the_pages() {
     assert_eq!((counters.panics, report.rescues), (0, Some(0)));
     let [service] = &report.services[..] else { panic!() };
     assert_eq!((service.vats_open, service.served.ended(Outcome::Ok)), (8, 7));
+    let ping = service.methods.iter().find(|method| method.method == "Health.ping").unwrap();
+    assert_eq!((ping.served.started, ping.served.ended(Outcome::Ok), ping.asked.started), (7, 7, 0));
     let mut expected: Vec<_> = callers.iter().map(Caller::id).chain([operator.id()]).collect();
     expected.sort_unstable();
     for at_a_time in [1, 2, 3, 8, 500] {
@@ -130,6 +135,26 @@ fn an_operator_sees_every_session_however_it_turns_the_pages() {
         assert_eq!(seen, expected, "{at_a_time} at a time");
     }
     drop(callers);
+}
+
+#[test]
+fn methods_that_a_peer_makes_up_are_counted_by_their_service_alone() {
+    let (node, _events) = node(key().node_id(), |builder| builder);
+    let mut caller = Caller::new(&node, key());
+    for ordinal in 1_000..1_200 {
+        let health: &schema::Client = &caller.health;
+        let call = health.client.new_call::<any_pointer::Owned, any_pointer::Owned>(
+            u64::from(ordinal),
+            ordinal,
+            None,
+        );
+        assert!(caller.local.drive_until(call.send().promise).unwrap().is_err());
+    }
+    let report = caller.node();
+    let [service] = &report.services[..] else { panic!("{report:?}") };
+    assert_eq!(service.served.ended(Outcome::Exception), 200);
+    let methods: Vec<_> = service.methods.iter().map(|method| method.method.as_str()).collect();
+    assert_eq!(methods, ["Health.node"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::schema::health_capnp::{self, health};
 /// Sessions in one answer, at most.
 const MAX_SESSIONS: u16 = 64;
 
-/// What the sessions of one answer take at most, unless the first one alone takes more; no session takes over 2 MiB.
+/// What the sessions of one answer take at most, unless the first one alone takes more; no session takes over 4 MiB.
 const PAGE_BYTES: usize = 4 << 20;
 
 /// What a peer may see.

@@ -82,7 +82,7 @@ fn a_session_that_makes_sense_is_read() {
 
 #[test]
 fn test_reject_sessions_that_make_no_sense() {
-    let cases: [(Lie, &str); 4] = [
+    let cases: [(Lie, &str); 5] = [
         (|mut session| session.set_peer("somebody"), "node id"),
         (|mut session| session.set_peer(capnp::text::Reader(b"\xff")), "UTF-8"),
         (
@@ -100,6 +100,14 @@ fn test_reject_sessions_that_make_no_sense() {
                 stream.set_priority(8);
             },
             "priority",
+        ),
+        (
+            |mut session| {
+                honest(session.reborrow());
+                let mut method = session.init_services(1).get(0).init_methods(1).get(0);
+                method.set_name(capnp::text::Reader(b"\xff"));
+            },
+            "UTF-8",
         ),
     ];
     for (case, reason) in cases {

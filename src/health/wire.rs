@@ -8,8 +8,8 @@ use vatmux_driver::TrafficSnapshot;
 use vatmux_host::NodeCounters;
 use vatmux_mux::{Priority, SessionStatistics, StreamId, StreamStatistics};
 use vatmux_rpc::{
-    CallStatistics, Latency, Outcome, Peer, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,
-    StreamSnapshot,
+    CallStatistics, Latency, MethodStatistics, Outcome, Peer, PeerStatistics, Refusals, ServiceStatistics,
+    SessionSnapshot, StreamSnapshot,
 };
 
 use super::AskError;
@@ -17,7 +17,10 @@ use super::AskError;
 use super::PeerLimits;
 #[cfg(feature = "host")]
 use crate::schema::health_capnp::counters;
-use crate::schema::health_capnp::{bucket, calls, limits, service, session, stream};
+use crate::schema::health_capnp::{bucket, calls, limits, method, service, session, stream};
+
+/// The longest name of a method that is told: a schema's may have any length.
+const MAX_METHOD_NAME_BYTES: usize = 255;
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -100,8 +103,27 @@ pub(super) fn write_services<'a>(
         service.set_vats_open(statistics.vats_open);
         service.set_violations(statistics.violations);
         write_calls(service.reborrow().init_asked(), &statistics.asked);
-        write_calls(service.init_served(), &statistics.served);
+        write_calls(service.reborrow().init_served(), &statistics.served);
+        write_methods(service.init_methods(statistics.methods.len() as u32), &statistics.methods);
     }
+}
+
+fn write_methods(mut list: struct_list::Builder<'_, method::Owned>, methods: &[MethodStatistics]) {
+    for (index, statistics) in (0..).zip(methods) {
+        let mut method = list.reborrow().get(index);
+        method.set_name(shortened(&statistics.method));
+        if statistics.asked.started > 0 {
+            write_calls(method.reborrow().init_asked(), &statistics.asked);
+        }
+        if statistics.served.started > 0 {
+            write_calls(method.init_served(), &statistics.served);
+        }
+    }
+}
+
+/// As much of a method's name as is told.
+fn shortened(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_METHOD_NAME_BYTES)).unwrap_or_default()
 }
 
 pub(super) fn read_services(
@@ -115,6 +137,18 @@ pub(super) fn read_services(
             violations: service.get_violations(),
             asked: read_calls(service.get_asked()?)?,
             served: read_calls(service.get_served()?)?,
+            methods: read_methods(service.get_methods()?)?,
+        })
+    };
+    list.iter().map(read).collect()
+}
+
+fn read_methods(list: struct_list::Reader<'_, method::Owned>) -> Result<Vec<MethodStatistics>, AskError> {
+    let read = |method: method::Reader<'_>| {
+        Ok(MethodStatistics {
+            method: read_text(method.get_name())?,
+            asked: read_calls(method.get_asked()?)?,
+            served: read_calls(method.get_served()?)?,
         })
     };
     list.iter().map(read).collect()
@@ -289,9 +323,12 @@ fn bytes_of(statistics: &PeerStatistics) -> usize {
     const STREAM: usize = 256;
     const SERVICE: usize = 512;
     const BUCKET: usize = 16;
+    // Its calls in both directions, and what a text takes besides its bytes.
+    const METHOD: usize = 192;
     let service = |service: &ServiceStatistics| {
         let buckets = service.asked.latency.buckets().count() + service.served.latency.buckets().count();
-        SERVICE + buckets * BUCKET
+        let methods = service.methods.iter().map(|method| METHOD + shortened(&method.method).len());
+        SERVICE + buckets * BUCKET + methods.sum::<usize>()
     };
     SESSION + statistics.streams.len() * STREAM + statistics.services.iter().map(service).sum::<usize>()
 }

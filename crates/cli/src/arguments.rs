@@ -592,13 +592,14 @@ Example:
   vatmux stat --files vat://vat1…@127.0.0.1:7070
 
 With a path, or with --files or -L, it is about files. Without, it is about the node: its sessions, streams, credit, \
-queues, calls and rejections, in its own words: what it has asked are its calls, what it has served are its peers'. It \
+queues, calls (by service, and by method where the node has the schema) and rejections, in its own words: what it has asked are its calls, what it has served are its peers'. It \
 shows all of that to its operators (vatmux serve --operator), and to others what is theirs: this session.
 
 JSON of a path: {\"path\", \"kind\", \"mode\", \"size_bytes\", \"modified_ns\", \"link_target\"}, as for ls. Of a node: first \
 {\"node_id\", \"scope\": \"own_session\"|\"whole_node\", \"software\", \"uptime_seconds\", \"limits\", \"counters\", \"services\"}, then one \
 object per session: {\"session\", \"peer\", \"age_seconds\", \"traffic\", \"frames\", \"rejections\", \"streams\", \"services\"}; what the \
-node does not show is null";
+node does not show is null. A service has {\"asked\", \"served\", \"methods\": [{\"method\", \"asked\", \"served\"}, …]}: the methods that \
+were called, where the node knows their names, at most 64 of each";
 
     pub(super) const CAT: &str = "\
 Example:

@@ -88,8 +88,8 @@ pub use reconnect::{
 pub use services::{Directory, DirectoryEntry, ServeError, Services};
 pub use settled::{resolved, settled};
 pub use sight::{
-    CallStatistics, Latency, Outcome, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,
-    StreamSnapshot,
+    CallStatistics, Latency, MethodStatistics, Outcome, PeerStatistics, Refusals, ServiceStatistics,
+    SessionSnapshot, StreamSnapshot,
 };
 pub use vat::{Remote, Vat};
 // Generated code finds them here.

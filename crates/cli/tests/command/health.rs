@@ -60,11 +60,18 @@ fn stat_of_a_node_shows_its_operator_everything() {
     let served = &node["services"][0]["served"];
     assert_eq!((&node["services"][0]["service"], &served["ok"]), (&"vatmux.health".into(), &3.into()));
     assert!(served["p99_seconds"].as_f64().unwrap() > 0.0);
+    let methods = node["services"][0]["methods"].as_array().unwrap();
+    let [asking, ping] = &methods[..] else { panic!("{methods:?}") };
+    assert_eq!((&asking["method"], &asking["served"]["open"]), (&"Health.node".into(), &1.into()));
+    assert_eq!((&ping["method"], &ping["served"]["ok"]), (&"Health.ping".into(), &3.into()));
+    assert_eq!(ping["asked"]["started"], 0);
     assert_eq!(session["peer"], world.id_of("operator"));
     let shown = finish(world.vatmux_of("operator", ["stat", serving.line()]));
     let shown = shown.succeeded();
     assert!(shown.contains("sessions  1 now, 3 in all") && shown.contains("1 peer not allowed"), "{shown}");
     assert!(!shown.contains("defects"), "{shown}");
+    let ping = shown.lines().find(|line| line.ends_with("    Health.ping")).unwrap();
+    assert_eq!(ping.split_whitespace().take(4).collect::<Vec<_>>(), ["served", "3", "0", "3"], "{shown}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) use meter::{Caller, Meter, Meters};
 pub use outcome::Outcome;
 pub(crate) use peer::PeerSight;
 pub use statistics::{
-    CallStatistics, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot, StreamSnapshot,
+    CallStatistics, MethodStatistics, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,
+    StreamSnapshot,
 };
 pub(crate) use vat::{Seen, Sight};

@@ -69,6 +69,20 @@ pub struct ServiceStatistics {
     pub asked: CallStatistics,
     /// Calls that the peer made on them.
     pub served: CallStatistics,
+    /// The same by method, in the order of their names, of those that were called and whose names this side knows from a schema: 64 at
+    /// most of one session. What else was called is counted above alone.
+    pub methods: Vec<MethodStatistics>,
+}
+
+/// The calls of one method. How long they took is known of the service as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MethodStatistics {
+    /// Its name behind that of its interface, as in `StateFs.get`.
+    pub method: String,
+    /// Calls that this side made.
+    pub asked: CallStatistics,
+    /// Calls that the peer made.
+    pub served: CallStatistics,
 }
 
 impl ServiceStatistics {
@@ -79,6 +93,16 @@ impl ServiceStatistics {
         self.violations = self.violations.saturating_add(other.violations);
         self.asked.add(&other.asked);
         self.served.add(&other.served);
+        for method in &other.methods {
+            match self.methods.iter_mut().find(|known| known.method == method.method) {
+                Some(known) => {
+                    known.asked.add(&method.asked);
+                    known.served.add(&method.served);
+                }
+                None => self.methods.push(method.clone()),
+            }
+        }
+        self.methods.sort_by(|one, other| one.method.cmp(&other.method));
     }
 }
 

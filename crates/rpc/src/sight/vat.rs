@@ -62,6 +62,7 @@ pub(crate) struct Sight {
 
 struct Open {
     since: Instant,
+    method: Option<&'static Method>,
     span: Span,
 }
 
@@ -101,10 +102,14 @@ impl Sight {
 
     /// What a call calls, in words: by its name where that is known.
     pub(crate) fn method(&self, interface: u64, ordinal: u16) -> Called {
-        match self.descriptor.and_then(|descriptor| descriptor.method(interface, ordinal)) {
+        match self.known(interface, ordinal) {
             Some(method) => Called::Known(method),
             None => Called::Unknown { interface, ordinal },
         }
+    }
+
+    fn known(&self, interface: u64, ordinal: u16) -> Option<&'static Method> {
+        self.descriptor.and_then(|descriptor| descriptor.method(interface, ordinal))
     }
 
     /// The span of the stream, for whatever the vat does.
@@ -191,10 +196,11 @@ impl Sight {
     }
 
     fn begin(&self, caller: Caller, interface: u64, method: u16, now: Instant) -> Open {
-        self.meter.call_started(caller);
+        let known = self.known(interface, method);
+        self.meter.call_started(caller, known);
         // The macro would ask the same, but makes up a span to be asked by, and one for the crate `log` where that is linked.
         if !level_enabled!(Level::TRACE) {
-            return Open { since: now, span: Span::none() };
+            return Open { since: now, method: known, span: Span::none() };
         }
         let span = trace_span!(
             parent: &self.span,
@@ -203,25 +209,22 @@ impl Sight {
             service = self.caller.service,
             interface = format_args!("{interface:#018x}"),
             method,
-            name = match self.method(interface, method) {
-                Called::Known(method) => Some(field::display(method)),
-                Called::Unknown { .. } => None,
-            },
+            name = known.map(field::display),
             caller = match caller {
                 Caller::Us => "us",
                 Caller::Peer => "peer",
             },
             outcome = field::Empty,
         );
-        Open { since: now, span }
+        Open { since: now, method: known, span }
     }
 
     fn finish(&self, caller: Caller, open: Option<Open>, outcome: Outcome, now: Instant) {
-        if let Some(Open { since, span }) = open {
+        if let Some(Open { since, method, span }) = open {
             if !span.is_disabled() {
                 span.record("outcome", outcome.name());
             }
-            self.meter.call_ended(caller, outcome, now.saturating_since(since));
+            self.meter.call_ended(caller, method, outcome, now.saturating_since(since));
         }
     }
 }

@@ -6,7 +6,8 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use serde_json::{Value, json};
 use vatmux::health::{self, NodeReport, Scope};
 use vatmux::{
-    CallStatistics, NodeCounters, NodeId, Outcome, PeerStatistics, ServiceStatistics, SessionSnapshot,
+    CallStatistics, MethodStatistics, NodeCounters, NodeId, Outcome, PeerStatistics, ServiceStatistics,
+    SessionSnapshot,
 };
 use vatmux_host::NodeAddress;
 
@@ -110,20 +111,31 @@ fn services_to_json(services: &[ServiceStatistics]) -> Value {
             "violations": service.violations,
             "asked": calls_to_json(&service.asked),
             "served": calls_to_json(&service.served),
+            "methods": service.methods.iter().map(method_to_json).collect::<Vec<_>>(),
         })
     };
     services.iter().map(service).collect()
 }
 
+fn method_to_json(method: &MethodStatistics) -> Value {
+    json!({
+        "method": method.method,
+        "asked": counts_to_json(&method.asked),
+        "served": counts_to_json(&method.served),
+    })
+}
+
 fn calls_to_json(calls: &CallStatistics) -> Value {
     let quantile = |share| calls.latency.quantile(share).map(seconds);
-    let mut value = json!({
-        "started": calls.started,
-        "open": calls.open(),
-        "median_seconds": quantile(0.5),
-        "p99_seconds": quantile(0.99),
-        "max_seconds": quantile(1.0),
-    });
+    let mut value = counts_to_json(calls);
+    value["median_seconds"] = json!(quantile(0.5));
+    value["p99_seconds"] = json!(quantile(0.99));
+    value["max_seconds"] = json!(quantile(1.0));
+    value
+}
+
+fn counts_to_json(calls: &CallStatistics) -> Value {
+    let mut value = json!({ "started": calls.started, "open": calls.open() });
     for outcome in Outcome::ALL {
         value[outcome.name()] = json!(calls.ended(outcome));
     }
@@ -326,24 +338,36 @@ fn session_to_text(session: &SessionSnapshot) -> String {
     text
 }
 
-/// A line for each direction of each service in which there were calls.
+/// A line for each direction of each service in which there were calls, and below it one for each method that was called.
 fn services_to_text(services: &[ServiceStatistics]) -> String {
     let rows = services.iter().flat_map(|service| {
-        [("asked", &service.asked), ("served", &service.served)]
-            .into_iter()
-            .filter(|(_, calls)| calls.started > 0)
-            .map(|(direction, calls)| {
-                let time = |share| calls.latency.quantile(share).map_or_else(|| "-".into(), latency::shown);
-                let mut row = vec![direction.to_owned(), calls.started.to_string(), calls.open().to_string()];
-                row.extend(Outcome::ALL.map(|outcome| calls.ended(outcome).to_string()));
-                row.extend([time(0.5), time(0.99), Harmless(&service.service).to_string()]);
-                row
-            })
+        let asked = service.methods.iter().map(|method| (&method.method, &method.asked));
+        let served = service.methods.iter().map(|method| (&method.method, &method.served));
+        let asked = direction("asked", service, &service.asked, asked);
+        asked.into_iter().chain(direction("served", service, &service.served, served))
     });
     let heads = ["calls", "all", "open"].into_iter();
     let heads: Vec<&str> =
         heads.chain(Outcome::ALL.map(Outcome::name)).chain(["median", "p99", "service"]).collect();
     table(&heads, rows)
+}
+
+fn direction<'a>(
+    name: &str,
+    service: &ServiceStatistics,
+    calls: &CallStatistics,
+    methods: impl Iterator<Item = (&'a String, &'a CallStatistics)>,
+) -> Vec<Vec<String>> {
+    let row = |calls: &CallStatistics, of: String| {
+        let time = |share| calls.latency.quantile(share).map_or_else(|| "-".into(), latency::shown);
+        let mut row = vec![name.to_owned(), calls.started.to_string(), calls.open().to_string()];
+        row.extend(Outcome::ALL.map(|outcome| calls.ended(outcome).to_string()));
+        row.extend([time(0.5), time(0.99), of]);
+        row
+    };
+    let methods = methods.map(|(method, calls)| (calls, format!("  {}", Harmless(method))));
+    let all = [(calls, Harmless(&service.service).to_string())].into_iter().chain(methods);
+    all.filter(|(calls, _)| calls.started > 0).map(|(calls, of)| row(calls, of)).collect()
 }
 
 /// Columns that are as wide as what is in them, aligned to the right; the last one, of any width, to the left. Nothing
@@ -378,6 +402,36 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn methods_stand_below_their_service_in_each_direction_in_which_they_were_called() {
+        let calls = CallStatistics::of_started;
+        let method = |method: &str, asked, served| MethodStatistics {
+            method: method.into(),
+            asked: calls(asked),
+            served: calls(served),
+        };
+        let service = ServiceStatistics {
+            service: "store".into(),
+            asked: calls(2),
+            served: calls(5),
+            methods: vec![method("Store.get", 2, 1), method("Store.\u{1b}", 0, 3)],
+            ..ServiceStatistics::default()
+        };
+        let text = services_to_text(&[service]);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        let shown: Vec<_> = rows.iter().map(|row| (row[0], row[1], *row.last().unwrap())).collect();
+        let wanted = [
+            ("calls", "all", "service"),
+            ("asked", "2", "store"),
+            ("asked", "2", "Store.get"),
+            ("served", "5", "store"),
+            ("served", "1", "Store.get"),
+            ("served", "3", "Store.\\u{1b}"),
+        ];
+        assert_eq!(shown, wanted);
+        assert!(text.contains("  store\n") && text.contains("    Store.get\n"), "{text}");
+    }
 
     #[test]
     fn columns_are_as_wide_as_what_is_in_them() {
