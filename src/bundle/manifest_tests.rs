@@ -139,7 +139,7 @@ fn a_blob_is_named_once_whoever_has_it() {
 }
 
 #[test]
-fn test_reject_paths_that_lead_elsewhere() {
+fn test_reject_absolute_and_dot_dot_paths_and_all_that_lead_elsewhere() {
     for (bad, wanted) in [
         (&b"/a"[..], PathError::Absolute),
         (b"..", PathError::DotSegment),
@@ -162,7 +162,7 @@ fn test_reject_paths_that_lead_elsewhere() {
 }
 
 #[test]
-fn test_reject_a_path_that_is_there_twice() {
+fn test_reject_duplicate_paths() {
     assert!(matches!(of(vec![file("a"), file("a")]), Err(ManifestError::Duplicate { .. })));
     let error = with_paths([b"a", b"bin", b"bin/link", b"bin/run", b"bin/run"]);
     assert!(matches!(error, ManifestError::Duplicate { .. }), "{error}");
@@ -175,7 +175,7 @@ fn test_reject_entries_out_of_order() {
 }
 
 #[test]
-fn test_reject_paths_that_collide_where_case_is_not_known() {
+fn test_reject_case_colliding_paths() {
     for (one, other) in [("readme", "README"), ("stra\u{df}e", "STRASSE"), ("\u{e4}", "a\u{308}")] {
         assert!(
             matches!(of(vec![file(one), file(other)]), Err(ManifestError::Collision { .. })),

@@ -121,7 +121,7 @@ fn test_reject_headers_that_promise_what_cannot_be() {
 }
 
 #[test]
-fn test_reject_another_size_than_was_announced_with_the_header() {
+fn test_reject_size_mismatch_of_what_was_announced_and_the_header() {
     let (_, bytes) = small("1.0.0");
     let announced = bytes.len() as u64 + 1;
     let mut unpacker = Unpacker::new(Some(announced));
@@ -159,7 +159,7 @@ fn test_reject_invalid_signatures() {
 }
 
 #[test]
-fn test_reject_content_that_is_not_what_the_manifest_says() {
+fn test_reject_digest_mismatch_of_content_and_manifest() {
     let (_, mut bytes) = small("1.0.0");
     *bytes.last_mut().unwrap() ^= 1;
     match read(&bytes, 4096) {

@@ -273,7 +273,7 @@ impl AsyncRead for Endless {
 }
 
 #[test]
-fn a_hopeless_upload_ends_early_and_an_endless_one_at_its_size() {
+fn test_reject_endless_upload_at_its_size_and_a_hopeless_one_early() {
     let world = World::new(options());
     let bundles = world.bundles();
     let (signed, bytes) = packed("a", "1.0.0", &[("x", &content(1, 3_000_000), false)], &[]);

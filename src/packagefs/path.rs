@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_accepted_up_to_the_limit_and_not_beyond() {
+    fn test_reject_oversized_path_and_segment_and_nothing_shorter() {
         let longest = "s".repeat(MAX_SEGMENT_BYTES);
         assert!(TreePath::parse(longest.as_bytes()).is_ok());
         let bytes = MAX_SEGMENT_BYTES + 1;
@@ -168,6 +168,9 @@ mod tests {
         let path = "s/".repeat(MAX_PATH_BYTES / 2);
         assert!(TreePath::parse(&path.as_bytes()[..MAX_PATH_BYTES - 1]).is_ok());
         assert!(TreePath::parse(format!("{}ss", &path[..MAX_PATH_BYTES - 2]).as_bytes()).is_ok());
+        let bytes = MAX_PATH_BYTES + 1;
+        let one_too_many = format!("{}sss", &path[..MAX_PATH_BYTES - 2]);
+        assert_eq!(TreePath::parse(one_too_many.as_bytes()), Err(PathError::TooLong { bytes }));
         let bytes = 100 * 1024;
         assert_eq!(TreePath::parse(&vec![b's'; bytes]), Err(PathError::TooLong { bytes }));
     }

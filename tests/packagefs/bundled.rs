@@ -171,7 +171,6 @@ fn test_reject_paths_that_lead_to_nothing_or_elsewhere() {
         ("zoo/readme/x", Status::NotADirectory),
         ("zoo/round", Status::LinkLoop),
         ("zoo/../zoo/readme", Status::InvalidPath),
-        ("https://zoo/readme", Status::InvalidPath),
         ("zoo", Status::IsADirectory),
         ("zoo/to-deep", Status::IsADirectory),
         ("", Status::IsADirectory),
@@ -180,6 +179,28 @@ fn test_reject_paths_that_lead_to_nothing_or_elsewhere() {
     }
     for (path, wanted) in [("zoo/readme", Status::NotADirectory), ("ant", Status::NotFound)] {
         assert_eq!(status(&block_on(client.list(path, 10)).unwrap_err()), wanted, "{path}");
+    }
+}
+
+#[test]
+fn test_reject_non_bundle_scheme_and_none_is_looked_up_elsewhere() {
+    let bundles = Bundles::new();
+    bundles.install("zoo", "1.0.0", zoo);
+    let client = bundles.client();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let file = format!("file://{}", secret.path().display());
+    for path in ["https://zoo/readme", "bundle://zoo/readme", "vat://zoo/readme", "//zoo/readme", &file] {
+        assert_eq!(status(&read(&client, path).unwrap_err()), Status::InvalidPath, "{path}");
+        assert_eq!(status(&block_on(client.list(path, 10)).unwrap_err()), Status::InvalidPath, "{path}");
+        assert_eq!(
+            status(&block_on(client.stat(path, Links::Follow)).unwrap_err()),
+            Status::InvalidPath,
+            "{path}"
+        );
+    }
+    // A colon is no separator: these are names, and nothing has them.
+    for path in ["bundle:zoo/readme", "file:zoo/readme", "zoo:readme"] {
+        assert_eq!(status(&read(&client, path).unwrap_err()), Status::NotFound, "{path}");
     }
 }
 

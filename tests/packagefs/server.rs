@@ -150,7 +150,7 @@ const UNREACHABLE: [(&str, Status); 14] = [
 ];
 
 #[test]
-fn test_reject_paths_that_lead_nowhere_or_outside_by_every_method() {
+fn test_reject_path_traversal_and_paths_that_lead_nowhere_by_every_method() {
     let served = zoo();
     let fs = served.capability();
     for (path, status) in UNREACHABLE {
@@ -275,7 +275,7 @@ fn read_small_gives_a_small_file_whole_and_a_larger_one_with_the_way_to_its_rest
 }
 
 #[test]
-fn test_reject_asking_for_more_than_one_call_carries() {
+fn test_reject_oversized_read() {
     let served = zoo();
     let fs = served.capability();
     assert_eq!(read_small(&fs, b"a.txt", MAX_SMALL_BYTES).get().unwrap().get_status(), Ok(Status::Ok));

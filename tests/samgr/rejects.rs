@@ -176,7 +176,7 @@ fn test_reject_invalid_cursor() {
 }
 
 #[test]
-fn test_reject_too_many_registrations_by_one_peer_over_all_its_sessions() {
+fn test_reject_too_many_of_1000_registrations_by_one_peer_over_all_its_sessions() {
     let mut world = World::open();
     world.run(async |guide| {
         let sessions = [guide.visitor(1, 0).await, guide.visitor(1, 1).await];

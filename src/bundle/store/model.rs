@@ -37,6 +37,8 @@ struct Model {
     steps: u64,
     /// The step at which it stops.
     stop_at: Option<u64>,
+    /// The step from which on it can only be read.
+    read_only_from: Option<u64>,
     /// Bytes that may still be written.
     room_bytes: Option<u64>,
     /// It cannot be synced as a whole.
@@ -82,6 +84,11 @@ impl ModelDisk {
     /// Has every step fail from number `step` on.
     pub(super) fn stop_at(&self, step: u64) {
         self.model().stop_at = Some(step);
+    }
+
+    /// Lets it only be read from step `step` on, or again be changed.
+    pub(super) fn set_read_only(&self, from: Option<u64>) {
+        self.model().read_only_from = from;
     }
 
     /// Lets so many more bytes be written.
@@ -141,6 +148,9 @@ impl Model {
     fn step(&mut self) -> io::Result<()> {
         if self.stop_at.is_some_and(|stop_at| self.steps >= stop_at) {
             return Err(io::Error::other("the power is gone"));
+        }
+        if self.read_only_from.is_some_and(|from| self.steps >= from) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         self.steps += 1;
         Ok(())

@@ -42,7 +42,7 @@ fn readable(store: &Store) -> bool {
 }
 
 #[test]
-fn no_changed_byte_of_a_store_goes_unnoticed_and_installing_again_repairs_it() {
+fn test_reject_corrupted_store_files_each_byte_flipped_and_installing_again_repairs_it() {
     let (disk, bundles) = store();
     let mut changed = 0;
     for (path, bytes) in disk.files() {
@@ -78,7 +78,7 @@ fn no_changed_byte_of_a_store_goes_unnoticed_and_installing_again_repairs_it() {
 }
 
 #[test]
-fn files_that_are_cut_or_longer_are_noticed() {
+fn test_reject_corrupted_store_files_that_are_cut_or_longer() {
     let (disk, _) = store();
     for (path, bytes) in disk.files() {
         for change in [

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bundle::samples::{content, key, packed};
+use crate::bundle::store::model::Loss;
 use crate::bundle::{NameError, UnpackError};
 
 /// Checks that `refused` fails, and leaves store and disk as they were.
@@ -43,7 +44,7 @@ fn nobody_is_trusted_unless_it_is_said() {
 }
 
 #[test]
-fn test_reject_what_is_no_bundle_or_not_whole() {
+fn test_reject_malformed_what_is_no_bundle_or_not_whole() {
     let (disk, store) = empty();
     let (_, bytes) = small("1.0.0");
     let cut = &bytes[..bytes.len() - 1];
@@ -95,7 +96,7 @@ fn test_reject_the_same_version_with_another_content() {
 }
 
 #[test]
-fn test_reject_more_than_the_quota() {
+fn test_reject_quota_exceeded_by_bundles() {
     let disk = ModelDisk::default();
     let large = content(1, 100_000);
     let stored = 100_000 + 64;
@@ -128,7 +129,7 @@ fn test_reject_more_bundles_or_manifests_than_may_be() {
 }
 
 #[test]
-fn test_reject_more_installs_at_once_than_may_be() {
+fn test_reject_busy_more_installs_at_once_than_may_be() {
     let (_, store) = empty();
     let held: Vec<_> = (0..4).map(|_| store.install(InstallOptions::default()).unwrap()).collect();
     assert!(matches!(
@@ -140,7 +141,7 @@ fn test_reject_more_installs_at_once_than_may_be() {
 }
 
 #[test]
-fn test_reject_two_installs_of_one_version_at_once() {
+fn test_reject_busy_two_installs_of_one_version_at_once() {
     let (_, store) = empty();
     let (_, bytes) = small("1.0.0");
     let mut first = store.install(InstallOptions::default()).unwrap();
@@ -164,6 +165,46 @@ fn test_reject_a_full_disk_wherever_it_is_full() {
         store.collect().unwrap();
         install(&store, &bytes).unwrap();
     }
+}
+
+#[test]
+fn test_reject_every_change_on_a_read_only_disk_whenever_it_becomes_one() {
+    let (disk, store) = empty();
+    for number in ["1.0.0", "2.0.0"] {
+        install_small(&store, number).unwrap();
+    }
+    let bundle = name("org.example");
+    let before = disk.steps();
+    let mut refused = 0;
+    for step in before.. {
+        // Whatever was done before it became one, on a disk of its own.
+        let disk = disk.after(Loss::Nothing);
+        let store = on(&disk, open_to_all());
+        let start = disk.steps();
+        disk.set_read_only(Some(start + step - before));
+        let outcomes = [
+            store.activate(&bundle, version("1.0.0"), true).map(drop),
+            install_small(&store, "3.0.0").map(drop),
+            store.uninstall(&bundle, version("2.0.0"), true),
+            store.collect().map(drop),
+        ];
+        for outcome in &outcomes {
+            assert!(matches!(outcome, Ok(()) | Err(StoreError::ReadOnly)), "{outcome:?}");
+        }
+        for listed in store.list(None, usize::MAX) {
+            read_all(&store, &listed.bundle).unwrap();
+        }
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        // Nothing was removed, and so there is nothing to collect.
+        assert!(step > before || failed == outcomes.len() - 1, "{outcomes:?}");
+        refused += failed;
+        disk.set_read_only(None);
+        install_small(&on(&disk, open_to_all()), "4.0.0").unwrap();
+        if failed == 0 {
+            break;
+        }
+    }
+    assert!(refused > 10, "{refused}");
 }
 
 #[test]
