@@ -7,19 +7,21 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread::LocalKey;
 use std::time::Duration;
 
 use capnp::{Error, ErrorKind};
 
 thread_local! {
     static OVERRIDE: Cell<Option<Duration>> = const { Cell::new(None) };
+    static SCHEMA: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// How the reason of every exceeded deadline begins.
 const REASON: &str = "deadline exceeded";
 
-/// How long calls may take, by method where the schema says so: at the caller, unless [`with`] says otherwise, and at
-/// the callee, whoever calls.
+/// How long calls may take, by method: at the caller, unless [`with`] says otherwise, and at the callee, whoever calls. What a
+/// schema says holds where this says nothing.
 ///
 /// A method is known by its interface's id, which is like no other in the world, and so one table serves all services
 /// of a node, and all that it uses. Clones share it until one is changed.
@@ -58,27 +60,40 @@ impl FromIterator<((u64, u16), Duration)> for Deadlines {
     }
 }
 
-/// Gives each call that is sent within `send` this long instead of
-/// [`Options::call_deadline`](crate::Options::call_deadline).
+/// Gives each call that is sent within `send` this long, whatever [`Options`](crate::Options) and the schema say.
 ///
 /// What counts is the moment of sending: `deadline::with(limit, || request.send())`, and the promise may be
 /// awaited anywhere. A call on a capability that is still a promise of a local computation is sent when that
 /// promise resolves, and has the default. Inner uses win over outer ones.
 pub fn with<R>(patience: Duration, send: impl FnOnce() -> R) -> R {
-    let _restore = Restore(OVERRIDE.replace(Some(patience)));
+    let _restore = Restore { of: &OVERRIDE, before: OVERRIDE.replace(Some(patience)) };
     send()
 }
 
-struct Restore(Option<Duration>);
+/// Says what the schema does of the call that is sent within `send`. Whoever calls may say otherwise.
+pub(crate) fn as_schema_says<R>(patience: Option<Duration>, send: impl FnOnce() -> R) -> R {
+    let _restore = Restore { of: &SCHEMA, before: SCHEMA.replace(patience) };
+    send()
+}
+
+struct Restore {
+    of: &'static LocalKey<Cell<Option<Duration>>>,
+    before: Option<Duration>,
+}
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        OVERRIDE.set(self.0);
+        self.of.set(self.before);
     }
 }
 
 pub(crate) fn overridden() -> Option<Duration> {
     OVERRIDE.get()
+}
+
+/// What the schema says of the call that is being sent, where a stub sends it.
+pub(crate) fn of_schema() -> Option<Duration> {
+    SCHEMA.get()
 }
 
 /// True for the error of a call whose deadline came before its answer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Deadlines, Limits, PeerAccounts};
+use crate::{Deadlines, Limits, PeerAccounts, deadline};
 
 /// Bounds of one vat, the same for every stream of a session.
 ///
@@ -20,13 +20,13 @@ pub struct Options {
     pub max_message_bytes: usize,
     /// The most segments in one incoming message. Default: 512, which is at most 4 KiB of segment table.
     pub max_segments: usize,
-    /// How long a call waits for its answer unless [`deadline::with`](crate::deadline::with) says otherwise.
-    /// Default: 30 s.
+    /// How long a call waits for its answer where nobody says anything else of it: [`deadline::with`](crate::deadline::with) around
+    /// it, `deadlines`, or the schema that its stub was generated from, the first of these that does. Default: 30 s.
     pub call_deadline: Duration,
     /// How long a call of the peer's is served, counted from its arrival. After that the method is canceled, and the
     /// caller told. It is the longest that callers may wait, for methods that `deadlines` do not name. Default: 10 min.
     pub served_call_deadline: Duration,
-    /// The methods for which neither `call_deadline` nor `served_call_deadline` holds, but what their schema says.
+    /// The methods for which neither `call_deadline` nor `served_call_deadline` holds, nor what their schema says.
     /// Callers may wait less by [`deadline::with`](crate::deadline::with); if they wait longer, the callee does not.
     /// Default: none.
     pub deadlines: Deadlines,
@@ -66,9 +66,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// How long a call to the peer waits, where the caller says nothing.
+    /// How long a call to the peer waits that is sent now: as the caller says of the call, or of its method; or else as the schema
+    /// does.
     pub(crate) fn patience(&self, interface: u64, method: u16) -> Duration {
-        self.deadlines.get(interface, method).unwrap_or(self.call_deadline)
+        let said = deadline::overridden().or_else(|| self.deadlines.get(interface, method));
+        said.or_else(deadline::of_schema).unwrap_or(self.call_deadline)
     }
 
     /// How long a call of the peer's is served.

@@ -172,10 +172,10 @@ impl Shared {
                     }
                     return Ok(None);
                 }
-                let patience = deadline::overridden().unwrap_or_else(|| match asked {
+                let patience = match asked {
                     Asked::Call { interface, method } => self.options.patience(interface, method),
-                    Asked::Bootstrap => self.options.call_deadline,
-                });
+                    Asked::Bootstrap => deadline::overridden().unwrap_or(self.options.call_deadline),
+                };
                 let position = self.outbox.borrow().position();
                 let mut questions = self.questions.borrow_mut();
                 let now = self.look();

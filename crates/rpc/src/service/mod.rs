@@ -9,7 +9,7 @@
 //! * [`testing`], for tests of servers and of clients.
 //!
 //! A stub puts the schema's deadline on each call, unless [`deadline::with`](crate::deadline::with) says otherwise around
-//! it. A server is kept within the schema's limits. Neither costs a round trip; nor does it to connect: that two nodes were
+//! it, or [`Options::deadlines`](crate::Options::deadlines) of its method. A server is kept within the schema's limits. Neither costs a round trip; nor does it to connect: that two nodes were
 //! built from schemas that do not fit shows in the first call that the peer does not know, and the error names both
 //! schemas' digests, which are asked for only then.
 

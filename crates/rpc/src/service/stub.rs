@@ -80,20 +80,21 @@ impl<C: FromClientHook> Capability<C> {
         Capability { client, connection: self.connection.clone() }
     }
 
-    /// Sends a call, with the schema's deadline.
+    /// Sends a call, with the schema's deadline unless the caller has one of their own.
     pub fn send<P, R>(&self, method: &'static Method, request: Request<P, R>) -> Sent<R>
     where
         P: Owned,
         R: Pipelined + Owned + Unpin + 'static,
         R::Pipeline: FromTypelessPipeline,
     {
-        let RemotePromise { promise, pipeline } = patiently(method, || request.send());
+        let RemotePromise { promise, pipeline } =
+            deadline::as_schema_says(method.deadline, || request.send());
         Sent { method, connection: self.connection.clone(), promise, pipeline }
     }
 
     /// Sends a call of a stream. Its future is done when there is room for the next.
     pub fn stream<P: Owned>(&self, method: &'static Method, request: StreamingRequest<P>) -> Calling<()> {
-        let promise = patiently(method, || request.send());
+        let promise = deadline::as_schema_says(method.deadline, || request.send());
         calling(method, self.connection.clone(), promise, Ok)
     }
 }
@@ -145,14 +146,6 @@ fn calling<A: 'static, T, S>(
         }
     };
     Calling(answer.boxed_local())
-}
-
-/// Sends with the schema's deadline, unless the caller has one of their own.
-fn patiently<T>(method: &Method, send: impl FnOnce() -> T) -> T {
-    match method.deadline {
-        Some(patience) if deadline::overridden().is_none() => deadline::with(patience, send),
-        _ => send(),
-    }
 }
 
 /// What the peer takes its service for, where it does not know a method and has another schema.

@@ -4,10 +4,12 @@ use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
 
+use capnp::capability::{Client, FromClientHook};
 use futures::FutureExt;
-use vatmux_rpc::deadline;
+use vatmux_driver::pipe;
 use vatmux_rpc::service::testing::InMemory;
-use vatmux_rpc::service::{Error, Service, Status, Stub};
+use vatmux_rpc::service::{Capability, Error, ServedBy, Service, Status, Stub};
+use vatmux_rpc::{Options, Remote, Vat, deadline};
 
 use crate::schema::notes::{Notes, NotesManyResults, NotesPutResults, Trouble};
 use crate::schema::shelf::{Colour, Place, PlaceInner};
@@ -145,6 +147,49 @@ fn a_caller_may_have_less_patience_than_the_schema() {
         assert!(error.is_deadline());
         assert_eq!(handle.now() - began, Duration::from_millis(3));
     });
+}
+
+/// How long `sleep`, of which the schema says 5 s, waits for a callee that lets it wait for minutes.
+fn patience(caller: &Options, knows_the_schema: bool, around: Option<Duration>) -> Duration {
+    let mut node = InMemory::new().options(caller.clone());
+    let (ours, theirs) = pipe(64 << 10);
+    let bootstrap = Client::new(Notes::client_of(Server::default()).into_client_hook());
+    Vat::serve(theirs, "test.notes", bootstrap, &node.handle(), &Options::default());
+    // The vat lasts as long as this, or the stub that knows it.
+    let remote: Remote<notes_capnp::notes::Client>;
+    let notes: Notes = if knows_the_schema {
+        node.connect(ours)
+    } else {
+        remote = Vat::connect(ours, "test.notes", &node.handle(), caller);
+        Notes::of(Capability::of((*remote).clone()))
+    };
+    let (began, handle) = (node.now(), node.handle());
+    node.run(async {
+        let sleeping = match around {
+            Some(patience) => deadline::with(patience, || notes.sleep()),
+            None => notes.sleep(),
+        };
+        assert!(sleeping.await.unwrap_err().is_deadline());
+        handle.now() - began
+    })
+}
+
+#[test]
+fn what_the_caller_says_wins_over_the_schema_and_the_schema_over_the_default() {
+    let seconds = Duration::from_secs;
+    let interface = Notes::DESCRIPTOR.interface;
+    let sleep = interface.methods.iter().find(|method| method.name == "sleep").unwrap();
+    let silent = Options { call_deadline: seconds(1), ..Options::default() };
+    for knows_the_schema in [true, false] {
+        assert_eq!(patience(&silent, knows_the_schema, None), seconds(5));
+        for said in [seconds(2), seconds(9)] {
+            let deadlines = [((interface.id, sleep.ordinal), said)].into_iter().collect();
+            let says = Options { deadlines, ..silent.clone() };
+            assert_eq!(patience(&says, knows_the_schema, None), said);
+            assert_eq!(patience(&says, knows_the_schema, Some(seconds(7))), seconds(7));
+        }
+        assert_eq!(patience(&silent, knows_the_schema, Some(seconds(7))), seconds(7));
+    }
 }
 
 #[test]
