@@ -10,6 +10,12 @@ use crate::statefs::log::{LOG_BYTES, Log, LogKey};
 
 const KEY: LogKey = LogKey([7; 32]);
 
+/// What a record takes besides its payload.
+const HEAD_BYTES: usize = 36;
+
+/// How far behind a record that is none another one is found, whatever is left of it.
+const LOOKED_AHEAD_BYTES: usize = 8 * 1024;
+
 /// Where the copies begin on the device.
 const COPIES_AT: [u64; 2] = [4096, 4096 + LOG_BYTES];
 
@@ -58,6 +64,27 @@ fn records_come_back_in_order_and_either_copy_is_enough() {
 }
 
 #[test]
+fn a_log_takes_what_fits_to_its_last_byte_and_not_a_byte_more() {
+    let (whole, sector) = (LOG_BYTES as usize - HEAD_BYTES, SECTOR_BYTES - HEAD_BYTES);
+    // One record, one with a sector before it, and one that has the last sector.
+    for before in [None, Some(sector), Some(whole - SECTOR_BYTES)] {
+        let device = Arc::new(SimulatedDevice::default());
+        let mut log = Log::begin(blocks(&device), KEY);
+        let mut payloads: Vec<Vec<u8>> = before.map(|bytes| vec![1; bytes]).into_iter().collect();
+        for payload in &payloads {
+            log.append(payload).unwrap();
+        }
+        let used = before.map_or(0, |bytes| bytes + HEAD_BYTES);
+        let room = LOG_BYTES as usize - used - HEAD_BYTES;
+        assert!(log.has_room(room) && !log.has_room(room + 1), "{before:?}");
+        payloads.push(vec![2; room]);
+        log.append(payloads.last().unwrap()).unwrap();
+        assert!(!log.has_room(1));
+        assert_eq!(read(device.bytes()).unwrap().1, payloads, "{before:?}");
+    }
+}
+
+#[test]
 fn test_reject_integrity_violation_a_record_damaged_in_both_copies_before_another() {
     let payloads = some_payloads();
     let whole = logged(&payloads).bytes();
@@ -75,6 +102,53 @@ fn test_reject_integrity_violation_a_record_damaged_in_both_copies_before_anothe
             assert!(matches!(found, Err(Error::Integrity(_))), "record {number}: {found:?}");
         }
         at += (36 + payload.len()).next_multiple_of(SECTOR_BYTES);
+    }
+}
+
+#[test]
+fn test_reject_integrity_violation_a_record_in_the_place_of_another() {
+    let payloads = ["one", "two", "six"].map(|payload| payload.as_bytes().to_vec());
+    let mut bytes = logged(&payloads).bytes();
+    for copy in COPIES_AT {
+        let first = copy as usize;
+        bytes.copy_within(first..first + SECTOR_BYTES, first + SECTOR_BYTES);
+    }
+    assert!(matches!(read(bytes), Err(Error::Integrity(_))));
+}
+
+#[test]
+fn test_reject_integrity_violation_a_record_whose_first_block_is_lost_before_another_that_is_left_once() {
+    for bytes in [10, 4096, LOOKED_AHEAD_BYTES - HEAD_BYTES] {
+        let whole = logged(&[vec![1; bytes], b"next".to_vec()]).bytes();
+        let next = (HEAD_BYTES + bytes).next_multiple_of(SECTOR_BYTES);
+        for left in COPIES_AT {
+            let mut bytes = whole.clone();
+            for copy in COPIES_AT {
+                // No length is left of it, by which one could tell where the next one is.
+                bytes[copy as usize..][..SECTOR_BYTES].fill(0);
+                if copy != left {
+                    bytes[copy as usize + next..][..SECTOR_BYTES].fill(0);
+                }
+            }
+            assert!(matches!(read(bytes), Err(Error::Integrity(_))), "a record {next} bytes behind");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_of_a_log_is_durable_from_then_on() {
+    let payloads = some_payloads();
+    for seed in 0..10 {
+        let device = logged(&payloads);
+        let mut log = Log::open(blocks(&device), KEY).unwrap().0;
+        // The process dies between the last writes and their flush, and the power fails later.
+        device.set_fault(Fault::FailsAt(device.operations() + 3));
+        log.append(b"last").unwrap_err();
+        device.set_fault(Fault::None);
+        let (_, found) = Log::open(blocks(&device), KEY).unwrap();
+        assert_eq!(found.last().unwrap(), b"last");
+        let left = device.after_power_cut(&mut Dice(seed));
+        assert_eq!(read(left).unwrap().1, found, "seed {seed}");
     }
 }
 

@@ -12,9 +12,18 @@ fn many_who_wait_share_a_flush() {
     let (device, store) = fresh();
     put(&store, "warm", "up").unwrap();
     let operations = |count: usize| {
+        // The writer is busy until all of them wait.
+        let (entered, release) = device.hang_at_next_sync();
+        let mut busy = std::pin::pin!(store.put(key("busy"), vec![0; 100], Condition::Any));
+        assert!(busy.as_mut().now_or_never().is_none());
+        entered.recv().unwrap();
         let before = device.operations();
         let puts = (0..count).map(|at| store.put(key(&format!("{at}")), vec![0; 100], Condition::Any));
-        assert!(block_on(join_all(puts)).iter().all(Result::is_ok));
+        let mut puts = join_all(puts);
+        assert!((&mut puts).now_or_never().is_none());
+        release.send(()).unwrap();
+        block_on(busy).unwrap();
+        assert!(block_on(puts).iter().all(Result::is_ok));
         device.operations() - before
     };
     let (one, many) = (operations(1), operations(100));
