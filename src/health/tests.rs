@@ -1,10 +1,17 @@
 //! Asking nodes that lie, and nodes that say nothing.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use capnp::Error;
 use futures::executor::block_on;
+use vatmux_driver::TrafficSnapshot;
+use vatmux_mux::{SessionStatistics, StreamId};
 use vatmux_noise::{Entropy, SecretKey};
+use vatmux_rpc::{
+    CallStatistics, MethodStatistics, PeerStatistics, Refusals, ServiceStatistics, SessionSnapshot,
+    StreamSnapshot,
+};
 
 use super::*;
 use crate::schema::health_capnp::{health, session};
@@ -114,6 +121,59 @@ fn test_reject_sessions_that_make_no_sense() {
         let error = block_on(sessions(&Liar::client(&[case], false), 0, 16)).unwrap_err();
         assert!(matches!(error, AskError::Answer(what) if what.contains(reason)), "{error}");
     }
+}
+
+/// As many calls as there can be to tell of: some of each time that is told apart.
+fn all_kinds_of_calls() -> CallStatistics {
+    let mut calls = CallStatistics::of_started(u64::MAX);
+    let mut nanos: u64 = 1_000;
+    while nanos < 3_600_000_000_000 {
+        calls.latency.record(Duration::from_nanos(nanos));
+        nanos += nanos / 64;
+    }
+    calls
+}
+
+#[test]
+fn a_session_takes_no_more_of_a_message_than_is_reckoned() {
+    let method = |number: usize| MethodStatistics {
+        method: format!("{number}{}", "m".repeat(1_000)),
+        asked: CallStatistics::of_started(1),
+        served: CallStatistics::of_started(1),
+    };
+    let service = |number: usize| ServiceStatistics {
+        service: format!("{number:064}"),
+        asked: all_kinds_of_calls(),
+        served: all_kinds_of_calls(),
+        methods: (0..64).map(method).collect(),
+        ..ServiceStatistics::default()
+    };
+    let stream = |number: u32| StreamSnapshot {
+        id: StreamId::new(number).unwrap(),
+        service: format!("{number:064}"),
+        priority: Priority::FIRST,
+        opened_here: true,
+        statistics: None,
+        queued_bytes: 0,
+        calls_asked: 0,
+        calls_served: 0,
+    };
+    // The peer's that are counted by name and all others, and a few of the node's own.
+    let statistics = PeerStatistics {
+        node_id: SecretKey::generate(Entropy::from_bytes([1; 32]).unwrap()).node_id(),
+        age: Duration::ZERO,
+        traffic: TrafficSnapshot::default(),
+        session: SessionStatistics::default(),
+        streams: (1..=128).map(stream).collect(),
+        services: (0..65 + 8).map(service).collect(),
+        refusals: Refusals::default(),
+    };
+    let mut message = capnp::message::Builder::new_default();
+    wire::write_session(message.init_root(), &SessionSnapshot { id: 1, statistics: statistics.clone() });
+    let segments = message.get_segments_for_output();
+    let bytes: usize = segments.iter().map(|segment| segment.len()).sum();
+    let reckoned = wire::bytes_of(&statistics);
+    assert!(bytes <= reckoned && reckoned <= 4 << 20, "{bytes} of {reckoned}");
 }
 
 #[test]

@@ -318,7 +318,7 @@ pub(super) fn how_many_fit(sessions: &[SessionSnapshot], most: usize) -> usize {
 }
 
 /// What a session takes in a message, or a little more.
-fn bytes_of(statistics: &PeerStatistics) -> usize {
+pub(super) fn bytes_of(statistics: &PeerStatistics) -> usize {
     const SESSION: usize = 512;
     const STREAM: usize = 256;
     const SERVICE: usize = 512;
