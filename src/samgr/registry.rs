@@ -365,3 +365,47 @@ impl fmt::Debug for Registry {
         f.debug_struct("Registry").field("services", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use vatmux_noise::{Entropy, SecretKey};
+
+    use super::*;
+
+    fn node() -> NodeId {
+        SecretKey::generate(Entropy::from_bytes([1; 32]).unwrap()).node_id()
+    }
+
+    #[test]
+    fn who_waits_and_who_watches_leaves_nothing_behind() {
+        let registry = Registry::default();
+        let name: Name = "a".parse().unwrap();
+        let waiting = registry.claim(node(), Kind::Wait).unwrap();
+        let watching = registry.claim(node(), Kind::Watch).unwrap();
+        assert!(registry.registered(&waiting, &name).now_or_never().is_none());
+        assert!(registry.changes(&watching, 0, 1, |_| true).now_or_never().is_none());
+        let left = || {
+            let state = registry.state();
+            (state.waiting.len(), state.watching.len(), state.held.len())
+        };
+        assert_eq!(left(), (1, 1, 1));
+        registry.forget(&waiting, &name);
+        assert_eq!(left(), (0, 1, 1));
+        drop(watching);
+        assert_eq!(left(), (0, 0, 1));
+        drop(waiting);
+        assert_eq!(left(), (0, 0, 0));
+        assert!(registry.state().total == Held::default());
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_visited_by_nobody() {
+        let registry = Registry::default();
+        let (home, _visits) = registry.add_home();
+        let (other, _others) = registry.add_home();
+        assert_ne!(home, other);
+        registry.remove_home(home);
+        assert_eq!(registry.state().homes.keys().copied().collect::<Vec<_>>(), [other]);
+    }
+}

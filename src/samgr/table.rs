@@ -197,3 +197,56 @@ impl std::borrow::Borrow<str> for Name {
         self.as_str()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn register(table: &mut Table, name: &str) {
+        let descriptor = Descriptor {
+            name: name.to_owned(),
+            interface_id: 0,
+            schema_digest: Vec::new(),
+            version: String::new(),
+            node: String::new(),
+            generation: 0,
+            revision: 0,
+            priority: 0,
+            local: true,
+        };
+        table.register(name.parse().unwrap(), descriptor, By::Node, Conflict::Refuse).unwrap();
+    }
+
+    #[test]
+    fn as_many_changes_are_given_as_are_asked_for_and_what_is_not_seen_makes_nobody_late() {
+        let mut table = Table::new(10);
+        for name in ["a", "b", "c", "d"] {
+            register(&mut table, name);
+        }
+        let given = |after, most| {
+            let (changes, upto) = table.changes(after, most, |change| change.name().as_str() != "b").unwrap();
+            (changes.iter().map(|change| change.name().to_string()).collect::<String>(), upto)
+        };
+        assert_eq!(given(0, 1), ("a".to_owned(), 2));
+        assert_eq!(given(0, 2), ("ac".to_owned(), 3));
+        assert_eq!(given(2, 2), ("cd".to_owned(), 4));
+        assert_eq!(given(1, 9), ("cd".to_owned(), 4));
+    }
+
+    #[test]
+    fn as_many_changes_are_known_as_were_asked_for_and_not_one_more() {
+        let mut table = Table::new(3);
+        for name in ["a", "b", "c", "d"] {
+            register(&mut table, name);
+        }
+        let known = |after| {
+            let (changes, upto) = table.changes(after, usize::MAX, |_| true)?;
+            Some((changes.iter().map(|change| change.name().to_string()).collect::<String>(), upto))
+        };
+        assert_eq!(known(0), None);
+        assert_eq!(known(1), Some(("bcd".to_owned(), 4)));
+        assert_eq!(known(4), Some((String::new(), 4)));
+        assert_eq!(known(5), None, "of another registry");
+        assert_eq!(table.log.len(), 3);
+    }
+}

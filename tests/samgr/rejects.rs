@@ -74,6 +74,16 @@ fn test_reject_malformed_registrations() {
         assert_eq!(refusal(not_utf8.await), Some(Status::Malformed));
         assert_eq!(refusal(stub.wait_for("a", 600_001).await), Some(Status::Malformed));
         assert_eq!(guide.registry.len(), 2, "the node's own services");
+        // As much as there may be of each.
+        let registering = stub.register(|mut params| {
+            params.set_name("a");
+            let mut descriptor = params.reborrow().init_descriptor();
+            descriptor.set_schema_digest(&[1; 32]);
+            descriptor.set_version("v".repeat(64));
+            set_adder(params);
+        });
+        let _registered = registering.await.unwrap();
+        stub.wait_for("a", 600_000).await.unwrap();
     });
 }
 

@@ -130,3 +130,51 @@ impl AsyncWrite for PlainLink {
         Pin::new(&mut self.link).poll_close(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join;
+    use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use vatmux_driver::{pipe, virtual_time};
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_once_and_given_back() {
+        let places = Places::new(2);
+        let (one, other) = (places.take(), places.take());
+        assert!(one.is_some() && other.is_some() && places.take().is_none());
+        drop(one);
+        let again = places.take();
+        assert!(again.is_some() && places.take().is_none());
+    }
+
+    #[test]
+    fn a_connection_is_silent_once_nothing_has_passed_either_way_for_as_long_as_it_may() {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let (near, mut far) = pipe(1 << 10);
+        let mut link = PlainLink::new(Box::new(near), &handle, Places::new(1).take().unwrap(), None);
+        let traffic = link.traffic();
+        let limits = PlainLimits {
+            first_message: Duration::from_secs(10),
+            idle: Some(Duration::from_secs(60)),
+            ..PlainLimits::default()
+        };
+        let talking = async {
+            far.write_all(&[0; 16]).await?;
+            link.read_exact(&mut [0; 16]).await?;
+            handle.sleep(Duration::from_secs(40)).await;
+            far.write_all(&[0]).await?;
+            link.read_exact(&mut [0]).await?;
+            handle.sleep(Duration::from_secs(40)).await;
+            link.write_all(&[0]).await
+        };
+        let (silence, talked) = driver.drive_until(join(traffic.silence(&handle, &limits), talking)).unwrap();
+        talked.unwrap();
+        assert_eq!(silence, "nothing has passed for 60 s");
+        assert_eq!(handle.now().saturating_since(Instant::ORIGIN), Duration::from_secs(40 + 40 + 60));
+    }
+}
