@@ -160,3 +160,23 @@ impl Ways {
         Ok(Some(way.capability()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use vatmux_rpc::Services;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_passed_on_waits_as_long_as_it_is_served_and_a_watcher_has_a_small_window() {
+        let directory = Services::default().directory();
+        let all = Options { served_call_deadline: Duration::from_secs(77), ..Options::default() };
+        let bounds = Desk::bounds(&directory, &all);
+        assert_eq!(bounds.call_deadline, Duration::from_secs(77));
+        assert_eq!(bounds.stream_window_bytes, 64 << 10);
+        let small = Desk::bounds(&directory, &Options { stream_window_bytes: 1, ..all.clone() });
+        assert_eq!(small, Options { stream_window_bytes: 1, ..bounds });
+    }
+}

@@ -370,8 +370,10 @@ impl fmt::Debug for Registry {
 mod tests {
     use futures::FutureExt as _;
     use vatmux_noise::{Entropy, SecretKey};
+    use vatmux_rpc::Services;
 
     use super::*;
+    use crate::samgr::desk::Desk;
 
     fn node() -> NodeId {
         SecretKey::generate(Entropy::from_bytes([1; 32]).unwrap()).node_id()
@@ -401,11 +403,10 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_gone_is_visited_by_nobody() {
-        let registry = Registry::default();
-        let (home, _visits) = registry.add_home();
-        let (other, _others) = registry.add_home();
-        assert_ne!(home, other);
-        registry.remove_home(home);
-        assert_eq!(registry.state().homes.keys().copied().collect::<Vec<_>>(), [other]);
+        let (registry, services) = (Registry::default(), Services::default());
+        let [gone, other] = [(); 2].map(|()| Desk::new(registry.clone(), services.directory(), node()));
+        assert_ne!(gone.home(), other.home());
+        drop(gone);
+        assert_eq!(registry.state().homes.keys().copied().collect::<Vec<_>>(), [other.home()]);
     }
 }
