@@ -139,8 +139,7 @@ impl Ways {
             By::Peer { home, .. } => home,
         };
         let generation = entry.descriptor.generation;
-        let there = self.0.borrow().get(&generation).and_then(Weak::upgrade).filter(|way| way.is_open());
-        if let Some(way) = there {
+        if let Some(way) = self.open(generation) {
             return Ok(Some(way.capability()));
         }
         let way = if home == desk.home() {
@@ -154,10 +153,20 @@ impl Ways {
             way
         };
         let way = Rc::new(way);
+        self.remember(generation, &way);
+        Ok(Some(way.capability()))
+    }
+
+    /// A way that somebody holds, and by which calls can still arrive.
+    fn open(&self, generation: u64) -> Option<Rc<Way>> {
+        self.0.borrow().get(&generation).and_then(Weak::upgrade).filter(|way| way.is_open())
+    }
+
+    /// Keeps one in mind, and none of those that nobody holds any more.
+    fn remember(&self, generation: u64, way: &Rc<Way>) {
         let mut ways = self.0.borrow_mut();
         ways.retain(|_, way| way.strong_count() > 0);
-        ways.insert(generation, Rc::downgrade(&way));
-        Ok(Some(way.capability()))
+        ways.insert(generation, Rc::downgrade(way));
     }
 }
 
@@ -165,9 +174,37 @@ impl Ways {
 mod tests {
     use std::time::Duration;
 
+    use vatmux_driver::virtual_time;
+    use vatmux_noise::{Entropy, SecretKey};
     use vatmux_rpc::Services;
 
     use super::*;
+
+    #[test]
+    fn a_way_is_given_again_while_it_is_open_and_forgotten_when_nobody_holds_it() {
+        let (mut driver, _) = virtual_time::driver();
+        let handle = driver.handle();
+        let node = SecretKey::generate(Entropy::from_bytes([1; 32]).unwrap()).node_id();
+        let ways = Ways::default();
+        let begin = |generation| {
+            let place = Registry::default().claim(node, Kind::Way).unwrap();
+            let (visit, way) = Visit::begin(generation, &handle, &Options::default(), place);
+            let way = Rc::new(way);
+            ways.remember(generation, &way);
+            (visit, way)
+        };
+        let (visit, way) = begin(1);
+        assert!(ways.open(1).is_some_and(|open| Rc::ptr_eq(&open, &way)));
+        // Nobody lets them in at the other end, which shows a moment later.
+        drop(visit);
+        driver.drive_until(handle.sleep(Duration::from_secs(1))).unwrap();
+        assert!(ways.open(1).is_none());
+        for generation in 2..100 {
+            drop(begin(generation));
+        }
+        assert_eq!(ways.0.borrow().keys().copied().collect::<Vec<_>>(), [1, 99]);
+        drop(way);
+    }
 
     #[test]
     fn a_call_that_is_passed_on_waits_as_long_as_it_is_served_and_a_watcher_has_a_small_window() {

@@ -60,14 +60,13 @@ impl Watched {
         }
     }
 
-    /// All that happened since a revision, and that this was all. None, and nothing was told, where it is not known any more.
+    /// All that happened since a revision, and that this was all. None where it is not known any more.
     async fn catch_up(&self, since: u64) -> Result<Option<u64>, Error> {
         let mut revision = since;
         loop {
             let see = |change: &Change| self.sees(change.name());
             match self.registry.changes_now(revision, MAX_BATCH, see) {
-                None if revision == since => return Ok(None),
-                None => return self.tell_anew().await.map(Some),
+                None => return Ok(None),
                 Some((changes, upto)) => {
                     if changes.is_empty() {
                         patiently(|| self.watcher.current(upto)).await?;
