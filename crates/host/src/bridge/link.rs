@@ -152,6 +152,26 @@ mod tests {
     }
 
     #[test]
+    fn less_than_a_message_is_no_message_in_time() {
+        for bytes in [0, 1, 15] {
+            let (mut driver, _) = virtual_time::driver();
+            let handle = driver.handle();
+            let (near, mut far) = pipe(1 << 10);
+            let mut link = PlainLink::new(Box::new(near), &handle, Places::new(1).take().unwrap(), None);
+            let traffic = link.traffic();
+            let limits = PlainLimits { first_message: Duration::from_secs(10), ..PlainLimits::default() };
+            let talking = async {
+                far.write_all(&vec![0; bytes]).await?;
+                link.read_exact(&mut vec![0; bytes]).await
+            };
+            let (silence, talked) =
+                driver.drive_until(join(traffic.silence(&handle, &limits), talking)).unwrap();
+            talked.unwrap();
+            assert_eq!(silence, "no message came within 10 s", "{bytes} bytes");
+        }
+    }
+
+    #[test]
     fn a_connection_is_silent_once_nothing_has_passed_either_way_for_as_long_as_it_may() {
         let (mut driver, _) = virtual_time::driver();
         let handle = driver.handle();
