@@ -180,7 +180,7 @@ mod tests {
         let traffic = link.traffic();
         let limits = PlainLimits {
             first_message: Duration::from_secs(10),
-            idle: Some(Duration::from_secs(60)),
+            idle: Some(Duration::from_mins(1)),
             ..PlainLimits::default()
         };
         let talking = async {
