@@ -14,7 +14,7 @@ use super::error::{Error, Operation, Violation};
 use super::fetch::{self, FetchOptions, Summary};
 #[cfg(feature = "host")]
 use super::fetch_tree;
-use super::receive::{Opening, Pace, Progress, failed};
+use super::receive::{self, Opening, Pace, Progress, failed};
 use crate::schema::packagefs::PackageFs;
 use crate::schema::packagefs_capnp::package_fs;
 
@@ -37,6 +37,8 @@ const MAX_EMPTY_PAGES: u32 = 1000;
 #[derive(Clone)]
 pub struct Client {
     remote: PackageFs,
+    /// How long the pieces are that files are streamed in.
+    chunk_bytes: u32,
 }
 
 /// What [`Client::stat`] does when the path is a symbolic link's.
@@ -52,14 +54,15 @@ impl Client {
     /// A client of the service behind `remote`, for as long as the vat lives through which that came.
     #[must_use]
     pub fn new(remote: package_fs::Client) -> Self {
-        Self { remote: PackageFs::of(Capability::of(remote)) }
+        Self { remote: PackageFs::of(Capability::of(remote)), chunk_bytes: receive::SHORT_CHUNK_BYTES }
     }
 
     /// A client of the packagefs that `peer` offers, on a stream of its own that ends with the last clone: at
     /// [`PRIORITY`](super::PRIORITY), or behind. No round trip: where the peer has no such service, the first
     /// call says so.
     pub fn connect(peer: &Peer, priority: Priority) -> Result<Self, ConnectError> {
-        Ok(Self { remote: peer.connect_at(priority)? })
+        let chunk_bytes = receive::chunk_bytes(peer.options().max_message_bytes);
+        Ok(Self { remote: peer.connect_at(priority)?, chunk_bytes })
     }
 
     /// What `path` names. One round trip.
@@ -105,7 +108,7 @@ impl Client {
         output: &mut W,
         progress: &dyn Fn(Progress),
     ) -> Result<u64, Error> {
-        let opening = Opening::open(&self.remote, path, FIRST_BYTES).await?;
+        let opening = self.open(path, FIRST_BYTES).await?;
         progress(Progress::Found { files: 1, bytes: opening.attributes.size_bytes });
         opening.copy_to(output, Pace::Person, progress).await
     }
@@ -123,7 +126,7 @@ impl Client {
         progress: &dyn Fn(Progress),
     ) -> Result<u64, Error> {
         fetch::check_file_destination(destination)?;
-        let opening = Opening::open(&self.remote, path, FIRST_BYTES).await?;
+        let opening = self.open(path, FIRST_BYTES).await?;
         progress(Progress::Found { files: 1, bytes: opening.attributes.size_bytes });
         fetch::file(opening, destination, progress).await
     }
@@ -148,9 +151,8 @@ impl Client {
         fetch_tree::run(self, path, destination, options, progress).await
     }
 
-    #[cfg(feature = "host")]
     pub(super) async fn open(&self, path: &str, limit: u32) -> Result<Opening, Error> {
-        Opening::open(&self.remote, path, limit).await
+        Opening::open(&self.remote, path, limit, self.chunk_bytes).await
     }
 }
 

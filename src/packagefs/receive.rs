@@ -24,8 +24,20 @@ use crate::schema::packagefs_capnp::{byte_sink, package_fs};
 const SLOWEST_BYTES_PER_SECOND: u64 = 32 * 1024;
 
 /// How much is asked for with each call of the server's, which costs both ends what a call does, whatever is in it. With what RPC
-/// puts around it it fits four records, or two where a vat may be unable to take a message so long.
-const CHUNK_BYTES: u32 = if cfg!(feature = "host") { 255 * 1024 } else { 127 * 1024 };
+/// puts around it it fits four records …
+const LONG_CHUNK_BYTES: u32 = 255 * 1024;
+
+/// … or two, where it is not known that the vat takes a message so long.
+pub(super) const SHORT_CHUNK_BYTES: u32 = 127 * 1024;
+
+/// What RPC puts around a chunk is far less than this.
+const AROUND_BYTES: u32 = 8 * 1024;
+
+/// The longest chunks for a vat that takes messages of `max_message_bytes`.
+pub(super) fn chunk_bytes(max_message_bytes: usize) -> u32 {
+    let most = u32::try_from(max_message_bytes).unwrap_or(u32::MAX).saturating_sub(AROUND_BYTES);
+    [LONG_CHUNK_BYTES, SHORT_CHUNK_BYTES].into_iter().find(|chunk| *chunk <= most).unwrap_or(most)
+}
 
 /// How far something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +88,21 @@ pub(super) struct Opening {
     response: Response<package_fs::read_small_results::Owned>,
     /// What remains: the file. `None` when all of it is here.
     rest: Option<File>,
+    chunk_bytes: u32,
 }
 
 impl Opening {
-    /// Opens `path` and reads its first `limit` bytes, in one round trip.
-    pub(super) async fn open(remote: &PackageFs, path: &str, limit: u32) -> Result<Self, Error> {
+    /// Opens `path` and reads its first `limit` bytes, in one round trip. What is longer will be streamed in pieces of `chunk_bytes`.
+    pub(super) async fn open(
+        remote: &PackageFs,
+        path: &str,
+        limit: u32,
+        chunk_bytes: u32,
+    ) -> Result<Self, Error> {
         let response = remote.read_small(path, limit).await;
         let response = response.map_err(|error| failed(Operation::Read, path, error))?;
         let (attributes, rest) = Self::check(&response, path, limit)?;
-        Ok(Self { path: path.to_owned(), attributes, response, rest })
+        Ok(Self { path: path.to_owned(), attributes, response, rest, chunk_bytes })
     }
 
     fn check(
@@ -132,10 +150,10 @@ impl Opening {
         let offset = content.len() as u64;
         output.write_all(content).await.map_err(not_written)?;
         progress(Progress::Received { bytes: offset });
-        let Self { path, response, rest, .. } = self;
+        let Self { path, response, rest, chunk_bytes, .. } = self;
         drop(response);
         if let Some(file) = rest {
-            stream(&file, &path, offset..size_bytes, output, pace, progress).await?;
+            stream(&file, &path, offset..size_bytes, chunk_bytes, output, pace, progress).await?;
         }
         output.flush().await.map_err(|source| Error::Output { path, source })?;
         Ok(size_bytes)
@@ -147,6 +165,7 @@ async fn stream<W: AsyncWrite + Unpin>(
     file: &File,
     path: &str,
     range: Range<u64>,
+    chunk_bytes: u32,
     output: &mut W,
     pace: Pace,
     progress: &dyn Fn(Progress),
@@ -157,7 +176,7 @@ async fn stream<W: AsyncWrite + Unpin>(
     let sink: byte_sink::Client = capnp_rpc::new_client(Sink { chunks: RefCell::new(chunks) });
     let sink = ByteSink::of(Capability::of(sink));
     let mut call =
-        deadline::with(pace.patience(length), || file.stream(range.start, length, &sink, CHUNK_BYTES));
+        deadline::with(pace.patience(length), || file.stream(range.start, length, &sink, chunk_bytes));
 
     let mut received = 0;
     let mut ended = false;
@@ -281,6 +300,14 @@ fn violation(path: &str, violation: Violation) -> Error {
 mod tests {
     use super::*;
     use crate::schema::packagefs::PACKAGE_FS_INTERFACE;
+
+    #[test]
+    fn no_chunk_is_longer_than_the_vat_takes() {
+        assert_eq!(chunk_bytes(8 << 20), LONG_CHUNK_BYTES);
+        assert_eq!(chunk_bytes(192 << 10), SHORT_CHUNK_BYTES);
+        assert_eq!(chunk_bytes(32 << 10), 24 << 10);
+        assert_eq!(chunk_bytes(0), 0);
+    }
 
     #[test]
     fn a_status_of_a_later_schema_is_a_failure_with_its_number() {

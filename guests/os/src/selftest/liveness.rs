@@ -18,6 +18,9 @@ use crate::node::{DialError, Node, jitter};
 /// How long a call is given that nobody answers.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// How much is sent at once of a file that nobody takes.
+const CHUNK_BYTES: u32 = 16 * 1024;
+
 /// How much later it may end.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -41,7 +44,7 @@ pub(super) async fn bounded(
     let file = files.open(&format!("{root}{BULK}")).await.map_err(said)?.file;
     let sink = ByteSink::serve(Never);
     let called = handle.now();
-    if deadline::with(PATIENCE, || file.stream(0, u64::MAX, &sink)).await.is_ok() {
+    if deadline::with(PATIENCE, || file.stream(0, u64::MAX, &sink, CHUNK_BYTES)).await.is_ok() {
         return Err("a file was streamed to where nothing is taken".to_owned());
     }
     let ended = handle.now() - called;
