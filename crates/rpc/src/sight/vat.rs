@@ -63,7 +63,8 @@ pub(crate) struct Sight {
 struct Open {
     since: Instant,
     method: Option<&'static Method>,
-    span: Span,
+    /// Apart, and only where somebody listens: each call that is open holds one of these, and a span is as large as all the rest.
+    span: Option<Box<Span>>,
 }
 
 impl Sight {
@@ -200,7 +201,7 @@ impl Sight {
         self.meter.call_started(caller, known);
         // The macro would ask the same, but makes up a span to be asked by, and one for the crate `log` where that is linked.
         if !level_enabled!(Level::TRACE) {
-            return Open { since: now, method: known, span: Span::none() };
+            return Open { since: now, method: known, span: None };
         }
         let span = trace_span!(
             parent: &self.span,
@@ -216,12 +217,12 @@ impl Sight {
             },
             outcome = field::Empty,
         );
-        Open { since: now, method: known, span }
+        Open { since: now, method: known, span: Some(Box::new(span)) }
     }
 
     fn finish(&self, caller: Caller, open: Option<Open>, outcome: Outcome, now: Instant) {
         if let Some(Open { since, method, span }) = open {
-            if !span.is_disabled() {
+            if let Some(span) = span {
                 span.record("outcome", outcome.name());
             }
             self.meter.call_ended(caller, method, outcome, now.saturating_since(since));
