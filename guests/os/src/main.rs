@@ -40,6 +40,10 @@ use crate::park::{MachineClock, MachinePark};
 use crate::selftest::Known;
 use crate::shortage::Shortage;
 
+/// How much of a file is sent at once: what fits one record. Three of them are under way on a stream, and a peer that takes none of
+/// them must not fill the queue of its vat (`node.rs`) with that.
+const CHUNK_BYTES: u32 = 60 * 1024;
+
 /// When an image that is alone begins: after all that it asks of devices, which take as long as this machine's other programs let
 /// them. From there on everything is instructions, and a second boot does the same at the same times.
 const ROUND: Instant = Instant::from_nanos(1_000_000_000);
@@ -101,7 +105,7 @@ fn run(entered: Instant) -> Result<Exit, String> {
     packagefs::offer_among(
         &mut services,
         tree,
-        packagefs::Limits { open_files: 16, ..packagefs::Limits::default() },
+        packagefs::Limits { open_files: 16, stream_chunk_bytes: CHUNK_BYTES, ..packagefs::Limits::default() },
     )
     .map_err(|error| said(&error))?;
     let road = if config.task == Task::Alone { Road::Itself } else { Road::Networks(networks.clone()) };
