@@ -105,7 +105,7 @@ fn run(entered: Instant) -> Result<Exit, String> {
     packagefs::offer_among(
         &mut services,
         tree,
-        packagefs::Limits { open_files: 16, stream_chunk_bytes: CHUNK_BYTES, ..packagefs::Limits::default() },
+        packagefs::Limits { open_files: 16, stream_chunk_bytes: CHUNK_BYTES },
     )
     .map_err(|error| said(&error))?;
     let road = if config.task == Task::Alone { Road::Itself } else { Road::Networks(networks.clone()) };
