@@ -179,7 +179,7 @@ impl Guard {
             references::find(&message, |id| answers.answer_id(PeerId(id)).0).map_err(Violation::from)?
         };
         match said {
-            Message::Call { id, interface, method, target, redirected, mut caps } => {
+            Message::Call { id, interface, method, target, redirected, caps } => {
                 check_vacant(id, answers)?;
                 self.check_target(target)?;
                 let on = self.results_awaited(target, &caps, answers);
@@ -199,10 +199,9 @@ impl Guard {
                 if answer.0 != id.0 {
                     patches.push(references::own_id(&message, answer.0));
                 }
-                patches.append(&mut caps.patches);
                 let seen = Seen::Call { id, interface, method };
                 Ok(Orders {
-                    deliver: Some(patched(message, patches)?),
+                    deliver: Some(patched(message, patches, caps.patches)?),
                     makes_reply: true,
                     seen: Some(seen),
                     served: Some(served),
@@ -244,9 +243,9 @@ impl Guard {
                             if id.0 != question.0 {
                                 patches.push(references::own_id(&message, id.0));
                             }
-                            Orders::deliver(patched(message, patches)?)
+                            Orders::deliver(patched(message, patches, Vec::new())?)
                         }
-                        Outcome::Results(mut caps) => {
+                        Outcome::Results(caps) => {
                             if !caps.imports.is_empty() {
                                 let limit = self.limits.max_imports;
                                 if self.imports.held() + self.imports.count_new(&caps.imports) > limit {
@@ -257,8 +256,7 @@ impl Guard {
                             if id.0 != question.0 {
                                 patches.push(references::own_id(&message, id.0));
                             }
-                            patches.append(&mut caps.patches);
-                            Orders::deliver(patched(message, patches)?)
+                            Orders::deliver(patched(message, patches, caps.patches)?)
                         }
                     },
                 };
@@ -293,7 +291,7 @@ impl Guard {
             Message::Resolve(caps) => Ok(Orders { replies: releases(&caps.imports), ..Orders::default() }),
             Message::Disembargo(Disembargo::Echo(target)) => {
                 self.check_target(target)?;
-                Ok(Orders::deliver_for_reply(patched(message, patches)?))
+                Ok(Orders::deliver_for_reply(patched(message, patches, Vec::new())?))
             }
             Message::Disembargo(Disembargo::Lift(id)) => {
                 if !self.embargoes.lift(id) {
@@ -591,12 +589,17 @@ fn releases(imports: &[u32]) -> Vec<Builder<HeapAllocator>> {
     imports.iter().map(|id| outgoing::release(*id, 1)).collect()
 }
 
-fn patched(message: capnp::message::Reader<Segments>, patches: Vec<Patch>) -> Result<Incoming, Violation> {
-    if patches.is_empty() {
+/// The message with the ids of both lists put in.
+fn patched(
+    message: capnp::message::Reader<Segments>,
+    calls: Vec<Patch>,
+    caps: Vec<Patch>,
+) -> Result<Incoming, Violation> {
+    if calls.is_empty() && caps.is_empty() {
         return Ok(Incoming::Received(message));
     }
     let mut segments = message.into_segments();
-    if !patches.into_iter().all(|patch| patch.apply(&mut segments)) {
+    if !calls.into_iter().chain(caps).all(|patch| patch.apply(&mut segments)) {
         // An id that is left out is zero.
         return Err(Violation::Malformed(Malformed::Unreadable));
     }

@@ -25,6 +25,8 @@ pub(crate) struct Calls {
 /// A caller says what its calls took.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Called {
+    /// What a call takes that nothing got in the way of.
+    pub(crate) p10_seconds: f64,
     pub(crate) p50_seconds: f64,
     pub(crate) p99_seconds: f64,
     /// All of them together.
@@ -93,6 +95,11 @@ impl Called {
     pub(crate) fn of(latencies: &Series, began: Instant) -> Result<Self> {
         let seconds = began.elapsed().as_secs_f64();
         let percentile = |percent| latencies.percentile(percent).context("there were no calls");
-        Ok(Self { p50_seconds: percentile(50)?, p99_seconds: percentile(99)?, seconds })
+        Ok(Self {
+            p10_seconds: percentile(10)?,
+            p50_seconds: percentile(50)?,
+            p99_seconds: percentile(99)?,
+            seconds,
+        })
     }
 }
