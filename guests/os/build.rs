@@ -5,23 +5,28 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let source = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    // No path of the checkout is in what this says: another checkout may build into the same directory. The linker runs where
+    // the manifest is, as this does.
     println!("cargo::rerun-if-changed=image.ld");
-    println!("cargo::rustc-link-arg-bins=-T{}", source.join("image.ld").display());
+    println!("cargo::rustc-link-arg-bins=-Timage.ld");
     println!("cargo::rustc-link-arg-bins=--gc-sections");
     // Functions that came out the same, as those of generic types often do, are there once.
     println!("cargo::rustc-link-arg-bins=--icf=all");
 
-    let tree = source.join("tree");
+    let tree = Path::new("tree");
     println!("cargo::rerun-if-changed=tree");
     let mut files = Vec::new();
-    list(&tree, &mut files)?;
+    list(tree, &mut files)?;
     files.sort();
     let mut list = "[\n".to_owned();
     for file in &files {
-        let name = file.strip_prefix(&tree).unwrap_or(file).to_string_lossy().replace('\\', "/");
+        let name = file.strip_prefix(tree).unwrap_or(file).to_string_lossy().replace('\\', "/");
+        let place = format!("/tree/{name}");
         // Writing to a string cannot fail.
-        let _ = writeln!(list, "    ({name:?}, include_bytes!({:?}).as_slice()),", file.to_string_lossy());
+        let _ = writeln!(
+            list,
+            "    ({name:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {place:?})).as_slice()),"
+        );
     }
     list.push_str("]\n");
     let output = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

@@ -11,6 +11,7 @@ use blake2::{Blake2s256, Digest};
 use vatmux_noise::NodeId;
 use vatmux_os_disk::{Config, Dial, Kind, Network, Task};
 
+use super::console::Console;
 use super::image::{self, Image};
 use super::machine::{Forward, MEMORY_MIB, Machine, Parts, Wire, configure};
 use super::{markers, scratch};
@@ -118,7 +119,7 @@ impl World {
         for node in &allowed {
             words.extend(["--allow", node]);
         }
-        let host = Host::start(self.vatmux(name, &words))?;
+        let host = Host::start(self.vatmux(name, &words), self.path(&format!("{name}-host.log")))?;
         self.ask("client", &["bundle", "install", &host.address, &packed])?;
         Ok(host)
     }
@@ -131,15 +132,21 @@ pub(crate) struct Host {
     pub(crate) address: String,
     pub(crate) node: NodeId,
     pub(crate) port: u16,
+    /// Who comes and who leaves.
+    pub(crate) events: Console,
 }
 
 impl Host {
-    fn start(mut command: Command) -> Result<Self, String> {
+    /// What it tells is kept in the file `log`.
+    fn start(mut command: Command, log: PathBuf) -> Result<Self, String> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start `vatmux serve`: {error}"))?;
+        let told = child.stderr.take().ok_or("`vatmux serve` has no standard error")?;
+        let events = Console::follow(told, log)?;
         let mut output = BufReader::new(child.stdout.take().ok_or("`vatmux serve` has no standard output")?);
         let mut address = String::new();
         output.read_line(&mut address).map_err(|error| format!("cannot read of `vatmux serve`: {error}"))?;
@@ -151,11 +158,11 @@ impl Host {
             Some((node.parse().ok()?, place.rsplit_once(':')?.1.parse().ok()?))
         });
         if let Some((node, port)) = parts {
-            return Ok(Self { child, address, node, port });
+            return Ok(Self { child, address, node, port, events });
         }
         let _ = child.kill();
         let _ = child.wait();
-        Err(format!("`vatmux serve` printed {address:?} for its address"))
+        Err(events.complaint(&format!("`vatmux serve` printed {address:?} for its address")))
     }
 
     /// How an image dials it.
