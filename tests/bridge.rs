@@ -54,6 +54,7 @@ fn node(folder: &TempDir, and: impl FnOnce(NodeBuilder) -> NodeBuilder) -> (Node
 /// A bridge to a node's health, on a thread of its own.
 struct Bridging {
     socket: PathBuf,
+    opened: mpsc::Receiver<()>,
     events: mpsc::Receiver<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -69,6 +70,7 @@ impl Bridging {
         let listener = Listener::bind_private(&plain(&socket)).unwrap();
         let (stop, stopped) = oneshot::channel();
         let (tell, events) = mpsc::channel();
+        let (open, opened) = mpsc::channel();
         let thread = thread::spawn(move || {
             let mut local = Local::new(key()).unwrap();
             let dialer = local.dialer();
@@ -78,12 +80,14 @@ impl Bridging {
                 let stopped = async move {
                     let _ = stopped.await;
                 };
-                bridge.await.unwrap().serve(vec![listener], told, stopped).await.unwrap();
+                let bridge = bridge.await.unwrap();
+                let _ = open.send(());
+                bridge.serve(vec![listener], told, stopped).await.unwrap();
             };
             local.drive_until(serving).unwrap();
         });
         let thread = Some(thread);
-        Self { socket, events, stop: Some(stop), thread, node: Some(node), folder }
+        Self { socket, opened, events, stop: Some(stop), thread, node: Some(node), folder }
     }
 
     fn connect(&self) -> UnixStream {
@@ -312,6 +316,25 @@ fn a_program_that_connects_while_the_node_is_away_is_served_when_it_is_back() {
     waiting.write_all(&bootstrap()).unwrap();
     bridging.node = Some(node(&bridging.folder, |builder| builder).0);
     is_served(waiting);
+}
+
+#[test]
+fn the_stream_that_a_bridge_was_opened_with_is_not_given_to_anybody_once_it_has_ended() {
+    let mut bridging = Bridging::new(redialing(Duration::from_millis(1), 100_000, PATIENCE));
+    bridging.opened.recv_timeout(PATIENCE).unwrap();
+    drop(bridging.node.take());
+    let (tell, came) = mpsc::channel();
+    let telling = move |builder: NodeBuilder| {
+        builder.on_event(move |event| {
+            if let NodeEvent::Connected(_) = event {
+                let _ = tell.send(());
+            }
+        })
+    };
+    bridging.node = Some(node(&bridging.folder, telling).0);
+    // It has dialed again, and so it knows of the end.
+    came.recv_timeout(PATIENCE).unwrap();
+    is_served(bridging.user());
 }
 
 #[test]
