@@ -1,11 +1,12 @@
 //! Registering, resolving, waiting, listing.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::join;
-use vatmux::samgr::{Access, Descriptor, Limits, Policy, Right, Status};
-use vatmux::schema::health::{HEALTH_DESCRIPTOR, Health};
-use vatmux::service::Service as _;
+use vatmux::samgr::{Access, Descriptor, Limits, MAX_PAGE_SERVICES, Policy, Right, Status};
+use vatmux::schema::health::{HEALTH_DESCRIPTOR, Health, HealthDouble};
+use vatmux::service::{Service as _, Stub as _};
 
 use crate::world::{ROUND_TRIP, World, adder, name, node, prefix, status};
 
@@ -199,11 +200,12 @@ fn a_listing_has_what_may_be_seen_once_and_in_order_page_by_page() {
         }
         all.sort();
         let caller = guide.visitor(2, 1).await;
-        for (asked, limit) in [("", 4), ("s", 1), ("s/", 20), ("", 1_000)] {
-            let (mut listed, mut after) = (Vec::new(), None);
+        for (asked, limit, pages) in [("", 4, 5), ("s", 1, 20), ("s", 0, 20), ("s/", 20, 1), ("", 1_000, 1)] {
+            let (mut listed, mut after, mut asked_for) = (Vec::new(), None, 0);
             loop {
                 let page = caller.client.list(&prefix(asked), after.as_ref(), limit).await.unwrap();
-                assert!(page.services.len() <= limit as usize);
+                asked_for += 1;
+                assert!(page.services.len() <= limit.max(1) as usize);
                 assert!(page.services.iter().all(|service| service.node == node(1).to_string()));
                 listed.extend(page.services.into_iter().map(|service| service.name));
                 match page.next {
@@ -212,6 +214,7 @@ fn a_listing_has_what_may_be_seen_once_and_in_order_page_by_page() {
                 }
             }
             assert_eq!(listed, all, "{asked} by {limit}");
+            assert_eq!(asked_for, pages, "{asked} by {limit}");
         }
         let owner = provider.client.list(&prefix("vatmux."), None, 100).await.unwrap();
         let own: Vec<_> = owner.services.iter().map(|service| (&*service.name, service.local)).collect();
@@ -219,6 +222,49 @@ fn a_listing_has_what_may_be_seen_once_and_in_order_page_by_page() {
         let health = &owner.services[0];
         assert_eq!(health.schema_digest, HEALTH_DESCRIPTOR.digest.0);
         assert_eq!(health.priority, HEALTH_DESCRIPTOR.priority.get());
+    });
+}
+
+#[test]
+fn a_page_has_no_more_services_than_the_bound_whatever_is_asked_for() {
+    let mut world = World::open();
+    world.run(async |guide| {
+        let mut held = Vec::new();
+        for number in [1, 2] {
+            let provider = guide.visitor(number, 0).await;
+            for service in 0..150 {
+                held.push(provider.register(&format!("s/{number}/{service}"), 1).await.unwrap());
+            }
+            held.push(provider.register(&format!("t/{number}"), 1).await.unwrap());
+        }
+        let caller = guide.visitor(3, 1).await;
+        let page = caller.client.list(&prefix("s/"), None, u32::MAX).await.unwrap();
+        assert_eq!(page.services.len(), MAX_PAGE_SERVICES);
+        let rest = caller.client.list(&prefix("s/"), page.next.as_ref(), u32::MAX).await.unwrap();
+        assert_eq!(rest.services.len(), 300 - MAX_PAGE_SERVICES);
+        assert_eq!(rest.next, None);
+    });
+}
+
+#[test]
+fn the_capability_of_a_provider_is_let_go_of_with_its_registration() {
+    let mut world = World::open();
+    world.run(async |guide| {
+        let provider = guide.visitor(1, 0).await;
+        let kept = Rc::new(());
+        let serving = kept.clone();
+        let service = Health::serve(HealthDouble::default().on_ping(move |nonce| {
+            let _serving = &serving;
+            Ok(nonce)
+        }));
+        let (called, policy) = (name("a"), Policy::default());
+        let registered = provider.client.register(&called, &service, "1", policy).await.unwrap();
+        drop(service);
+        guide.handle.sleep(ROUND_TRIP).await;
+        assert_eq!(Rc::strong_count(&kept), 2, "the registry has it");
+        drop(registered);
+        guide.handle.sleep(2 * ROUND_TRIP).await;
+        assert_eq!(Rc::strong_count(&kept), 1);
     });
 }
 

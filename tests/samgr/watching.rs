@@ -193,14 +193,15 @@ fn a_watch_goes_on_where_another_ended_or_says_that_it_cannot() {
         // It was told all that it may see: what it may not see does not make it late.
         let _c = provider.register("s/c", 1).await.unwrap();
         assert_eq!(next(&mut watching).await, "+s/c");
+        let latest = watching.seen().unwrap();
         let unknown = [
             seen,
-            Seen { epoch: seen.epoch + 1, revision: listed.revision },
+            Seen { epoch: latest.epoch + 1, revision: latest.revision },
             Seen { epoch: seen.epoch, revision: u64::MAX },
         ];
         for unknown in unknown {
             let mut watching = watcher.client.watch(&prefix("s/"), Some(unknown)).await.unwrap();
-            let told = take(&mut watching, 5).await;
+            let told = guide.handle.timeout(ROUND_TRIP, take(&mut watching, 5)).await.unwrap();
             assert_eq!(told, ["compacted", "+s/a", "+s/b", "+s/c", "current"], "{unknown:?}");
         }
     });
