@@ -251,12 +251,9 @@ fn the_capability_of_a_provider_is_let_go_of_with_its_registration() {
     let mut world = World::open();
     world.run(async |guide| {
         let provider = guide.visitor(1, 0).await;
-        let kept = Rc::new(());
-        let serving = kept.clone();
-        let service = Health::serve(HealthDouble::default().on_ping(move |nonce| {
-            let _serving = &serving;
-            Ok(nonce)
-        }));
+        let kept = Rc::new(1);
+        let addend = kept.clone();
+        let service = Health::serve(HealthDouble::default().on_ping(move |nonce| Ok(nonce + *addend)));
         let (called, policy) = (name("a"), Policy::default());
         let registered = provider.client.register(&called, &service, "1", policy).await.unwrap();
         drop(service);
