@@ -277,9 +277,12 @@ impl Bridging {
 fn whoever_connects_cannot_have_a_node_that_is_gone_dialed_sooner() {
     let mut bridging = Bridging::new(redialing(Duration::from_hours(1), 9, Duration::from_millis(50)));
     drop(bridging.user());
+    assert!(bridging.event().contains("connected") && bridging.event().contains("left"));
     let dials = bridging.hang_up_from_now_on();
-    for _ in 0..10 {
+    for program in 2..12 {
         let words = last_words(bridging.connect());
+        let event = bridging.event();
+        assert!(event.starts_with(&format!("program {program} was turned away: no session")), "{event}");
         assert!(
             words.contains("service \"vatmux.health\" is gone: no session with the peer within 50ms"),
             "{words}"
@@ -368,6 +371,23 @@ fn programs_that_wait_for_a_node_hear_at_once_that_the_bridge_is_shut_down() {
     assert!(last_words(waiting).contains("the bridge is shut down"));
 }
 
+#[test]
+fn a_bridge_that_is_shut_down_tells_its_programs_and_takes_leave_of_its_node() {
+    let mut bridging = Bridging::new(limits());
+    bridging.opened.recv_timeout(PATIENCE).unwrap();
+    drop(bridging.node.take());
+    let (tell, told) = mpsc::channel();
+    let telling =
+        move |builder: NodeBuilder| builder.on_event(move |event| drop(tell.send(event.to_string())));
+    bridging.node = Some(node(&bridging.folder, telling).0);
+    let program = bridging.user();
+    assert!(told.recv_timeout(PATIENCE).unwrap().ends_with(" connected"));
+    drop(bridging.stop.take());
+    assert!(last_words(program).contains("the bridge is shut down"));
+    let left = told.recv_timeout(PATIENCE).unwrap();
+    assert!(left.ends_with("left: the peer closed the session: done"), "{left}");
+}
+
 /// Opens a bridge that cannot be, and says why.
 fn unopened(address: NodeAddress, service: &str, priority: Priority) -> BridgeError {
     let mut local = Local::new(key()).unwrap();
@@ -393,6 +413,14 @@ fn test_reject_a_service_that_is_not_there_before_anybody_connects() {
     assert!(said("", Priority::LAST).contains("cannot name a service"));
     let elsewhere = NodeAddress { node: key().node_id(), ..address.clone() };
     assert!(matches!(unopened(elsewhere, "late", Priority::LAST), BridgeError::Dial(_)));
+}
+
+#[test]
+fn test_reject_a_bridge_that_the_node_does_not_allow() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_node, address) = node(&folder, |builder| builder.allow(AllowList::Only(BTreeSet::new())));
+    let said = unopened(address, health::SERVICE_NAME, health::PRIORITY);
+    assert!(matches!(said, BridgeError::NotAllowed { .. }), "{said}");
 }
 
 /// A node that imports `socket` as `probe`, and its owner's ears.

@@ -196,7 +196,6 @@ impl Bridge {
         }
         drop(open);
         stop.await;
-        drop(inner.first.borrow_mut().take());
         // Where they do not listen, they need not hear.
         let _ = handle.timeout(LAST_WORDS, all_closed.next()).await;
         inner.leave().await;
