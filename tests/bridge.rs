@@ -257,6 +257,17 @@ fn redialing(pause: Duration, attempts: u32, patience: Duration) -> PlainLimits 
 }
 
 impl Bridging {
+    /// Once the bridge is open, the same node anew; what it tells of.
+    fn restart_node(&mut self) -> mpsc::Receiver<String> {
+        self.opened.recv_timeout(PATIENCE).unwrap();
+        drop(self.node.take());
+        let (tell, told) = mpsc::channel();
+        let telling =
+            move |builder: NodeBuilder| builder.on_event(move |event| drop(tell.send(event.to_string())));
+        self.node = Some(node(&self.folder, telling).0);
+        told
+    }
+
     /// In the place of the node somebody who hangs up; how often that was.
     fn hang_up_from_now_on(&mut self) -> Arc<AtomicU64> {
         drop(self.node.take());
@@ -324,19 +335,9 @@ fn a_program_that_connects_while_the_node_is_away_is_served_when_it_is_back() {
 #[test]
 fn the_stream_that_a_bridge_was_opened_with_is_not_given_to_anybody_once_it_has_ended() {
     let mut bridging = Bridging::new(redialing(Duration::from_millis(1), 100_000, PATIENCE));
-    bridging.opened.recv_timeout(PATIENCE).unwrap();
-    drop(bridging.node.take());
-    let (tell, came) = mpsc::channel();
-    let telling = move |builder: NodeBuilder| {
-        builder.on_event(move |event| {
-            if let NodeEvent::Connected(_) = event {
-                let _ = tell.send(());
-            }
-        })
-    };
-    bridging.node = Some(node(&bridging.folder, telling).0);
+    let told = bridging.restart_node();
     // It has dialed again, and so it knows of the end.
-    came.recv_timeout(PATIENCE).unwrap();
+    assert!(told.recv_timeout(PATIENCE).unwrap().ends_with(" connected"));
     is_served(bridging.user());
 }
 
@@ -374,12 +375,7 @@ fn programs_that_wait_for_a_node_hear_at_once_that_the_bridge_is_shut_down() {
 #[test]
 fn a_bridge_that_is_shut_down_tells_its_programs_and_takes_leave_of_its_node() {
     let mut bridging = Bridging::new(limits());
-    bridging.opened.recv_timeout(PATIENCE).unwrap();
-    drop(bridging.node.take());
-    let (tell, told) = mpsc::channel();
-    let telling =
-        move |builder: NodeBuilder| builder.on_event(move |event| drop(tell.send(event.to_string())));
-    bridging.node = Some(node(&bridging.folder, telling).0);
+    let told = bridging.restart_node();
     let program = bridging.user();
     assert!(told.recv_timeout(PATIENCE).unwrap().ends_with(" connected"));
     drop(bridging.stop.take());
